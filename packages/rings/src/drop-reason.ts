@@ -1,0 +1,110 @@
+/**
+ * Why a packet was dropped: one list for the whole product. A number is an index here; append only,
+ * so that a counter keeps its meaning over an upgrade. Each has a sentence for the operator.
+ */
+const REASONS = [
+  [
+    "malformed-ethernet",
+    "The frame is shorter than an Ethernet header or its VLAN tags are cut off.",
+  ],
+  ["malformed-arp", "The ARP packet is cut off or is not for IPv4 over Ethernet."],
+  ["malformed-ipv4", "The IPv4 header is cut off, has a wrong version, length or checksum."],
+  [
+    "malformed-ipv6",
+    "The IPv6 header or its extension headers are cut off or contradict the frame's length.",
+  ],
+  ["malformed-transport", "The TCP, UDP or ICMP header is cut off."],
+  [
+    "port-unknown",
+    "The device that the frame came in by belongs to no logical port in this generation.",
+  ],
+  ["port-security-mac", "The source MAC address is not the one of the logical port."],
+  ["port-security-ip", "The source IP address is not one of the logical port's."],
+  ["port-security-arp", "The ARP sender addresses are not those of the logical port."],
+  ["port-security-nd", "The neighbour discovery addresses are not those of the logical port."],
+  [
+    "port-security-egress",
+    "The destination address is not one of the logical port that the packet would leave by.",
+  ],
+  ["vlan-unexpected", "The frame carries a VLAN tag, and the logical port has none."],
+  ["destination-unknown", "No logical port of the switch has the destination MAC address."],
+  ["destination-unbound", "The destination's logical port is not attached to any chassis."],
+  ["destination-is-source", "The packet would leave by the port that it came in by."],
+  ["group-empty", "The multicast group has no other member."],
+  [
+    "router-not-addressed",
+    "The frame reached a router port, but its destination MAC is not the router's.",
+  ],
+  [
+    "router-own-address",
+    "The packet is for an address of the router itself, which has no such service.",
+  ],
+  [
+    "router-source-invalid",
+    "The source IP address is a broadcast, multicast, loopback or router-owned one.",
+  ],
+  ["router-multicast", "The router does not forward multicast."],
+  ["no-route", "The router has no route to the destination."],
+  [
+    "next-hop-unknown",
+    "The next hop has an address in a connected network, but no known MAC address.",
+  ],
+  ["ttl-exceeded", "The TTL or hop limit ended at a router."],
+  ["router-loop", "The packet passed more routers in one go than are allowed."],
+  ["too-big", "The packet is larger than the path to its destination carries."],
+  [
+    "reply-rate-limited",
+    "An answer of the router (ICMP error, echo, ARP, ND) was withheld by its rate limit.",
+  ],
+  ["pool-exhausted", "No free packet slot was left."],
+  ["batch-full", "More copies of packets were asked for than a batch holds."],
+  ["ring-full", "The ring to another worker was full."],
+  ["device-full", "The device did not take the frame: its queue is full."],
+  ["device-down", "The device is gone or down."],
+  ["device-refused", "The kernel refused the frame."],
+  ["frame-too-long", "The frame does not fit into a packet slot or was truncated."],
+  ["segmentation-failed", "The super-frame could not be cut: its headers contradict its length."],
+  ["tunnel-source-unknown", "The outer source address is no known tunnel endpoint."],
+  ["tunnel-malformed", "The Geneve header or its options are cut off or contradict each other."],
+  ["tunnel-version", "The Geneve version is unknown."],
+  ["tunnel-protocol", "The Geneve payload is not Ethernet."],
+  ["tunnel-control", "A Geneve control packet: it is never forwarded."],
+  ["tunnel-no-stamp", "The Geneve packet carries no resume option."],
+  ["tunnel-unknown-critical", "The Geneve packet carries a critical option that is unknown here."],
+  ["stamp-malformed", "The resume option has a wrong length or its reserved bits are set."],
+  ["stamp-tag", "The keyed tag of the resume option does not fit."],
+  ["stamp-hand-offs", "The packet used up its hand-offs: a loop."],
+  ["stamp-stage", "The resume option names a stage that must not be resumed."],
+  ["stamp-generation", "The packet's first half ran under tables that are no longer held."],
+  ["stamp-datapath", "The resume option names a logical datapath that is unknown here."],
+  ["stamp-port", "The resume option names a logical port that is unknown here."],
+  ["stamp-not-here", "The destination port of the resume option is not on this chassis."],
+  ["endpoint-unknown", "The chassis that the packet should go to has no known tunnel address."],
+  ["tunnel-send-failed", "The underlay socket refused the packet."],
+] as const;
+
+export type DropReasonName = (typeof REASONS)[number][0];
+
+/** Every reason's number by its name: `DROP["no-route"]`. */
+export const DROP = Object.fromEntries(REASONS.map(([name], number) => [name, number])) as {
+  readonly [name in DropReasonName]: number;
+};
+
+export const DROP_REASON_COUNT = REASONS.length;
+
+export function dropReasonName(reason: number): DropReasonName {
+  return reasonAt(reason)[0];
+}
+
+/** One sentence for the operator. */
+export function dropReasonText(reason: number): string {
+  return reasonAt(reason)[1];
+}
+
+function reasonAt(reason: number): (typeof REASONS)[number] {
+  const entry = REASONS[reason];
+  if (entry === undefined) {
+    throw new RangeError(`expected a drop reason from 0 to ${REASONS.length - 1}, got ${reason}`);
+  }
+  return entry;
+}

@@ -1,0 +1,295 @@
+/**
+ * What the data plane knows about a packet in flight: words at the start of its slot.
+ *
+ *   word  name          meaning
+ *    0    frameAt       byte offset of the frame's first byte in the pool
+ *    1    length        bytes of the frame
+ *    2    stage         stage to run next, 0–15
+ *    3    flags         FLAG_… bits below
+ *    4    inPort        row of the logical port it came in by, -1 none
+ *    5    outPort       row of the logical port it leaves by, -1 not yet known; a multicast group
+ *                       is GROUP_BASE or more
+ *    6    datapath      row of the logical switch or router that it is in
+ *    7    generation    the tables that the rows above belong to
+ *    8    identity      security identity of the source, 0 unknown
+ *    9    flowHash      of the addresses, protocol and ports: the same for all packets of a flow
+ *   10    handOffsLeft  hand-offs that are still allowed, 4 at first
+ *   11    origin        short id of the chassis where the packet came in
+ *   12    connection    connection summary bits of the stamp
+ *   13    ttlDecrements routers passed so far
+ *   14    device        index of the device it came in by, -1 from a tunnel or another worker
+ *   15    etherType     of the innermost header behind VLAN tags
+ *   16    l3At          byte offset of the IP, IPv6 or ARP header in the pool, 0 none
+ *   17    l4At          byte offset of the transport header, 0 none (non-first fragment, not IP)
+ *   18    protocol      IP protocol number of the header at l4At, -1 none
+ *   20    gsoType       VIRTIO_NET_HDR_GSO_…, 0 none: the frame is a super-frame
+ *   21    gsoSize       payload bytes of each segment of a super-frame
+ *   22    checksumStart bytes from the frame's start to where an unfinished checksum begins, 0 none
+ *   23    checksumOffset  bytes from there to where the checksum goes
+ *   24    headerLength  bytes of headers that a super-frame repeats in each segment; a hint
+ *
+ * Run by the worker that owns the packet, and by nobody else until it hands the slot over.
+ */
+import { FRAME_OFFSET, poolViews, SLOT_SHIFT } from "./pool.ts";
+
+/** First egress port number that means a multicast group (as on the wire). */
+export const GROUP_BASE = 32768;
+
+export const FLAG_ROUTED = 1; // A router has handled it.
+export const FLAG_CONNTRACK_DONE = 2;
+export const FLAG_LOAD_BALANCED = 4;
+export const FLAG_MIRRORED = 8;
+// The four above travel in the stamp, those below end with the worker's batch.
+export const FLAG_REPLY_TO_INGRESS = 16; // An answer made here: it may leave by the port it came in by.
+export const FLAG_FROM_TUNNEL = 32;
+export const FLAGS_ON_THE_WIRE = 15;
+
+const FRAME_AT = 0;
+const LENGTH = 1;
+const STAGE = 2;
+const FLAGS = 3;
+const IN_PORT = 4;
+const OUT_PORT = 5;
+const DATAPATH = 6;
+const GENERATION = 7;
+const IDENTITY = 8;
+const FLOW_HASH = 9;
+const HAND_OFFS_LEFT = 10;
+const ORIGIN = 11;
+const CONNECTION = 12;
+const TTL_DECREMENTS = 13;
+const DEVICE = 14;
+const ETHER_TYPE = 15;
+const L3_AT = 16;
+const L4_AT = 17;
+const PROTOCOL = 18;
+const GSO_TYPE = 20;
+const GSO_SIZE = 21;
+const CHECKSUM_START = 22;
+const CHECKSUM_OFFSET = 23;
+const HEADER_LENGTH = 24;
+const WORD_COUNT = 25;
+
+const WORD_SHIFT = SLOT_SHIFT - 2;
+const words = poolViews().words;
+
+/** Byte offset where a frame starts that nothing was put in front of. */
+export function defaultFrameAt(slot: number): number {
+  return (slot << SLOT_SHIFT) + FRAME_OFFSET;
+}
+
+/** Resets every word for a frame of `length` bytes that has just arrived by `device`. */
+export function begin(slot: number, frameAt: number, length: number, device: number): void {
+  const base = slot << WORD_SHIFT;
+  words.fill(0, base, base + WORD_COUNT);
+  words[base + FRAME_AT] = frameAt;
+  words[base + LENGTH] = length;
+  words[base + DEVICE] = device;
+  words[base + IN_PORT] = -1;
+  words[base + OUT_PORT] = -1;
+  words[base + DATAPATH] = -1;
+  words[base + PROTOCOL] = -1;
+  words[base + HAND_OFFS_LEFT] = HAND_OFFS_MAX;
+}
+
+/** Copies every word of `from`, except where its frame starts. */
+export function copyMetadata(from: number, to: number): void {
+  const source = from << WORD_SHIFT;
+  const target = to << WORD_SHIFT;
+  for (let i = LENGTH; i < WORD_COUNT; i++) words[target + i] = words[source + i]!;
+}
+
+/** Hand-offs that a packet may make in its life; at 0 the next one is a named drop. */
+export const HAND_OFFS_MAX = 4;
+
+export function frameAt(slot: number): number {
+  return words[(slot << WORD_SHIFT) + FRAME_AT]!;
+}
+
+export function setFrameAt(slot: number, value: number): void {
+  words[(slot << WORD_SHIFT) + FRAME_AT] = value;
+}
+
+export function length(slot: number): number {
+  return words[(slot << WORD_SHIFT) + LENGTH]!;
+}
+
+export function setLength(slot: number, value: number): void {
+  words[(slot << WORD_SHIFT) + LENGTH] = value;
+}
+
+export function stage(slot: number): number {
+  return words[(slot << WORD_SHIFT) + STAGE]!;
+}
+
+export function setStage(slot: number, value: number): void {
+  words[(slot << WORD_SHIFT) + STAGE] = value;
+}
+
+export function flags(slot: number): number {
+  return words[(slot << WORD_SHIFT) + FLAGS]!;
+}
+
+export function setFlags(slot: number, value: number): void {
+  words[(slot << WORD_SHIFT) + FLAGS] = value;
+}
+
+export function inPort(slot: number): number {
+  return words[(slot << WORD_SHIFT) + IN_PORT]!;
+}
+
+export function setInPort(slot: number, value: number): void {
+  words[(slot << WORD_SHIFT) + IN_PORT] = value;
+}
+
+export function outPort(slot: number): number {
+  return words[(slot << WORD_SHIFT) + OUT_PORT]!;
+}
+
+export function setOutPort(slot: number, value: number): void {
+  words[(slot << WORD_SHIFT) + OUT_PORT] = value;
+}
+
+export function datapath(slot: number): number {
+  return words[(slot << WORD_SHIFT) + DATAPATH]!;
+}
+
+export function setDatapath(slot: number, value: number): void {
+  words[(slot << WORD_SHIFT) + DATAPATH] = value;
+}
+
+export function generation(slot: number): number {
+  return words[(slot << WORD_SHIFT) + GENERATION]! >>> 0;
+}
+
+export function setGeneration(slot: number, value: number): void {
+  words[(slot << WORD_SHIFT) + GENERATION] = value;
+}
+
+export function identity(slot: number): number {
+  return words[(slot << WORD_SHIFT) + IDENTITY]! >>> 0;
+}
+
+export function setIdentity(slot: number, value: number): void {
+  words[(slot << WORD_SHIFT) + IDENTITY] = value;
+}
+
+export function flowHash(slot: number): number {
+  return words[(slot << WORD_SHIFT) + FLOW_HASH]!;
+}
+
+export function setFlowHash(slot: number, value: number): void {
+  words[(slot << WORD_SHIFT) + FLOW_HASH] = value;
+}
+
+export function handOffsLeft(slot: number): number {
+  return words[(slot << WORD_SHIFT) + HAND_OFFS_LEFT]!;
+}
+
+export function setHandOffsLeft(slot: number, value: number): void {
+  words[(slot << WORD_SHIFT) + HAND_OFFS_LEFT] = value;
+}
+
+export function origin(slot: number): number {
+  return words[(slot << WORD_SHIFT) + ORIGIN]!;
+}
+
+export function setOrigin(slot: number, value: number): void {
+  words[(slot << WORD_SHIFT) + ORIGIN] = value;
+}
+
+export function connection(slot: number): number {
+  return words[(slot << WORD_SHIFT) + CONNECTION]!;
+}
+
+export function setConnection(slot: number, value: number): void {
+  words[(slot << WORD_SHIFT) + CONNECTION] = value;
+}
+
+export function ttlDecrements(slot: number): number {
+  return words[(slot << WORD_SHIFT) + TTL_DECREMENTS]!;
+}
+
+export function setTtlDecrements(slot: number, value: number): void {
+  words[(slot << WORD_SHIFT) + TTL_DECREMENTS] = value;
+}
+
+export function device(slot: number): number {
+  return words[(slot << WORD_SHIFT) + DEVICE]!;
+}
+
+export function setDevice(slot: number, value: number): void {
+  words[(slot << WORD_SHIFT) + DEVICE] = value;
+}
+
+export function etherType(slot: number): number {
+  return words[(slot << WORD_SHIFT) + ETHER_TYPE]!;
+}
+
+export function setEtherType(slot: number, value: number): void {
+  words[(slot << WORD_SHIFT) + ETHER_TYPE] = value;
+}
+
+export function l3At(slot: number): number {
+  return words[(slot << WORD_SHIFT) + L3_AT]!;
+}
+
+export function setL3At(slot: number, value: number): void {
+  words[(slot << WORD_SHIFT) + L3_AT] = value;
+}
+
+export function l4At(slot: number): number {
+  return words[(slot << WORD_SHIFT) + L4_AT]!;
+}
+
+export function setL4At(slot: number, value: number): void {
+  words[(slot << WORD_SHIFT) + L4_AT] = value;
+}
+
+export function protocol(slot: number): number {
+  return words[(slot << WORD_SHIFT) + PROTOCOL]!;
+}
+
+export function setProtocol(slot: number, value: number): void {
+  words[(slot << WORD_SHIFT) + PROTOCOL] = value;
+}
+
+export function gsoType(slot: number): number {
+  return words[(slot << WORD_SHIFT) + GSO_TYPE]!;
+}
+
+export function setGsoType(slot: number, value: number): void {
+  words[(slot << WORD_SHIFT) + GSO_TYPE] = value;
+}
+
+export function gsoSize(slot: number): number {
+  return words[(slot << WORD_SHIFT) + GSO_SIZE]!;
+}
+
+export function setGsoSize(slot: number, value: number): void {
+  words[(slot << WORD_SHIFT) + GSO_SIZE] = value;
+}
+
+export function checksumStart(slot: number): number {
+  return words[(slot << WORD_SHIFT) + CHECKSUM_START]!;
+}
+
+export function setChecksumStart(slot: number, value: number): void {
+  words[(slot << WORD_SHIFT) + CHECKSUM_START] = value;
+}
+
+export function checksumOffset(slot: number): number {
+  return words[(slot << WORD_SHIFT) + CHECKSUM_OFFSET]!;
+}
+
+export function setChecksumOffset(slot: number, value: number): void {
+  words[(slot << WORD_SHIFT) + CHECKSUM_OFFSET] = value;
+}
+
+export function headerLength(slot: number): number {
+  return words[(slot << WORD_SHIFT) + HEADER_LENGTH]!;
+}
+
+export function setHeaderLength(slot: number, value: number): void {
+  words[(slot << WORD_SHIFT) + HEADER_LENGTH] = value;
+}

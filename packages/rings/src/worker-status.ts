@@ -1,0 +1,60 @@
+/**
+ * The few words that a worker, its neighbours and the control thread watch of each other.
+ *
+ *   word   0   sleeping     1 while the worker is about to sleep or sleeps   written by the worker
+ *   word   1   adopted      generation that the worker runs                  written by the worker
+ *   word   2   running      1 between start and end of the run loop          written by the worker
+ *   word  32   mail         count of messages ever posted to its mailbox     written by control
+ *
+ * A producer stores its packets, then loads `sleeping`; the worker stores `sleeping`, then looks for
+ * packets. Both are sequentially consistent, so at least one of the two sees the other.
+ */
+const SLEEPING = 0;
+const ADOPTED = 1;
+const RUNNING = 2;
+const MAIL = 32;
+
+/** Bytes of shared memory that one worker's status takes. */
+export const WORKER_STATUS_SIZE = 256;
+
+export class WorkerStatus {
+  readonly #words: Int32Array;
+
+  constructor(buffer: SharedArrayBuffer) {
+    this.#words = new Int32Array(buffer, 0, WORKER_STATUS_SIZE / 4);
+  }
+
+  isSleeping(): boolean {
+    return Atomics.load(this.#words, SLEEPING) === 1;
+  }
+
+  setSleeping(isSleeping: boolean): void {
+    Atomics.store(this.#words, SLEEPING, isSleeping ? 1 : 0);
+  }
+
+  /** The generation that the worker runs, as an unsigned number. */
+  adopted(): number {
+    return Atomics.load(this.#words, ADOPTED) >>> 0;
+  }
+
+  setAdopted(generation: number): void {
+    Atomics.store(this.#words, ADOPTED, generation | 0);
+  }
+
+  isRunning(): boolean {
+    return Atomics.load(this.#words, RUNNING) === 1;
+  }
+
+  setRunning(isRunning: boolean): void {
+    Atomics.store(this.#words, RUNNING, isRunning ? 1 : 0);
+  }
+
+  /** Says that one more message lies in the mailbox. */
+  countMail(): void {
+    Atomics.add(this.#words, MAIL, 1);
+  }
+
+  mail(): number {
+    return Atomics.load(this.#words, MAIL);
+  }
+}
