@@ -6,9 +6,9 @@
  *    1    length        bytes of the frame
  *    2    stage         stage to run next, 0–15
  *    3    flags         FLAG_… bits below
- *    4    inPort        row of the logical port it came in by, -1 none
- *    5    outPort       row of the logical port it leaves by, -1 not yet known; a multicast group
- *                       is GROUP_BASE or more
+ *    4    inPort        row of the logical port it came in by, NO_PORT none
+ *    5    outPort       row of the logical port it leaves by, NO_PORT not yet known, FLOOD all ports
+ *                       of the datapath
  *    6    datapath      row of the logical switch or router that it is in
  *    7    generation    the tables that the rows above belong to
  *    8    identity      security identity of the source, 0 unknown
@@ -32,8 +32,9 @@
  */
 import { FRAME_OFFSET, poolViews, SLOT_SHIFT } from "./pool.ts";
 
-/** First egress port number that means a multicast group (as on the wire). */
-export const GROUP_BASE = 32768;
+export const NO_PORT = -1;
+/** As an egress port: a copy to every port of the datapath. */
+export const FLOOD = -2;
 
 export const FLAG_ROUTED = 1; // A router has handled it.
 export const FLAG_CONNTRACK_DONE = 2;
@@ -85,8 +86,8 @@ export function begin(slot: number, frameAt: number, length: number, device: num
   words[base + FRAME_AT] = frameAt;
   words[base + LENGTH] = length;
   words[base + DEVICE] = device;
-  words[base + IN_PORT] = -1;
-  words[base + OUT_PORT] = -1;
+  words[base + IN_PORT] = NO_PORT;
+  words[base + OUT_PORT] = NO_PORT;
   words[base + DATAPATH] = -1;
   words[base + PROTOCOL] = -1;
   words[base + HAND_OFFS_LEFT] = HAND_OFFS_MAX;

@@ -1,0 +1,81 @@
+/**
+ * The configuration file of one chassis: YAML, checked in full before anything starts.
+ */
+import { readFileSync } from "node:fs";
+import { parseAddress } from "@rhone/wire/address";
+import { LineCounter, parseDocument } from "yaml";
+import { z } from "zod";
+
+const port = z.int().min(1).max(65535);
+const address = z.string().refine((text) => parseAddress(text) !== null, "expected an IP address");
+
+const schema = z.strictObject({
+  /** Unique in the cluster. */
+  name: z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/),
+  /** Address of the tunnel endpoint and of the NATS routes. */
+  underlay: address,
+  /** MTU of the underlay network. */
+  underlayMtu: z.int().min(1280).max(9216).default(1500),
+  dataDirectory: z.string().min(1),
+  workers: z.int().min(1).max(16).default(2),
+  /** How devices are opened whose port does not say. */
+  driver: z.enum(["af-packet", "af-xdp"]).default("af-packet"),
+  api: z.strictObject({
+    /** host:port */
+    listen: z
+      .string()
+      .regex(/^.+:\d{1,5}$/, "expected host:port")
+      .optional(),
+    /** Path of a UNIX socket. */
+    socket: z.string().min(1).optional(),
+  }),
+  nats: z
+    .strictObject({
+      clientPort: port.default(4222),
+      routePort: port.default(6222),
+      /** Underlay addresses of other chassis; one that is up is enough to be found. */
+      peers: z.array(address).max(1024).default([]),
+    })
+    .prefault({}),
+  log: z
+    .strictObject({
+      level: z.enum(["trace", "debug", "info", "warn", "error"]).default("info"),
+      /** Standard output when left out. */
+      file: z.string().min(1).optional(),
+    })
+    .prefault({}),
+});
+
+export type Config = z.infer<typeof schema>;
+
+/** Reads and checks a file. Throws Error with file, line, field, expected and got. */
+export function readConfig(path: string): Config {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    throw new Error(`${path}: expected a readable file, got ${(error as Error).message}`);
+  }
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines });
+  const [mistake] = document.errors;
+  if (mistake !== undefined) throw new Error(`${path}: ${mistake.message}`);
+  const result = schema.safeParse(document.toJS() ?? {});
+  if (result.success) return result.data;
+  const problems = result.error.issues.map((issue) => {
+    const range = (document.getIn(issue.path as string[], true) as { range?: number[] } | undefined)
+      ?.range;
+    const line = range === undefined ? "" : `:${lines.linePos(range[0]!).line}`;
+    return `${path}${line}: ${issue.path.join(".") || "(top)"}: ${issue.message}`;
+  });
+  throw new Error(problems.join("\n"));
+}
+
+const IPV4_UDP_GENEVE_ETHERNET = 20 + 8 + 40 + 14;
+const IPV6_MORE = 20;
+
+/** Largest inner IP packet that a tunnel over this underlay carries, bytes. */
+export function tunnelMtu(config: Config): number {
+  const isIpv6 = config.underlay.includes(":");
+  return config.underlayMtu - IPV4_UDP_GENEVE_ETHERNET - (isIpv6 ? IPV6_MORE : 0);
+}

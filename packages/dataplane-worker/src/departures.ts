@@ -1,0 +1,170 @@
+/**
+ * Empties a worker's outlets after each batch: frames to devices, stamped packets to other workers
+ * and to other chassis. What cannot leave is dropped under a named reason.
+ */
+import { ringDoorbell } from "@rhone/netio/doorbell";
+import type { Port } from "@rhone/netio/port";
+import { finishChecksum, segmentInto } from "@rhone/netio/segment";
+import type { UdpUnderlay } from "@rhone/netio/udp-underlay";
+import type { Batch, Core } from "@rhone/pipeline-stages/core";
+import { BATCH_MAX } from "@rhone/pipeline-stages/core";
+import { GOES_ON } from "@rhone/pipeline-stages/parse";
+import { DROP } from "@rhone/rings/drop-reason";
+import * as packet from "@rhone/rings/packet";
+import { SMALL_FRAME_MAX } from "@rhone/rings/pool";
+import type { RingProducer } from "@rhone/rings/ring";
+import type { WorkerStatus } from "@rhone/rings/worker-status";
+import * as resume from "@rhone/wire/resume";
+import { copyStamp, includeStamp, writeStamp } from "./hand-off.ts";
+
+/** Segments that one super-frame may become: 64 KiB at the smallest payload that TCP uses. */
+const SEGMENTS_MAX = 128;
+const MALFORMED = -1;
+
+/** How to reach another worker of this chassis. */
+export interface Neighbour {
+  readonly ring: RingProducer;
+  readonly status: WorkerStatus;
+  readonly doorbell: number;
+}
+
+export class Departures {
+  readonly #core: Core;
+  readonly #ports: readonly (Port | null)[];
+  readonly #neighbours: readonly (Neighbour | null)[];
+  readonly #underlay: UdpUnderlay;
+  readonly #ready = new Int32Array(BATCH_MAX + SEGMENTS_MAX);
+  readonly #segments = new Int32Array(SEGMENTS_MAX);
+  readonly #destinations = new Int32Array((BATCH_MAX + SEGMENTS_MAX) * 4);
+  #readyCount = 0;
+
+  /** `ports` by device index, `neighbours` by worker; both change as devices come and go. */
+  constructor(
+    core: Core,
+    ports: readonly (Port | null)[],
+    neighbours: readonly (Neighbour | null)[],
+    underlay: UdpUnderlay,
+  ) {
+    this.#core = core;
+    this.#ports = ports;
+    this.#neighbours = neighbours;
+    this.#underlay = underlay;
+  }
+
+  /** Sends everything that waits at the outlets. */
+  flush(): void {
+    const { devices, workers, chassis } = this.#core.outlets;
+    for (let index = 0; index < devices.length; index++) {
+      if (devices[index]!.count !== 0) this.#flushDevice(index, devices[index]!);
+    }
+    for (let worker = 0; worker < workers.length; worker++) {
+      if (workers[worker]!.count !== 0) this.#flushWorker(worker, workers[worker]!);
+    }
+    if (chassis.count !== 0) this.#flushChassis(chassis);
+  }
+
+  #flushDevice(index: number, batch: Batch): void {
+    const port = this.#ports[index]!;
+    if (port === null || !port.isUp) {
+      for (let i = 0; i < batch.count; i++) this.#core.drop(batch.slots[i]!, DROP["device-down"]);
+    } else if (port.carriesOffloads) {
+      port.transmit(batch.slots, batch.count);
+    } else {
+      for (let i = 0; i < batch.count; i++) {
+        this.#makeReady(batch.slots[i]!);
+        if (this.#readyCount >= BATCH_MAX) this.#transmitReady(port);
+      }
+      this.#transmitReady(port);
+    }
+    batch.count = 0;
+  }
+
+  #transmitReady(port: Port): void {
+    if (this.#readyCount !== 0) port.transmit(this.#ready, this.#readyCount);
+    this.#readyCount = 0;
+  }
+
+  #flushWorker(worker: number, batch: Batch): void {
+    const core = this.#core;
+    const { ring, status, doorbell } = this.#neighbours[worker]!;
+    const { slots } = batch;
+    let stamped = 0;
+    for (let i = 0; i < batch.count; i++) {
+      const slot = slots[i]!;
+      const reason = writeStamp(core.tables, slot, resume.REASON_EGRESS);
+      if (reason === GOES_ON) slots[stamped++] = slot;
+      else core.drop(slot, reason);
+    }
+    const pushed = ring.push(slots, 0, stamped);
+    for (let i = pushed; i < stamped; i++) core.drop(slots[i]!, DROP["ring-full"]);
+    core.counters.countPushed(pushed);
+    if (pushed > 0 && status.isSleeping()) ringDoorbell(doorbell);
+    batch.count = 0;
+  }
+
+  #flushChassis(batch: Batch): void {
+    const core = this.#core;
+    const { endpoints } = core.outlets;
+    for (let i = 0; i < batch.count; i++) {
+      const slot = batch.slots[i]!;
+      const reason = writeStamp(core.tables, slot, resume.REASON_EGRESS);
+      if (reason !== GOES_ON) {
+        core.drop(slot, reason);
+        continue;
+      }
+      const first = this.#readyCount;
+      this.#makeReady(slot);
+      for (let k = first; k < this.#readyCount; k++) {
+        includeStamp(this.#ready[k]!);
+        core.tables.endpoints.copyAddress(endpoints[i]!, this.#destinations, k * 4);
+      }
+      if (this.#readyCount >= BATCH_MAX) this.#sendReady();
+    }
+    this.#sendReady();
+    batch.count = 0;
+  }
+
+  #sendReady(): void {
+    if (this.#readyCount !== 0) {
+      this.#underlay.transmit(this.#ready, this.#readyCount, this.#destinations);
+    }
+    this.#readyCount = 0;
+  }
+
+  /** Adds the packet to the ready ones, cut into segments and with its checksum finished. */
+  #makeReady(slot: number): void {
+    const core = this.#core;
+    if (packet.gsoType(slot) !== 0) {
+      this.#cut(slot);
+      return;
+    }
+    if (packet.checksumStart(slot) !== 0) finishChecksum(slot);
+    if (!core.allocator.isLarge(slot)) {
+      this.#ready[this.#readyCount++] = slot;
+      return;
+    }
+    const copy = packet.length(slot) <= SMALL_FRAME_MAX ? core.copy(slot) : -1;
+    if (copy < 0) {
+      core.drop(slot, DROP["too-big"]);
+      return;
+    }
+    copyStamp(slot, copy);
+    core.allocator.give(slot);
+    this.#ready[this.#readyCount++] = copy;
+  }
+
+  #cut(slot: number): void {
+    const core = this.#core;
+    const count = segmentInto(slot, core.allocator, this.#segments);
+    if (count < 0) {
+      const isMalformed = count === MALFORMED;
+      core.drop(slot, isMalformed ? DROP["segmentation-failed"] : DROP["pool-exhausted"]);
+      return;
+    }
+    // The super-frame's slot is free again, but nobody else has run since: its stamp still stands.
+    for (let i = 0; i < count; i++) {
+      copyStamp(slot, this.#segments[i]!);
+      this.#ready[this.#readyCount++] = this.#segments[i]!;
+    }
+  }
+}

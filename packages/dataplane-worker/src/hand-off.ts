@@ -1,0 +1,180 @@
+/**
+ * The hand-off: what a packet must carry so that another worker, here or on another chassis, goes on
+ * where this one stopped. Run by the workers on both sides.
+ *
+ * The stamp (a Geneve header with the resume option) stands in the slot's headroom right in front of
+ * the frame. To a worker next door only the slot's number travels; to another chassis the same bytes
+ * do. The checks are the same and in this order, each failure with a reason of its own: endpoint,
+ * header and option, hand-offs left, stage, generation, datapath, ports.
+ */
+import { DROP } from "@rhone/rings/drop-reason";
+import * as packet from "@rhone/rings/packet";
+import { poolViews } from "@rhone/rings/pool";
+import type { Core } from "@rhone/pipeline-stages/core";
+import { GOES_ON, parse } from "@rhone/pipeline-stages/parse";
+import { NOT_FOUND } from "@rhone/tables/exact-table";
+import type { Tables } from "@rhone/tables/generation";
+import { LOCATED_HERE } from "@rhone/tables/ports";
+import * as geneve from "@rhone/wire/geneve";
+import * as resume from "@rhone/wire/resume";
+import type { TableHistory } from "./table-history.ts";
+
+/** The key of the multicast group that means every port of a switch. */
+const FLOOD_KEY = 32768;
+
+const view = poolViews().view;
+
+/**
+ * Writes the stamp in front of the frame. GOES_ON, or the reason to drop for. The packet's frameAt
+ * still names the frame; the stamp starts resume.HEADER_SIZE bytes before it.
+ */
+export function writeStamp(tables: Tables, slot: number, reason: number): number {
+  const handOffsLeft = packet.handOffsLeft(slot);
+  if (handOffsLeft === 0) return DROP["stamp-hand-offs"];
+  packet.setHandOffsLeft(slot, handOffsLeft - 1);
+  const { ports, datapaths } = tables;
+  const inPort = packet.inPort(slot);
+  const outPort = packet.outPort(slot);
+  resume.write(
+    view,
+    packet.frameAt(slot) - resume.HEADER_SIZE,
+    datapaths.key(packet.datapath(slot)),
+    packet.stage(slot),
+    packet.flags(slot) & packet.FLAGS_ON_THE_WIRE,
+    handOffsLeft - 1,
+    reason,
+    inPort < 0 ? 0 : ports.key(inPort),
+    outPort === packet.FLOOD ? FLOOD_KEY : outPort < 0 ? 0 : ports.key(outPort),
+    packet.identity(slot),
+    packet.generation(slot),
+    packet.origin(slot),
+    packet.flowHash(slot) & 0xffff,
+    packet.connection(slot),
+    packet.ttlDecrements(slot),
+  );
+  return GOES_ON;
+}
+
+/** Puts the stamp in front of the frame into the packet: the frame now starts with it. */
+export function includeStamp(slot: number): void {
+  packet.setFrameAt(slot, packet.frameAt(slot) - resume.HEADER_SIZE);
+  packet.setLength(slot, packet.length(slot) + resume.HEADER_SIZE);
+}
+
+/** Copies the stamp in front of one packet's frame to another's. */
+export function copyStamp(from: number, to: number): void {
+  const source = packet.frameAt(from) - resume.HEADER_SIZE;
+  const target = packet.frameAt(to) - resume.HEADER_SIZE;
+  for (let i = 0; i < resume.HEADER_SIZE; i += 4) {
+    view.setInt32(target + i, view.getInt32(source + i));
+  }
+}
+
+/** Checks the outer source in `core.key[0..4)`. GOES_ON, or the reason to drop for. */
+export function checkEndpoint(core: Core, newest: Tables): number {
+  const endpoint = newest.endpointByAddress.find(core.key);
+  return endpoint === NOT_FOUND ? DROP["tunnel-source-unknown"] : GOES_ON;
+}
+
+/**
+ * Reads a packet that came through the tunnel: it starts with the Geneve header. GOES_ON with the
+ * stamp taken off, the metadata set and the frame parsed; or the reason to drop for.
+ */
+export function readTunnelPacket(history: TableHistory, core: Core, slot: number): number {
+  const at = packet.frameAt(slot);
+  const length = packet.length(slot);
+  const option = findOption(at, at + length);
+  if (option < 0) return -option;
+  const reason = readStamp(history, core, slot, at, option);
+  if (reason !== GOES_ON) return reason;
+  const headerSize = geneve.headerSize(view, at);
+  packet.setFrameAt(slot, at + headerSize);
+  packet.setLength(slot, length - headerSize);
+  packet.setFlags(slot, packet.flags(slot) | packet.FLAG_FROM_TUNNEL);
+  const flowHash = packet.flowHash(slot);
+  const malformed = parse(slot);
+  if (malformed === GOES_ON && packet.flowHash(slot) === 0) packet.setFlowHash(slot, flowHash);
+  return malformed;
+}
+
+/** Reads a packet that a worker of this chassis handed over: the stamp lies in front of it. */
+export function readRingPacket(history: TableHistory, core: Core, slot: number): number {
+  const at = packet.frameAt(slot) - resume.HEADER_SIZE;
+  const flowHash = packet.flowHash(slot);
+  const keptFlags = packet.flags(slot) & ~packet.FLAGS_ON_THE_WIRE;
+  const reason = readStamp(history, core, slot, at, at + geneve.BASE_SIZE);
+  // What the stamp has no room for is still in the slot's words.
+  packet.setFlags(slot, packet.flags(slot) | keptFlags);
+  packet.setFlowHash(slot, flowHash);
+  return reason;
+}
+
+/** Offset of the resume option; or, negated, the reason to drop for (none of them is 0). */
+function findOption(at: number, end: number): number {
+  if (end - at >= geneve.BASE_SIZE && geneve.version(view, at) !== 0) {
+    return -DROP["tunnel-version"];
+  }
+  if (!geneve.isValid(view, at, end)) return -DROP["tunnel-malformed"];
+  if (geneve.isControl(view, at)) return -DROP["tunnel-control"];
+  if (geneve.protocol(view, at) !== geneve.PROTOCOL_ETHERNET) return -DROP["tunnel-protocol"];
+  const option = geneve.findOption(view, at, resume.OPTION_CLASS, resume.OPTION_TYPE);
+  if (option < 0) return -DROP["tunnel-malformed"];
+  if (geneve.hasUnknownCritical(view, at, resume.OPTION_CLASS, resume.OPTION_TYPE)) {
+    return -DROP["tunnel-unknown-critical"];
+  }
+  if (option === 0) return -DROP["tunnel-no-stamp"];
+  // A critical option without the header's C bit is the sender's violation (RFC 8926 §3.4).
+  if (!geneve.hasCriticalOptions(view, at)) return -DROP["tunnel-malformed"];
+  return resume.isValid(view, option) ? option : -DROP["stamp-malformed"];
+}
+
+function readStamp(
+  history: TableHistory,
+  core: Core,
+  slot: number,
+  at: number,
+  option: number,
+): number {
+  const stage = resume.stage(view, option);
+  if (!resume.mayResume(stage)) return DROP["stamp-stage"];
+  const tables = history.find(resume.generation(view, option));
+  if (tables === null) return DROP["stamp-generation"];
+  const { key } = core;
+  key[0] = geneve.vni(view, at);
+  const datapath = tables.datapathByKey.find(key);
+  if (datapath === NOT_FOUND) return DROP["stamp-datapath"];
+  packet.setDatapath(slot, datapath);
+  packet.setStage(slot, stage);
+  packet.setFlags(slot, resume.flags(view, option));
+  packet.setHandOffsLeft(slot, resume.handOffsLeft(view, option));
+  packet.setIdentity(slot, resume.identity(view, option) | 0);
+  packet.setGeneration(slot, tables.generation | 0);
+  packet.setOrigin(slot, resume.origin(view, option));
+  packet.setFlowHash(slot, resume.flowHash(view, option));
+  packet.setConnection(slot, resume.connection(view, option));
+  packet.setTtlDecrements(slot, resume.ttlDecrements(view, option));
+  return readPorts(tables, core, slot, option);
+}
+
+function readPorts(tables: Tables, core: Core, slot: number, option: number): number {
+  const { key } = core;
+  key[0] = packet.datapath(slot);
+  packet.setInPort(slot, packet.NO_PORT);
+  packet.setOutPort(slot, packet.NO_PORT);
+  key[1] = resume.ingressPort(view, option);
+  if (key[1] !== 0) {
+    const inPort = tables.portByKey.find(key);
+    if (inPort === NOT_FOUND) return DROP["stamp-port"];
+    packet.setInPort(slot, inPort);
+  }
+  key[1] = resume.egressPort(view, option);
+  if (key[1] === FLOOD_KEY) {
+    packet.setOutPort(slot, packet.FLOOD);
+    return GOES_ON;
+  }
+  const outPort = tables.portByKey.find(key);
+  if (outPort === NOT_FOUND) return DROP["stamp-port"];
+  if (tables.ports.location(outPort) !== LOCATED_HERE) return DROP["stamp-not-here"];
+  packet.setOutPort(slot, outPort);
+  return GOES_ON;
+}

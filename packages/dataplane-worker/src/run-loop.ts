@@ -1,0 +1,178 @@
+/**
+ * One worker's loop: take in what arrived, run the stages, send off what left, sleep when idle.
+ *
+ *   poll ports, tunnel and rings → stages → flush → mailbox, when something lies there → sleep
+ *
+ * It blocks its thread on purpose: nothing else runs there. The control thread reaches it by the
+ * mailbox, and rings its doorbell when it sleeps.
+ */
+import { drainDoorbell, Poller } from "@rhone/netio/doorbell";
+import type { Port } from "@rhone/netio/port";
+import type { UdpUnderlay } from "@rhone/netio/udp-underlay";
+import { BATCH_MAX, Batch, type Core } from "@rhone/pipeline-stages/core";
+import { GOES_ON } from "@rhone/pipeline-stages/parse";
+import { Arrivals, runPipeline, STAGES } from "@rhone/pipeline-stages/pipeline";
+import * as packet from "@rhone/rings/packet";
+import type { RingConsumer } from "@rhone/rings/ring";
+import type { WorkerStatus } from "@rhone/rings/worker-status";
+import type { Departures } from "./departures.ts";
+import { checkEndpoint, readRingPacket, readTunnelPacket } from "./hand-off.ts";
+import type { TableHistory } from "./table-history.ts";
+
+/** Packets taken from one port or ring in one loop. */
+const RECEIVE_MAX = 64;
+/** Loops without work before the worker sleeps. */
+const SPINS = 4;
+/** Longest sleep, in milliseconds: nothing depends on it but a bound for the unforeseen. */
+const SLEEP_MS = 1000;
+const SLEEP_IN_FLIGHT_MS = 1;
+
+export interface LoopParts {
+  readonly core: Core;
+  readonly history: TableHistory;
+  readonly departures: Departures;
+  readonly underlay: UdpUnderlay;
+  readonly rings: readonly RingConsumer[];
+  readonly status: WorkerStatus;
+  readonly doorbell: number;
+  readonly poller: Poller;
+  /** Open ports; changes as devices come and go. */
+  readonly open: readonly Port[];
+  /** Handles the messages in the mailbox; false when the worker shall end. */
+  drainMailbox(): boolean;
+  /** Told about a port whose device is gone; takes it out of `open`. */
+  onPortDown(port: Port): void;
+}
+
+export class RunLoop {
+  readonly #parts: LoopParts;
+  readonly #received = new Int32Array(BATCH_MAX);
+  readonly #running = new Batch();
+  readonly #newest = new Arrivals(STAGES.map(() => new Batch()));
+  readonly #previous = new Arrivals(STAGES.map(() => new Batch()));
+  #hasPrevious = false;
+
+  constructor(parts: LoopParts) {
+    this.#parts = parts;
+  }
+
+  /** Runs until the mailbox says stop. */
+  run(): void {
+    const { core, status, departures } = this.#parts;
+    let mailSeen = -1;
+    let idle = 0;
+    for (;;) {
+      const mail = status.mail();
+      if (mail !== mailSeen) {
+        mailSeen = mail;
+        if (!this.#parts.drainMailbox()) return;
+      }
+      core.nowMs = performance.now();
+      core.counters.countLoop();
+      core.allocator.collect();
+      const received = this.#receive();
+      if (received > 0) this.#process();
+      departures.flush();
+      core.allocator.flush();
+      idle = received > 0 ? 0 : idle + 1;
+      const isInFlight = this.#reclaim();
+      if (idle > SPINS) this.#sleep(mailSeen, isInFlight);
+    }
+  }
+
+  #receive(): number {
+    const { open } = this.#parts;
+    let received = this.#receiveTunnel() + this.#receiveRings();
+    const first = this.#newest.stages[0]!;
+    for (let i = 0; i < open.length; i++) {
+      const limit = Math.min(RECEIVE_MAX, BATCH_MAX - first.count);
+      const count = open[i]!.receive(this.#received, limit);
+      for (let k = 0; k < count; k++) first.slots[first.count++] = this.#received[k]!;
+      received += count;
+    }
+    return received;
+  }
+
+  #receiveTunnel(): number {
+    const { core, history, underlay } = this.#parts;
+    const count = underlay.receive(this.#received, RECEIVE_MAX);
+    for (let i = 0; i < count; i++) {
+      const slot = this.#received[i]!;
+      for (let k = 0; k < 4; k++) core.key[k] = underlay.sources[i * 4 + k]!;
+      let reason = checkEndpoint(core, history.newest);
+      if (reason === GOES_ON) reason = readTunnelPacket(history, core, slot);
+      this.#arrive(slot, reason);
+    }
+    return count;
+  }
+
+  #receiveRings(): number {
+    const { core, history, rings } = this.#parts;
+    let received = 0;
+    for (let i = 0; i < rings.length; i++) {
+      const count = rings[i]!.pop(this.#received, RECEIVE_MAX);
+      for (let k = 0; k < count; k++) {
+        const slot = this.#received[k]!;
+        this.#arrive(slot, readRingPacket(history, core, slot));
+      }
+      received += count;
+    }
+    core.counters.countPopped(received);
+    return received;
+  }
+
+  /** Lines a handed-over packet up for its stage, among those of its generation. */
+  #arrive(slot: number, reason: number): void {
+    const { core, history } = this.#parts;
+    if (reason !== GOES_ON) {
+      core.counters.countPortDrop(-1, reason);
+      core.allocator.give(slot);
+      return;
+    }
+    const isNewest = packet.generation(slot) === history.newest.generation;
+    if (!isNewest) this.#hasPrevious = true;
+    const arrivals = isNewest ? this.#newest : this.#previous;
+    // Never full: one loop takes in less than a batch from the tunnel and the rings together.
+    arrivals.stages[packet.stage(slot)]!.add(slot);
+  }
+
+  #process(): void {
+    const { core, departures, history } = this.#parts;
+    if (this.#hasPrevious) {
+      const previous = history.previous;
+      if (previous !== null) {
+        core.tables = previous;
+        runPipeline(core, this.#previous, this.#running);
+        departures.flush();
+      }
+      this.#hasPrevious = false;
+    }
+    core.tables = history.newest;
+    runPipeline(core, this.#newest, this.#running);
+  }
+
+  /** True while the kernel still holds frames of ours. */
+  #reclaim(): boolean {
+    const { open, underlay } = this.#parts;
+    let isInFlight = underlay.reclaim();
+    for (let i = 0; i < open.length; i++) {
+      if (open[i]!.reclaim()) isInFlight = true;
+      if (!open[i]!.isUp) this.#parts.onPortDown(open[i]!);
+    }
+    return isInFlight;
+  }
+
+  #sleep(mailSeen: number, isInFlight: boolean): void {
+    const { core, status, rings, poller, doorbell } = this.#parts;
+    status.setSleeping(true);
+    // After the store above: whoever pushes from now on sees it and rings.
+    let mustStay = status.mail() !== mailSeen;
+    for (let i = 0; i < rings.length; i++) if (!rings[i]!.isEmpty()) mustStay = true;
+    if (!mustStay) {
+      core.counters.countSleep();
+      poller.poll(isInFlight ? SLEEP_IN_FLIGHT_MS : SLEEP_MS);
+      drainDoorbell(doorbell);
+    }
+    status.setSleeping(false);
+  }
+}

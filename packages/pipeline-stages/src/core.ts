@@ -1,0 +1,94 @@
+/**
+ * What a stage works with: the tables of the batch's generation, the counters, and the outlets where
+ * packets go that leave the batch. One a worker; only that worker touches it.
+ */
+import type { Counters } from "@rhone/rings/counters";
+import { DEVICES_MAX } from "@rhone/rings/counters";
+import { LARGE_FRAME_MAX, poolViews, SMALL_FRAME_MAX } from "@rhone/rings/pool";
+import * as packet from "@rhone/rings/packet";
+import type { SlotAllocator } from "@rhone/rings/slot-allocator";
+import type { Tables } from "@rhone/tables/generation";
+import { Meter } from "./meter.ts";
+
+/** Packets that one batch or outlet holds, copies included. */
+export const BATCH_MAX = 1024;
+/** Workers that a chassis can have. */
+export const WORKERS_MAX = 16;
+
+const { bytes } = poolViews();
+
+/** Packets on their way through the stages, or waiting at an outlet. */
+export class Batch {
+  readonly slots = new Int32Array(BATCH_MAX);
+  count = 0;
+
+  /** False when the batch is full. */
+  add(slot: number): boolean {
+    if (this.count === BATCH_MAX) return false;
+    this.slots[this.count++] = slot;
+    return true;
+  }
+}
+
+/** Where packets go that leave the batch alive; the worker empties the outlets after each batch. */
+export class Outlets {
+  /** By device index. */
+  readonly devices: readonly Batch[] = Array.from({ length: DEVICES_MAX }, () => new Batch());
+  /** By worker, to resume there at the stage in the packet's metadata. */
+  readonly workers: readonly Batch[] = Array.from({ length: WORKERS_MAX }, () => new Batch());
+  /** To other chassis, to resume there; `endpoints[i]` is the endpoint row of `chassis.slots[i]`. */
+  readonly chassis = new Batch();
+  readonly endpoints = new Int32Array(BATCH_MAX);
+}
+
+export class Core {
+  readonly worker: number;
+  readonly counters: Counters;
+  readonly allocator: SlotAllocator;
+  readonly outlets = new Outlets();
+  /** Limits the answers that a router makes up: ICMP errors and echo replies. */
+  readonly replyMeter = new Meter(2000, 500);
+  /** Copies made by the running stage; they join the batch when it ends. */
+  readonly copies = new Batch();
+  /** Tables of the generation that the running batch belongs to. */
+  tables: Tables;
+  /** Milliseconds on a clock that never goes back; set once a batch. */
+  nowMs = 0;
+  /** Stage that is running, for the drop counters. */
+  stage = 0;
+  /** Packets that the running stage passed on unprocessed: they are counted where they resume. */
+  handedOver = 0;
+  /** Scratch for keys of exact-match tables. */
+  readonly key = new Int32Array(8);
+
+  constructor(worker: number, counters: Counters, allocator: SlotAllocator, tables: Tables) {
+    this.worker = worker;
+    this.counters = counters;
+    this.allocator = allocator;
+    this.tables = tables;
+  }
+
+  /** Ends a packet's life under a reason of `DROP`. */
+  drop(slot: number, reason: number): void {
+    this.counters.countDrop(this.stage, reason);
+    this.allocator.give(slot);
+  }
+
+  /** A copy of the packet with its metadata, or -1 when no slot is free. */
+  copy(slot: number): number {
+    const length = packet.length(slot);
+    if (length > LARGE_FRAME_MAX) return -1;
+    const isSmall = length <= SMALL_FRAME_MAX;
+    const copy = isSmall ? this.allocator.takeSmall() : this.allocator.takeLarge();
+    if (copy < 0) return -1;
+    const from = packet.frameAt(slot);
+    const to = packet.defaultFrameAt(copy);
+    packet.copyMetadata(slot, copy);
+    packet.setFrameAt(copy, to);
+    const moved = to - from;
+    if (packet.l3At(slot) !== 0) packet.setL3At(copy, packet.l3At(slot) + moved);
+    if (packet.l4At(slot) !== 0) packet.setL4At(copy, packet.l4At(slot) + moved);
+    bytes.copyWithin(to, from, from + length);
+    return copy;
+  }
+}

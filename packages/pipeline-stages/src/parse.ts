@@ -1,0 +1,130 @@
+/**
+ * Finds the headers of a frame and remembers where they are; computes the flow hash.
+ *
+ * Runs where a packet enters a worker: in stage 0 for a frame from a device, before the resumed
+ * stage for a frame from a hand-off. After it, no later stage reads past the frame's end.
+ */
+import { DROP } from "@rhone/rings/drop-reason";
+import * as packet from "@rhone/rings/packet";
+import { poolViews } from "@rhone/rings/pool";
+import * as arp from "@rhone/wire/arp";
+import * as ethernet from "@rhone/wire/ethernet";
+import * as icmp from "@rhone/wire/icmp";
+import * as icmpv6 from "@rhone/wire/icmpv6";
+import * as ipv4 from "@rhone/wire/ipv4";
+import * as ipv6 from "@rhone/wire/ipv6";
+import * as tcp from "@rhone/wire/tcp";
+import * as udp from "@rhone/wire/udp";
+import * as vlan from "@rhone/wire/vlan";
+
+/** What `parse` and the per-packet halves of the stages answer when the packet goes on. */
+export const GOES_ON = -1;
+
+const VLAN_TAGS_MAX = 2;
+const view = poolViews().view;
+
+/** GOES_ON, or the reason to drop the packet for. */
+export function parse(slot: number): number {
+  const at = packet.frameAt(slot);
+  const end = at + packet.length(slot);
+  if (!ethernet.isValid(view, at, end)) return DROP["malformed-ethernet"];
+  let etherType = ethernet.etherType(view, at);
+  let l3At = at + ethernet.HEADER_SIZE;
+  for (let tags = 0; isVlan(etherType); tags++) {
+    if (tags === VLAN_TAGS_MAX || !vlan.isValid(view, l3At, end)) return DROP["malformed-ethernet"];
+    etherType = vlan.etherType(view, l3At);
+    l3At += vlan.SIZE;
+  }
+  packet.setEtherType(slot, etherType);
+  packet.setL3At(slot, 0);
+  packet.setL4At(slot, 0);
+  packet.setProtocol(slot, -1);
+  packet.setFlowHash(slot, hashMacs(at));
+  if (etherType === ethernet.ETHERTYPE_IPV4) return parseIpv4(slot, l3At, end);
+  if (etherType === ethernet.ETHERTYPE_IPV6) return parseIpv6(slot, l3At, end);
+  if (etherType === ethernet.ETHERTYPE_ARP) {
+    if (!arp.isValid(view, l3At, end)) return DROP["malformed-arp"];
+    packet.setL3At(slot, l3At);
+  }
+  return GOES_ON;
+}
+
+function isVlan(etherType: number): boolean {
+  return etherType === ethernet.ETHERTYPE_VLAN || etherType === ethernet.ETHERTYPE_QINQ;
+}
+
+function parseIpv4(slot: number, at: number, end: number): number {
+  if (!ipv4.isValid(view, at, end) || !ipv4.headerChecksumIsValid(view, at)) {
+    return DROP["malformed-ipv4"];
+  }
+  packet.setL3At(slot, at);
+  const protocol = ipv4.protocol(view, at);
+  packet.setProtocol(slot, protocol);
+  const addresses = mix(ipv4.source(view, at)) + mix(ipv4.destination(view, at));
+  packet.setFlowHash(slot, mix(addresses ^ protocol));
+  if (ipv4.fragmentOffset(view, at) !== 0) return GOES_ON;
+  const l4At = at + ipv4.headerSize(view, at);
+  // A fragment's hash leaves the ports out, so that all fragments of a packet have the same one.
+  const hasPorts = !ipv4.isFragment(view, at);
+  return parseTransport(slot, l4At, at + ipv4.totalLength(view, at), protocol, hasPorts);
+}
+
+function parseIpv6(slot: number, at: number, end: number): number {
+  if (!ipv6.isValid(view, at, end)) return DROP["malformed-ipv6"];
+  packet.setL3At(slot, at);
+  const packetEnd = at + ipv6.HEADER_SIZE + ipv6.payloadLength(view, at);
+  let source = 0;
+  let destination = 0;
+  for (let i = 0; i < 4; i++) {
+    source = mix(source ^ ipv6.sourceWord(view, at, i));
+    destination = mix(destination ^ ipv6.destinationWord(view, at, i));
+  }
+  const l4At = ipv6.findTransport(view, at, packetEnd);
+  if (l4At < 0) return DROP["malformed-ipv6"];
+  const protocol = ipv6.transportProtocol(view, at, packetEnd);
+  packet.setProtocol(slot, protocol);
+  packet.setFlowHash(slot, mix((source + destination) ^ protocol));
+  if (l4At === 0) return GOES_ON;
+  const hasPorts = !ipv6.isFragment(view, at, packetEnd);
+  return parseTransport(slot, l4At, packetEnd, protocol, hasPorts);
+}
+
+function parseTransport(
+  slot: number,
+  at: number,
+  end: number,
+  protocol: number,
+  hasPorts: boolean,
+): number {
+  let ports = 0;
+  if (protocol === ipv4.PROTOCOL_TCP) {
+    // Only the first eight bytes are promised in a first fragment (RFC 791); more are needed here.
+    if (!tcp.isValid(view, at, end)) return DROP["malformed-transport"];
+    ports = mix(tcp.sourcePort(view, at)) + mix(tcp.destinationPort(view, at));
+  } else if (protocol === ipv4.PROTOCOL_UDP) {
+    if (!udp.isValid(view, at, end)) return DROP["malformed-transport"];
+    ports = mix(udp.sourcePort(view, at)) + mix(udp.destinationPort(view, at));
+  } else if (protocol === ipv4.PROTOCOL_ICMP) {
+    if (!icmp.isValid(view, at, end)) return DROP["malformed-transport"];
+  } else if (protocol === ipv4.PROTOCOL_ICMPV6) {
+    if (!icmpv6.isValid(view, at, end)) return DROP["malformed-transport"];
+  }
+  packet.setL4At(slot, at);
+  if (hasPorts) packet.setFlowHash(slot, mix(packet.flowHash(slot) ^ ports));
+  return GOES_ON;
+}
+
+/** The same for both directions of a flow, as is every hash here. */
+function hashMacs(at: number): number {
+  const destination = ethernet.destinationHigh(view, at) ^ ethernet.destinationLow(view, at);
+  const source = ethernet.sourceHigh(view, at) ^ ethernet.sourceLow(view, at);
+  return mix(mix(destination) + mix(source));
+}
+
+/** The finaliser of MurmurHash3. */
+function mix(value: number): number {
+  let hash = value | 0;
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return (hash ^ (hash >>> 16)) | 0;
+}

@@ -1,0 +1,83 @@
+/**
+ * The sixteen stages in their order. Run by every data-plane worker on each batch.
+ */
+import { DROP } from "@rhone/rings/drop-reason";
+import { type Batch, BATCH_MAX, type Core } from "./core.ts";
+import { egressPortSecurity } from "./egress-port-security.ts";
+import { l2 } from "./l2.ts";
+import { output } from "./output.ts";
+import { passThrough } from "./pass-through.ts";
+import { portSecurity } from "./port-security.ts";
+import { postRouting } from "./post-routing.ts";
+import { routing } from "./routing.ts";
+
+export interface Stage {
+  readonly name: string;
+  /** What it does, in a few words; "" while it only passes packets on. */
+  readonly job: string;
+  readonly run: (core: Core, batch: Batch) => void;
+}
+
+/** A stage's number is its index: the one on the wire. */
+export const STAGES: readonly Stage[] = [
+  { name: "port-security", job: "admit frames, stop spoofed addresses", run: portSecurity },
+  { name: "pre-acl", job: "", run: passThrough },
+  { name: "acl", job: "", run: passThrough },
+  { name: "qos", job: "", run: passThrough },
+  { name: "load-balancing", job: "", run: passThrough },
+  { name: "stateful", job: "", run: passThrough },
+  { name: "l2", job: "answer ARP and ND, find the port of the MAC address", run: l2 },
+  { name: "routing", job: "route between switches, answer for the routers", run: routing },
+  { name: "post-routing", job: "cross to the destination's chassis and worker", run: postRouting },
+  { name: "nat", job: "", run: passThrough },
+  { name: "egress-pre-acl", job: "", run: passThrough },
+  { name: "egress-acl", job: "", run: passThrough },
+  { name: "egress-qos", job: "", run: passThrough },
+  { name: "egress-stateful", job: "", run: passThrough },
+  {
+    name: "egress-port-security",
+    job: "deliver to a port only what is its own",
+    run: egressPortSecurity,
+  },
+  { name: "output", job: "hand the frame to the device", run: output },
+];
+
+/** One batch for each stage to start at: the packets that arrived or resume there. */
+export class Arrivals {
+  readonly stages: readonly Batch[];
+
+  constructor(batches: readonly Batch[]) {
+    if (batches.length !== STAGES.length) {
+      throw new RangeError(`expected ${STAGES.length} batches, got ${batches.length}`);
+    }
+    this.stages = batches;
+  }
+}
+
+/**
+ * Runs every arrival through the stages from where it starts. All of them must belong to the
+ * generation of `core.tables`. Afterwards the arrivals are empty, and each packet is at an outlet
+ * or dropped.
+ */
+export function runPipeline(core: Core, arrivals: Arrivals, running: Batch): void {
+  running.count = 0;
+  for (let number = 0; number < STAGES.length; number++) {
+    core.stage = number;
+    join(core, running, arrivals.stages[number]!);
+    if (running.count === 0) continue;
+    const entered = running.count;
+    core.handedOver = 0;
+    STAGES[number]!.run(core, running);
+    if (entered > core.handedOver) core.counters.countStage(number, entered - core.handedOver);
+  }
+}
+
+function join(core: Core, running: Batch, arriving: Batch): void {
+  const { slots } = running;
+  const room = BATCH_MAX - running.count;
+  const joining = Math.min(room, arriving.count);
+  for (let i = 0; i < joining; i++) slots[running.count + i] = arriving.slots[i]!;
+  running.count += joining;
+  for (let i = joining; i < arriving.count; i++) core.drop(arriving.slots[i]!, DROP["batch-full"]);
+  arriving.count = 0;
+}

@@ -1,0 +1,43 @@
+/**
+ * Logical switches and routers, by row.
+ *
+ *   row: [kind, key (24 bits: the VNI on the wire)]
+ */
+import { buildRows, Rows } from "./row-table.ts";
+
+export const KIND_SWITCH = 1;
+export const KIND_ROUTER = 2;
+
+export interface Datapath {
+  readonly kind: number;
+  /** 1–16777215. */
+  readonly key: number;
+}
+
+/** The table's words. */
+export function buildDatapaths(datapaths: readonly Datapath[]): Int32Array {
+  return buildRows(
+    2,
+    datapaths.map(({ kind, key }) => [kind, key]),
+  );
+}
+
+export class Datapaths {
+  readonly #rows: Rows;
+
+  constructor(words: Int32Array) {
+    this.#rows = new Rows(words);
+  }
+
+  get count(): number {
+    return this.#rows.count;
+  }
+
+  kind(row: number): number {
+    return this.#rows.words[this.#rows.at(row)]!;
+  }
+
+  key(row: number): number {
+    return this.#rows.words[this.#rows.at(row) + 1]!;
+  }
+}

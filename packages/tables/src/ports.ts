@@ -1,0 +1,184 @@
+/**
+ * Logical ports: every port of every switch that this chassis knows, and what the stages ask of one.
+ *
+ *   word  0   datapath      row of the switch that the port belongs to
+ *   word  1   key           number of the port within the switch, 1–32767, as on the wire
+ *   word  2   kind          KIND_VIF or KIND_ROUTER
+ *   word  3   location      LOCATED_HERE, LOCATED_NOWHERE or the row of the chassis's endpoint
+ *   word  4   worker        worker that owns the port's device, when it is here
+ *   word  5   device        index of the device, -1 if it is not here
+ *   word  6   macHigh       first four bytes of the MAC address
+ *   word  7   macLow        last two bytes
+ *   word  8   flags         FLAG_SECURED: source addresses are checked
+ *   word  9   addressAt     first of the port's addresses in the address rows
+ *   word 10   addressCount
+ *   word 11   router        KIND_ROUTER: row of the router's datapath; else -1
+ *   word 12   isUp          1 when the chassis that has the port says that it forwards
+ *
+ * Addresses are rows of four words, IPv4 as ::ffff:a.b.c.d (RFC 4291 §2.5.5.2).
+ */
+import { buildRows, Rows } from "./row-table.ts";
+
+export const KIND_VIF = 1;
+export const KIND_ROUTER = 2;
+export const LOCATED_HERE = -1;
+export const LOCATED_NOWHERE = -2;
+export const FLAG_SECURED = 1;
+
+const WIDTH = 13;
+const DATAPATH = 0;
+const KEY = 1;
+const KIND = 2;
+const LOCATION = 3;
+const WORKER = 4;
+const DEVICE = 5;
+const MAC_HIGH = 6;
+const MAC_LOW = 7;
+const FLAGS = 8;
+const ADDRESS_AT = 9;
+const ADDRESS_COUNT = 10;
+const ROUTER = 11;
+const IS_UP = 12;
+
+/** Four 32-bit words, the most significant first. */
+export type AddressWords = readonly [number, number, number, number];
+
+export interface PortRow {
+  readonly datapath: number;
+  readonly key: number;
+  readonly kind: number;
+  readonly location: number;
+  readonly worker: number;
+  readonly device: number;
+  readonly macHigh: number;
+  readonly macLow: number;
+  readonly isSecured: boolean;
+  readonly addresses: readonly AddressWords[];
+  readonly router: number;
+  readonly isUp: boolean;
+}
+
+/** The words of the port table and of the addresses that its rows point to. */
+export function buildPorts(rows: readonly PortRow[]): {
+  ports: Int32Array;
+  addresses: Int32Array;
+} {
+  const addresses: AddressWords[] = [];
+  const ports = rows.map((row) => {
+    const addressAt = addresses.length;
+    addresses.push(...row.addresses);
+    const flags = row.isSecured ? FLAG_SECURED : 0;
+    return [
+      ...[row.datapath, row.key, row.kind, row.location, row.worker, row.device],
+      ...[row.macHigh, row.macLow, flags, addressAt, row.addresses.length, row.router],
+      row.isUp ? 1 : 0,
+    ];
+  });
+  return { ports: buildRows(WIDTH, ports), addresses: buildRows(4, addresses) };
+}
+
+export class Ports {
+  readonly #rows: Rows;
+  readonly #addresses: Rows;
+
+  constructor(ports: Int32Array, addresses: Int32Array) {
+    this.#rows = new Rows(ports);
+    this.#addresses = new Rows(addresses);
+  }
+
+  get count(): number {
+    return this.#rows.count;
+  }
+
+  datapath(row: number): number {
+    return this.#word(row, DATAPATH);
+  }
+
+  key(row: number): number {
+    return this.#word(row, KEY);
+  }
+
+  kind(row: number): number {
+    return this.#word(row, KIND);
+  }
+
+  location(row: number): number {
+    return this.#word(row, LOCATION);
+  }
+
+  worker(row: number): number {
+    return this.#word(row, WORKER);
+  }
+
+  device(row: number): number {
+    return this.#word(row, DEVICE);
+  }
+
+  macHigh(row: number): number {
+    return this.#word(row, MAC_HIGH);
+  }
+
+  macLow(row: number): number {
+    return this.#word(row, MAC_LOW);
+  }
+
+  router(row: number): number {
+    return this.#word(row, ROUTER);
+  }
+
+  isSecured(row: number): boolean {
+    return (this.#word(row, FLAGS) & FLAG_SECURED) !== 0;
+  }
+
+  isUp(row: number): boolean {
+    return this.#word(row, IS_UP) === 1;
+  }
+
+  addressCount(row: number): number {
+    return this.#word(row, ADDRESS_COUNT);
+  }
+
+  /** Word `word` (0–3) of the port's address number `index`. */
+  addressWord(row: number, index: number, word: number): number {
+    const addresses = this.#addresses;
+    return addresses.words[addresses.at(this.#word(row, ADDRESS_AT) + index) + word]!;
+  }
+
+  /** Whether the four words are one of the port's addresses. */
+  hasAddress(row: number, w0: number, w1: number, w2: number, w3: number): boolean {
+    const count = this.addressCount(row);
+    const { words } = this.#addresses;
+    for (let i = 0; i < count; i++) {
+      const at = this.#addresses.at(this.#word(row, ADDRESS_AT) + i);
+      const isSame =
+        words[at + 3] === w3 && words[at + 2] === w2 && words[at + 1] === w1 && words[at] === w0;
+      if (isSame) return true;
+    }
+    return false;
+  }
+
+  /** The first IPv4 address of the port as one word, 0 when it has none. */
+  firstIpv4(row: number): number {
+    const count = this.addressCount(row);
+    for (let i = 0; i < count; i++) {
+      if (this.addressWord(row, i, 2) === 0xffff) return this.addressWord(row, i, 3);
+    }
+    return 0;
+  }
+
+  /** Number of the port's first IPv6 address that is not link-local, else the first IPv6 one, or -1. */
+  firstIpv6(row: number): number {
+    const count = this.addressCount(row);
+    let linkLocal = -1;
+    for (let i = 0; i < count; i++) {
+      if (this.addressWord(row, i, 2) === 0xffff && this.addressWord(row, i, 0) === 0) continue;
+      if (this.addressWord(row, i, 0) >>> 22 !== 0x3fa) return i;
+      if (linkLocal < 0) linkLocal = i;
+    }
+    return linkLocal;
+  }
+
+  #word(row: number, field: number): number {
+    return this.#rows.words[this.#rows.at(row) + field]!;
+  }
+}
