@@ -223,7 +223,9 @@ function routesOf(
   const fixed = router.value.routes.flatMap((route) => {
     const nextHop = address(route.nextHop);
     const prefix = parsePrefix(route.prefix)!;
-    const via = connected.find((c) => prefixContains({ address: c.prefix, length: c.length }, nextHop));
+    const via = connected.find((c) =>
+      prefixContains({ address: c.prefix, length: c.length }, nextHop),
+    );
     if (via === undefined) return []; // A peer's merge can leave a route without its network.
     const network = networkOf(prefix.address, prefix.length);
     return [{ prefix: network, length: prefix.length, outPort: via.outPort, nextHop }];

@@ -7,11 +7,12 @@
  * do. The checks are the same and in this order, each failure with a reason of its own: endpoint,
  * header and option, hand-offs left, stage, generation, datapath, ports.
  */
+
+import type { Core } from "@rhone/pipeline-stages/core";
+import { GOES_ON, parse } from "@rhone/pipeline-stages/parse";
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import { poolViews } from "@rhone/rings/pool";
-import type { Core } from "@rhone/pipeline-stages/core";
-import { GOES_ON, parse } from "@rhone/pipeline-stages/parse";
 import { NOT_FOUND } from "@rhone/tables/exact-table";
 import type { Tables } from "@rhone/tables/generation";
 import { LOCATED_HERE } from "@rhone/tables/ports";

@@ -6,7 +6,7 @@
  * It blocks its thread on purpose: nothing else runs there. The control thread reaches it by the
  * mailbox, and rings its doorbell when it sleeps.
  */
-import { drainDoorbell, Poller } from "@rhone/netio/doorbell";
+import { drainDoorbell, type Poller } from "@rhone/netio/doorbell";
 import type { Port } from "@rhone/netio/port";
 import type { UdpUnderlay } from "@rhone/netio/udp-underlay";
 import { BATCH_MAX, Batch, type Core } from "@rhone/pipeline-stages/core";

@@ -57,17 +57,14 @@ export class NatsTransport implements Transport {
 
   publish(subject: string, data: Uint8Array): void {
     const connection = this.#connection;
-    if (connection === null || !this.#isConnected || data.length > maxPayload(connection)) {
-      this.#droppedCount++;
-      return;
-    }
-    connection.publish(subject, data);
+    if (connection === null) this.#droppedCount++;
+    else if (this.#canSend(connection, data)) connection.publish(subject, data);
   }
 
   subscribe(subject: string, handler: MessageHandler): () => void {
     const wanted: Wanted = { subject, handler, active: null };
     this.#wanted.add(wanted);
-    if (this.#connection !== null) this.#activate(this.#connection, wanted);
+    if (this.#connection !== null && !this.#isClosing) this.#activate(this.#connection, wanted);
     return () => {
       this.#wanted.delete(wanted);
       wanted.active?.unsubscribe();
@@ -159,7 +156,13 @@ export class NatsTransport implements Transport {
       callback: (error, message) => {
         if (error !== null) return; // The server refused the subject; it says so in its log.
         try {
-          wanted.handler(message.data, (data) => message.respond(data), message.subject);
+          wanted.handler(
+            message.data,
+            (data) => {
+              if (this.#canSend(connection, data)) message.respond(data);
+            },
+            message.subject,
+          );
         } catch (bug) {
           // Thrown here, it would end the library's read loop in silence.
           queueMicrotask(() => {
@@ -169,10 +172,13 @@ export class NatsTransport implements Transport {
       },
     });
   }
-}
 
-function maxPayload(connection: NatsConnection): number {
-  return connection.info?.max_payload ?? 0;
+  #canSend(connection: NatsConnection, data: Uint8Array): boolean {
+    const sizeMax = connection.info?.max_payload ?? 0;
+    if (this.#isConnected && !this.#isClosing && data.length <= sizeMax) return true;
+    this.#droppedCount++;
+    return false;
+  }
 }
 
 function wait(delayMs: number): Promise<void> {

@@ -5,6 +5,7 @@
  * to be true it repairs itself. Two implementations: NATS (nats-transport.ts) and its in-memory
  * twin (memory-transport.ts).
  */
+import { clearTimeout, setTimeout } from "node:timers";
 
 /**
  * Called for each message that arrives. It must not throw: bad bytes are traffic, to be counted.

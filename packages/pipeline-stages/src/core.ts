@@ -4,8 +4,8 @@
  */
 import type { Counters } from "@rhone/rings/counters";
 import { DEVICES_MAX } from "@rhone/rings/counters";
-import { LARGE_FRAME_MAX, poolViews, SMALL_FRAME_MAX } from "@rhone/rings/pool";
 import * as packet from "@rhone/rings/packet";
+import { LARGE_FRAME_MAX, poolViews, SMALL_FRAME_MAX } from "@rhone/rings/pool";
 import type { SlotAllocator } from "@rhone/rings/slot-allocator";
 import type { Tables } from "@rhone/tables/generation";
 import { Meter } from "./meter.ts";

@@ -40,13 +40,7 @@ export function answerSolicitation(
   ipv6.setHopLimit(view, l3At, HOP_LIMIT);
   icmpv6.write(view, l4At, nd.NEIGHBOR_ADVERTISEMENT, 0);
   view.setInt32(l4At + nd.FLAGS, FLAGS_SOLICITED_OVERRIDE | (isRouter ? FLAG_ROUTER : 0));
-  nd.writeLinkLayerOption(
-    view,
-    l4At + nd.OPTIONS,
-    nd.OPTION_TARGET_LINK_LAYER,
-    macHigh,
-    macLow,
-  );
+  nd.writeLinkLayerOption(view, l4At + nd.OPTIONS, nd.OPTION_TARGET_LINK_LAYER, macHigh, macLow);
   icmpv6.updateChecksum(view, l3At, l4At, l4At + ADVERTISEMENT_SIZE);
   packet.setL4At(slot, l4At);
   packet.setLength(slot, l4At + ADVERTISEMENT_SIZE - frameAt);

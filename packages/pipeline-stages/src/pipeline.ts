@@ -2,7 +2,7 @@
  * The sixteen stages in their order. Run by every data-plane worker on each batch.
  */
 import { DROP } from "@rhone/rings/drop-reason";
-import { type Batch, BATCH_MAX, type Core } from "./core.ts";
+import { BATCH_MAX, type Batch, type Core } from "./core.ts";
 import { egressPortSecurity } from "./egress-port-security.ts";
 import { l2 } from "./l2.ts";
 import { output } from "./output.ts";

@@ -1,0 +1,117 @@
+/**
+ * The control thread's loop: desired state in, generations and devices out.
+ *
+ * An event only marks that there is work; the work is done a few milliseconds later from the newest
+ * state, however many events there were. A compilation that fails leaves the old tables in force.
+ */
+import type { Report } from "@rhone/dataplane-worker/plan";
+import type { Store } from "@rhone/state/store";
+import type { Logger } from "pino";
+import { compile } from "./compile.ts";
+import type { Dataplane } from "./dataplane.ts";
+import { type Devices, RETRY_MS } from "./devices.ts";
+
+/** Events within this time become one generation. */
+const GATHER_MS = 5;
+/** Time between two looks at what the workers run, while somebody waits for it. */
+const APPLIED_POLL_MS = 2;
+
+export interface ControllerOptions {
+  readonly chassis: string;
+  readonly tunnelMtu: number;
+  readonly store: Store;
+  readonly dataplane: Dataplane;
+  readonly devices: Devices;
+  readonly log: Logger;
+}
+
+export class Controller {
+  readonly #options: ControllerOptions;
+  readonly #unsubscribe: () => void;
+  readonly #retryTimer: NodeJS.Timeout;
+  #gatherTimer: NodeJS.Timeout | null = null;
+  #failure = "";
+
+  constructor(options: ControllerOptions) {
+    this.#options = options;
+    this.#unsubscribe = options.store.onChange(() => this.mark());
+    this.#retryTimer = setInterval(() => options.devices.retry(), RETRY_MS);
+    this.mark();
+  }
+
+  /** Why the newest state is not in force; "" when it is. */
+  get failure(): string {
+    return this.#failure;
+  }
+
+  /** Marks that state or devices changed. */
+  mark(): void {
+    this.#gatherTimer ??= setTimeout(() => this.#reconcile(), GATHER_MS);
+  }
+
+  /** What a worker said about a device. */
+  onReport(report: Report): void {
+    const { devices, log } = this.#options;
+    if (!devices.report(report)) return;
+    log.info({ report }, "device changed");
+    this.mark();
+  }
+
+  /** Resolves true when every worker runs `revision` or later, false after the time is up. */
+  async waitApplied(revision: number, timeoutMs: number): Promise<boolean> {
+    const deadline = performance.now() + timeoutMs;
+    while (this.#options.dataplane.adopted() < revision) {
+      if (performance.now() > deadline) return false;
+      await new Promise((resolve) => setTimeout(resolve, APPLIED_POLL_MS));
+    }
+    return true;
+  }
+
+  stop(): void {
+    this.#unsubscribe();
+    clearInterval(this.#retryTimer);
+    if (this.#gatherTimer !== null) clearTimeout(this.#gatherTimer);
+  }
+
+  #reconcile(): void {
+    this.#gatherTimer = null;
+    const { chassis, tunnelMtu, store, dataplane, devices, log } = this.#options;
+    const state = store.snapshot();
+    try {
+      devices.follow(state);
+      const self = { name: chassis, tunnelMtu, devices: devices.placements() };
+      dataplane.publish(compile(state, self));
+      this.#failure = "";
+    } catch (error) {
+      this.#failure = (error as Error).message;
+      log.error({ error, revision: state.revision }, "cannot compile; the old tables stay");
+    }
+    this.#announceBindings();
+  }
+
+  /** Tells the others which ports forward here. */
+  #announceBindings(): void {
+    const { chassis, store, devices, log } = this.#options;
+    const known = new Map(
+      store
+        .snapshot()
+        .bindings.filter(({ value }) => value.chassis === chassis)
+        .map(({ name, value }) => [name, value]),
+    );
+    const changes = [];
+    for (const { port, phase, detail } of devices.list()) {
+      const up = phase === "up";
+      const before = known.get(port);
+      known.delete(port);
+      if (before?.up === up && (before.detail ?? "") === detail) continue;
+      const document = { kind: "binding" as const, name: port, chassis, up, detail };
+      changes.push({ op: "put" as const, document });
+    }
+    for (const name of known.keys()) {
+      changes.push({ op: "delete" as const, kind: "binding" as const, name });
+    }
+    if (changes.length === 0) return;
+    const result = store.transact(changes, "chassis");
+    if (!result.ok) log.error({ error: result.error }, "cannot announce the ports' state");
+  }
+}

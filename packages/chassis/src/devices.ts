@@ -1,0 +1,136 @@
+/**
+ * Which devices this chassis serves: follows the desired state, opens and closes ports at the
+ * workers, and says which of them forward. A device that is missing is tried again until it comes.
+ */
+import type { Driver, Report } from "@rhone/dataplane-worker/plan";
+import { DEVICES_MAX } from "@rhone/rings/counters";
+import type { State } from "@rhone/state/state";
+
+/** How long to wait before a device that refused is tried again. */
+export const RETRY_MS = 500;
+
+type Phase = "opening" | "up" | "refused" | "closing";
+
+export interface DeviceView {
+  readonly port: string;
+  readonly device: string;
+  readonly driver: Driver;
+  readonly index: number;
+  readonly worker: number;
+  readonly phase: Phase;
+  /** Why it is not up; "" when it is. */
+  readonly detail: string;
+}
+
+interface DeviceRecord {
+  readonly port: string;
+  readonly device: string;
+  readonly driver: Driver;
+  readonly index: number;
+  readonly worker: number;
+  phase: Phase;
+  detail: string;
+}
+
+/** The few calls into the data plane that devices need. */
+export interface DeviceOpener {
+  readonly workerCount: number;
+  openDevice(worker: number, index: number, device: string, driver: Driver): void;
+  closeDevice(worker: number, index: number): void;
+}
+
+export class Devices {
+  readonly #self: string;
+  readonly #driver: Driver;
+  readonly #opener: DeviceOpener;
+  readonly #records = new Map<number, DeviceRecord>();
+
+  constructor(self: string, driver: Driver, opener: DeviceOpener) {
+    this.#self = self;
+    this.#driver = driver;
+    this.#opener = opener;
+  }
+
+  /** Opens what the state wants here and is not open, closes what it wants no more. */
+  follow(state: State): void {
+    const wanted = new Map<string, { device: string; driver: Driver }>();
+    for (const { name, value } of state.ports) {
+      if (value.chassis !== this.#self || value.device === undefined) continue;
+      wanted.set(name, { device: value.device, driver: value.driver ?? this.#driver });
+    }
+    for (const record of this.#records.values()) {
+      const want = wanted.get(record.port);
+      const isSame = want?.device === record.device && want.driver === record.driver;
+      if (isSame) wanted.delete(record.port);
+      else if (record.phase !== "closing") this.#close(record);
+      if (record.phase === "closing") wanted.delete(record.port); // It opens once it is closed.
+    }
+    for (const [port, { device, driver }] of wanted) this.#open(port, device, driver);
+  }
+
+  /** Tries again what was refused. */
+  retry(): void {
+    for (const record of this.#records.values()) {
+      if (record.phase !== "refused") continue;
+      record.phase = "opening";
+      this.#opener.openDevice(record.worker, record.index, record.device, record.driver);
+    }
+  }
+
+  /** Takes in what a worker says; true when something changed that peers or tables must know. */
+  report(report: Report): boolean {
+    const record = this.#records.get(report.index);
+    if (record === undefined) return false;
+    const before = record.phase;
+    switch (report.type) {
+      case "opened":
+        if (record.phase !== "closing") record.phase = "up";
+        record.detail = "";
+        return before !== record.phase;
+      case "refused":
+        if (record.phase === "closing") this.#records.delete(record.index);
+        else record.phase = "refused";
+        record.detail = report.detail;
+        return before === "up" || before === "closing";
+      case "closed":
+        if (record.phase === "closing") this.#records.delete(record.index);
+        else record.phase = "refused"; // The device went away by itself.
+        record.detail = report.detail;
+        return true;
+    }
+  }
+
+  /** By logical port: where the tables say that its frames come and go. */
+  placements(): ReadonlyMap<string, { index: number; worker: number }> {
+    const up = [...this.#records.values()].filter(({ phase }) => phase !== "closing");
+    return new Map(up.map(({ port, index, worker }) => [port, { index, worker }]));
+  }
+
+  list(): readonly DeviceView[] {
+    return [...this.#records.values()].toSorted((a, b) => (a.port < b.port ? -1 : 1));
+  }
+
+  #open(port: string, device: string, driver: Driver): void {
+    const index = this.#freeIndex();
+    if (index < 0) return; // Said by the health check: more devices than a chassis can have.
+    const worker = this.#leastLoadedWorker();
+    this.#records.set(index, { port, device, driver, index, worker, phase: "opening", detail: "" });
+    this.#opener.openDevice(worker, index, device, driver);
+  }
+
+  #close(record: DeviceRecord): void {
+    record.phase = "closing";
+    this.#opener.closeDevice(record.worker, record.index);
+  }
+
+  #freeIndex(): number {
+    for (let index = 0; index < DEVICES_MAX; index++) if (!this.#records.has(index)) return index;
+    return -1;
+  }
+
+  #leastLoadedWorker(): number {
+    const loads = Array.from({ length: this.#opener.workerCount }, () => 0);
+    for (const { worker } of this.#records.values()) loads[worker]!++;
+    return loads.indexOf(Math.min(...loads));
+  }
+}

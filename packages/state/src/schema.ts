@@ -1,0 +1,241 @@
+/**
+ * The documents of the desired state: what users write (`…Document`) and what is kept (`Switch`,
+ * `Router`, …: every default filled in, every address in its one canonical text). Run by the control
+ * thread.
+ *
+ * The schemas only check: they are also what `/openapi.json` publishes. `complete` fills in.
+ */
+import { createHash } from "node:crypto";
+import {
+  formatAddress,
+  formatMac,
+  formatPrefix,
+  parseAddress,
+  parseMac,
+  parsePrefix,
+} from "@rhone/wire/address";
+import { z } from "zod";
+
+export const KINDS = ["switch", "router", "port", "chassis", "binding"] as const;
+export type Kind = (typeof KINDS)[number];
+
+/** What users may write; a chassis states the other kinds about itself. */
+export const USER_KINDS = ["switch", "router", "port"] as const;
+export type UserKind = (typeof USER_KINDS)[number];
+
+export const NAME_PATTERN = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+export const ROUTER_PORTS_MAX = 64;
+export const ROUTES_MAX = 1024;
+/** Of one port, and of one port of a router. */
+export const ADDRESSES_MAX = 16;
+const TEXT_LENGTH_MAX = 1024; // UTF-16 units
+
+const name = text("1 to 63 of a-z, 0-9 and -, not - at an end", NAME_PATTERN);
+const mac = text("a unicast MAC address such as 02:00:00:00:00:01", isUnicastMac);
+const address = text("an IP address such as 10.0.1.10 or fd00:1::10", isAddress);
+const interfaceAddress = text(
+  "an IP address with its prefix length such as 10.0.1.1/24",
+  (prefix) => parsePrefix(prefix) !== null,
+);
+const prefix = text("a network such as 10.0.1.0/24", (prefix) => parsePrefix(prefix) !== null);
+const device = text("a network device's name, 1 to 15 characters", isDeviceName);
+const remark = z.string().max(TEXT_LENGTH_MAX);
+const driver = z.enum(["af-packet", "af-xdp"]);
+
+export const switchSchema = z.strictObject({
+  kind: z.literal("switch"),
+  name,
+  description: remark.exactOptional(),
+});
+
+const routerPortSchema = z.strictObject({
+  name,
+  switch: name,
+  mac: mac.exactOptional(),
+  addresses: z.array(interfaceAddress).min(1).max(ADDRESSES_MAX),
+});
+
+export const routerSchema = z.strictObject({
+  kind: z.literal("router"),
+  name,
+  ports: z.array(routerPortSchema).max(ROUTER_PORTS_MAX),
+  routes: z
+    .array(z.strictObject({ prefix, nextHop: address }))
+    .max(ROUTES_MAX)
+    .exactOptional(),
+});
+
+export const portSchema = z
+  .strictObject({
+    kind: z.literal("port"),
+    name,
+    switch: name,
+    mac: mac.exactOptional(),
+    addresses: z.array(address).max(ADDRESSES_MAX),
+    portSecurity: z.boolean().exactOptional(),
+    chassis: name.exactOptional(),
+    device: device.exactOptional(),
+    driver: driver.exactOptional(),
+  })
+  .refine((port) => port.device === undefined || port.chassis !== undefined, {
+    path: ["chassis"],
+    params: { expected: "the name of the chassis that has the device" },
+    when: ({ value }) => typeof value === "object" && value !== null, // Also beside other issues.
+  });
+
+export const chassisSchema = z.strictObject({
+  kind: z.literal("chassis"),
+  name,
+  underlay: address,
+  workers: z.int().min(1).max(256),
+  version: remark,
+});
+
+export const bindingSchema = z.strictObject({
+  kind: z.literal("binding"),
+  /** The port's. */
+  name,
+  chassis: name,
+  up: z.boolean(),
+  detail: remark.exactOptional(),
+});
+
+export const SCHEMAS = {
+  switch: switchSchema,
+  router: routerSchema,
+  port: portSchema,
+  chassis: chassisSchema,
+  binding: bindingSchema,
+} as const satisfies Record<Kind, z.ZodType>;
+
+export type SwitchDocument = z.infer<typeof switchSchema>;
+export type RouterDocument = z.infer<typeof routerSchema>;
+export type PortDocument = z.infer<typeof portSchema>;
+export type ChassisDocument = z.infer<typeof chassisSchema>;
+export type BindingDocument = z.infer<typeof bindingSchema>;
+export type Document =
+  | SwitchDocument
+  | RouterDocument
+  | PortDocument
+  | ChassisDocument
+  | BindingDocument;
+
+export type Switch = Readonly<SwitchDocument>;
+export type RouterPort = Readonly<Required<z.infer<typeof routerPortSchema>>>;
+export interface Router {
+  readonly kind: "router";
+  readonly name: string;
+  readonly ports: readonly RouterPort[];
+  readonly routes: readonly { readonly prefix: string; readonly nextHop: string }[];
+}
+export type Port = Readonly<PortDocument & { mac: string; portSecurity: boolean }>;
+export type Chassis = Readonly<ChassisDocument>;
+export type Binding = Readonly<BindingDocument>;
+export type Resource = Switch | Router | Port | Chassis | Binding;
+export type ResourceOf<K extends Kind> = Extract<Resource, { kind: K }>;
+
+/**
+ * The document with defaults filled in, addresses in canonical text and keys in one order, so that
+ * two documents mean the same exactly when they are the same JSON text. Completing twice changes
+ * nothing. `document` has passed its schema.
+ */
+export function complete(document: Document): Resource {
+  switch (document.kind) {
+    case "switch": {
+      const { kind, name, description } = document;
+      return { kind, name, ...optional({ description }) };
+    }
+    case "router":
+      return completeRouter(document);
+    case "port":
+      return completePort(document);
+    case "chassis": {
+      const { kind, name, underlay, workers, version } = document;
+      return { kind, name, underlay: canonicalAddress(underlay), workers, version };
+    }
+    case "binding": {
+      const { kind, name, chassis, up, detail } = document;
+      return { kind, name, chassis, up, ...optional({ detail }) };
+    }
+  }
+}
+
+/**
+ * A MAC address for something without one: locally administered, unicast, always the same for the
+ * same name. `name` is "port/<port>" or "router/<router>/<port>".
+ */
+export function defaultMac(name: string): string {
+  const octets = [0x02, ...createHash("sha256").update(name).digest().subarray(0, 5)];
+  return octets.map((octet) => octet.toString(16).padStart(2, "0")).join(":");
+}
+
+function completeRouter({ kind, name, ports, routes = [] }: RouterDocument): Router {
+  return {
+    kind,
+    name,
+    ports: ports.map((port) => ({
+      name: port.name,
+      switch: port.switch,
+      mac: canonicalMac(port.mac ?? defaultMac(`router/${name}/${port.name}`)),
+      addresses: port.addresses.map(canonicalPrefix),
+    })),
+    routes: routes.map((route) => ({
+      prefix: canonicalPrefix(route.prefix),
+      nextHop: canonicalAddress(route.nextHop),
+    })),
+  };
+}
+
+function completePort(port: PortDocument): Port {
+  const { kind, name, portSecurity = true, chassis, device, driver } = port;
+  return {
+    kind,
+    name,
+    switch: port.switch,
+    mac: canonicalMac(port.mac ?? defaultMac(`port/${name}`)),
+    addresses: port.addresses.map(canonicalAddress),
+    portSecurity,
+    ...optional({ chassis, device, driver }),
+  };
+}
+
+/** The fields that have a value. */
+function optional<T extends object>(fields: T): { [K in keyof T]?: NonNullable<T[K]> } {
+  const present = Object.entries(fields).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(present) as { [K in keyof T]?: NonNullable<T[K]> };
+}
+
+function canonicalAddress(text: string): string {
+  return formatAddress(parseAddress(text)!);
+}
+
+function canonicalMac(text: string): string {
+  return formatMac(parseMac(text)!);
+}
+
+function canonicalPrefix(text: string): string {
+  return formatPrefix(parsePrefix(text)!);
+}
+
+function isAddress(text: string): boolean {
+  return parseAddress(text) !== null;
+}
+
+function isUnicastMac(text: string): boolean {
+  const parsed = parseMac(text);
+  if (parsed === null) return false;
+  const isGroup = ((parsed.high >>> 24) & 1) === 1;
+  return !isGroup && (parsed.high !== 0 || parsed.low !== 0);
+}
+
+/** What the kernel takes: dev_valid_name in net/core/dev.c. */
+function isDeviceName(text: string): boolean {
+  return /^(?!\.{1,2}$)(?![^]*[/:])[!-~]{1,15}$/.test(text);
+}
+
+/** A string that passes `check`, with the sentence that a user reads when it does not. */
+function text(expected: string, check: RegExp | ((text: string) => boolean)): z.ZodString {
+  if (check instanceof RegExp)
+    return z.string().regex(check, { error: expected }).describe(expected);
+  return z.string().refine(check, { params: { expected } }).describe(expected);
+}

@@ -1,0 +1,61 @@
+/**
+ * ICMP header (RFC 792): 8 bytes.
+ *
+ *   | Type (1) | Code (1) | Checksum (2) | identifier (2) | sequence (2), or unused (4) |
+ */
+import * as sums from "./checksum.ts";
+
+export const HEADER_SIZE = 8; // bytes
+export const ECHO_REPLY = 0;
+export const DESTINATION_UNREACHABLE = 3;
+export const ECHO_REQUEST = 8;
+export const TIME_EXCEEDED = 11;
+
+const TYPE_AND_CODE = 0;
+const CHECKSUM = 2;
+const REST = 4;
+
+export function isValid(_view: DataView, at: number, end: number): boolean {
+  return end - at >= HEADER_SIZE;
+}
+
+export function type(view: DataView, at: number): number {
+  return view.getUint8(at + TYPE_AND_CODE);
+}
+
+export function code(view: DataView, at: number): number {
+  return view.getUint8(at + TYPE_AND_CODE + 1);
+}
+
+export function checksum(view: DataView, at: number): number {
+  return view.getUint16(at + CHECKSUM);
+}
+
+export function identifier(view: DataView, at: number): number {
+  return view.getUint16(at + REST);
+}
+
+export function sequence(view: DataView, at: number): number {
+  return view.getUint16(at + REST + 2);
+}
+
+/** Writes the header with checksum 0; `rest` is its second word. */
+export function write(view: DataView, at: number, type: number, code: number, rest: number): void {
+  view.setUint16(at + TYPE_AND_CODE, (type << 8) | code);
+  view.setUint16(at + CHECKSUM, 0);
+  view.setInt32(at + REST, rest);
+}
+
+/** Computes the checksum of the message in `[at, end)`. */
+export function updateChecksum(view: DataView, at: number, end: number): void {
+  view.setUint16(at + CHECKSUM, 0);
+  view.setUint16(at + CHECKSUM, sums.fold(sums.sum(view, at, end, 0)));
+}
+
+/** Turns an echo request into its reply; the checksum changes by the type alone. */
+export function turnEchoIntoReply(view: DataView, at: number): void {
+  const oldWord = view.getUint16(at + TYPE_AND_CODE);
+  const newWord = (ECHO_REPLY << 8) | (oldWord & 0xff);
+  view.setUint16(at + TYPE_AND_CODE, newWord);
+  view.setUint16(at + CHECKSUM, sums.update16(checksum(view, at), oldWord, newWord));
+}
