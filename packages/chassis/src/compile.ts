@@ -2,9 +2,9 @@
  * From the desired state to the tables of one generation, for one chassis. Pure: no clock, no I/O,
  * no randomness; the same input gives the same bytes. Run by the control thread.
  */
-import type { Entry } from "@rhone/state/record";
-import type { Port, Router } from "@rhone/state/schema";
-import type { State } from "@rhone/state/state";
+import type { LiveEntry } from "@rhone/state/record";
+import type { Port, RouterPort } from "@rhone/state/schema";
+import { get, type State } from "@rhone/state/state";
 import * as datapaths from "@rhone/tables/datapaths";
 import { buildEndpoints } from "@rhone/tables/endpoints";
 import { buildExactTable, type ExactEntry } from "@rhone/tables/exact-table";
@@ -153,12 +153,12 @@ function portsOfSwitch(
 function vif(
   state: State,
   self: Self,
-  { name, value }: Entry<Port> & { value: Port },
+  { name, value }: LiveEntry<Port>,
   endpointRow: ReadonlyMap<string, number>,
 ): Omit<NamedPort, "datapath" | "key"> {
   const isHere = value.chassis === self.name;
   const local = isHere ? self.devices.get(name) : undefined;
-  const binding = state.bindings.find((entry) => entry.name === name)?.value;
+  const binding = get(state, "binding", name)?.value;
   const remote = value.chassis === undefined ? undefined : endpointRow.get(value.chassis);
   const mac = parseMac(value.mac)!;
   return {
@@ -173,11 +173,11 @@ function vif(
     addresses: withLinkLocal(value.addresses.map(address), value.mac),
     prefixes: [],
     router: -1,
-    isUp: binding !== undefined && binding.up && binding.chassis === value.chassis,
+    isUp: binding?.up === true && binding.chassis === value.chassis,
   };
 }
 
-function routerPort(port: Router["ports"][number]): Omit<NamedPort, "datapath" | "key" | "router"> {
+function routerPort(port: RouterPort): Omit<NamedPort, "datapath" | "key" | "router"> {
   const mac = parseMac(port.mac)!;
   const prefixes = port.addresses.map((text) => parsePrefix(text)!);
   const addresses = prefixes.map((prefix) => prefix.address);

@@ -84,7 +84,8 @@ export class Dataplane {
 
   async #run(worker: number, plan: WorkerPlan): Promise<void> {
     try {
-      await this.#threads.run(plan, { transferList: [plan.mailbox] });
+      // piscina derives its type from the browser's postMessage, which the page's types bring in.
+      await this.#threads.run(plan, { transferList: [plan.mailbox] as never });
     } catch (error) {
       if (!this.#isStopping) this.#options.onWorkerLost(worker, error as Error);
     }

@@ -16,7 +16,7 @@ export class Meter {
   /** Whether one more is within the rate; takes a token if so. */
   admits(nowMs: number): boolean {
     const filled = this.#tokens + (nowMs - this.#filledAtMs) * this.#ratePerMs;
-    this.#tokens = filled < this.#burst ? filled : this.#burst;
+    this.#tokens = Math.min(filled, this.#burst);
     this.#filledAtMs = nowMs;
     if (this.#tokens < 1) return false;
     this.#tokens -= 1;

@@ -12,7 +12,14 @@ import * as ipv6 from "@rhone/wire/ipv6";
 import * as nd from "@rhone/wire/nd";
 import * as udp from "@rhone/wire/udp";
 import fc from "fast-check";
-import { arpRequest, echoFrame, type Ends, solicitation, udpFrame, viewOf } from "../test/frames.ts";
+import {
+  arpRequest,
+  type Ends,
+  echoFrame,
+  solicitation,
+  udpFrame,
+  viewOf,
+} from "../test/frames.ts";
 import { MACS, ROUTER_WEB, TestWorker, VM1, VM2, VM3, VM4, VM5, VM6 } from "../test/network.ts";
 import { STAGES } from "./pipeline.ts";
 
@@ -88,10 +95,7 @@ test("hands a packet for another worker's port over at stage 8", () => {
 
 test("a packet resumed at stage 8 runs the second half only", () => {
   const worker = new TestWorker(1);
-  const slot = worker.receive(
-    udpFrame({ ...vm1, to: "10.0.1.11", toMac: MACS[VM2]! }, 10),
-    0,
-  );
+  const slot = worker.receive(udpFrame({ ...vm1, to: "10.0.1.11", toMac: MACS[VM2]! }, 10), 0);
   packet.setDatapath(slot, 0);
   packet.setInPort(slot, VM1);
   packet.setOutPort(slot, VM2);
@@ -143,7 +147,12 @@ test("answers a neighbour solicitation with a solicited, overriding advertisemen
 
 test("does not answer duplicate address detection for the asker's own address", () => {
   const worker = new TestWorker();
-  const ends: Ends = { from: "::", fromMac: MACS[VM1]!, to: "ff02::1:ff00:10", toMac: "33:33:ff:00:00:10" };
+  const ends: Ends = {
+    from: "::",
+    fromMac: MACS[VM1]!,
+    to: "ff02::1:ff00:10",
+    toMac: "33:33:ff:00:00:10",
+  };
   worker.send(solicitation(ends, "fd00:0:0:1::10"), 0);
   assert.equal(worker.toDevice(0).length, 0);
   worker.toWorker(1);
@@ -211,15 +220,55 @@ test("tells the sender the tunnel's MTU when a packet does not fit", () => {
 });
 
 const drops: readonly [string, Uint8Array, Parameters<TestWorker["dropped"]>[0]][] = [
-  ["a foreign source MAC", udpFrame({ ...vm1, fromMac: "02:00:00:00:09:09", to: "10.0.1.11", toMac: MACS[VM2]! }, 8), "port-security-mac"],
-  ["a foreign source IP", udpFrame({ ...vm1, from: "10.0.1.99", to: "10.0.1.11", toMac: MACS[VM2]! }, 8), "port-security-ip"],
-  ["a foreign IPv6 source", udpFrame({ ...vm1v6, from: "fd00:0:0:1::99", to: "fd00:0:0:1::11", toMac: MACS[VM2]! }, 8), "port-security-ip"],
-  ["an ARP sender address that is not the port's", arpRequest(MACS[VM1]!, "10.0.1.1", "10.0.1.11"), "port-security-arp"],
-  ["a solicitation that claims another MAC", solicitation({ ...vm1v6, to: "ff02::1:ff00:11", toMac: "33:33:ff:00:00:11" }, "fd00:0:0:1::11", "02:00:00:00:09:09"), "port-security-nd"],
-  ["an unknown destination MAC", udpFrame({ ...vm1, to: "10.0.1.77", toMac: "02:00:00:00:09:09" }, 8), "destination-unknown"],
-  ["a destination that is bound nowhere", udpFrame({ ...vm1, to: "10.0.1.13", toMac: MACS[VM6]! }, 8), "destination-unbound"],
-  ["a packet for the router's own UDP port", udpFrame({ ...vm1, ...toRouter, to: "10.0.1.1" }, 8), "router-own-address"],
-  ["a packet back to its own port", udpFrame({ ...vm1, to: "10.0.1.10", toMac: MACS[VM1]! }, 8), "destination-is-source"],
+  [
+    "a foreign source MAC",
+    udpFrame({ ...vm1, fromMac: "02:00:00:00:09:09", to: "10.0.1.11", toMac: MACS[VM2]! }, 8),
+    "port-security-mac",
+  ],
+  [
+    "a foreign source IP",
+    udpFrame({ ...vm1, from: "10.0.1.99", to: "10.0.1.11", toMac: MACS[VM2]! }, 8),
+    "port-security-ip",
+  ],
+  [
+    "a foreign IPv6 source",
+    udpFrame({ ...vm1v6, from: "fd00:0:0:1::99", to: "fd00:0:0:1::11", toMac: MACS[VM2]! }, 8),
+    "port-security-ip",
+  ],
+  [
+    "an ARP sender address that is not the port's",
+    arpRequest(MACS[VM1]!, "10.0.1.1", "10.0.1.11"),
+    "port-security-arp",
+  ],
+  [
+    "a solicitation that claims another MAC",
+    solicitation(
+      { ...vm1v6, to: "ff02::1:ff00:11", toMac: "33:33:ff:00:00:11" },
+      "fd00:0:0:1::11",
+      "02:00:00:00:09:09",
+    ),
+    "port-security-nd",
+  ],
+  [
+    "an unknown destination MAC",
+    udpFrame({ ...vm1, to: "10.0.1.77", toMac: "02:00:00:00:09:09" }, 8),
+    "destination-unknown",
+  ],
+  [
+    "a destination that is bound nowhere",
+    udpFrame({ ...vm1, to: "10.0.1.13", toMac: MACS[VM6]! }, 8),
+    "destination-unbound",
+  ],
+  [
+    "a packet for the router's own UDP port",
+    udpFrame({ ...vm1, ...toRouter, to: "10.0.1.1" }, 8),
+    "router-own-address",
+  ],
+  [
+    "a packet back to its own port",
+    udpFrame({ ...vm1, to: "10.0.1.10", toMac: MACS[VM1]! }, 8),
+    "destination-is-source",
+  ],
 ];
 
 for (const [name, frame, reason] of drops) {
@@ -261,7 +310,10 @@ test("a broadcast goes once to each chassis and once to each other port here", (
 
 test("a broadcast that came through a tunnel stays here", () => {
   const worker = new TestWorker();
-  const frame = udpFrame({ from: "10.0.1.12", fromMac: MACS[VM3]!, to: "255.255.255.255", toMac: "ff:ff:ff:ff:ff:ff" }, 8);
+  const frame = udpFrame(
+    { from: "10.0.1.12", fromMac: MACS[VM3]!, to: "255.255.255.255", toMac: "ff:ff:ff:ff:ff:ff" },
+    8,
+  );
   const slot = worker.receive(frame, -1);
   packet.setDatapath(slot, 0);
   packet.setInPort(slot, VM3);

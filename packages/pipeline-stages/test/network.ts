@@ -41,7 +41,14 @@ const SPECS = [
   { row: VM3, switch: 0, location: 0, worker: 0, device: -1, mac: "02:00:00:00:01:0c" },
   { row: VM4, switch: 1, location: LOCATED_HERE, worker: 0, device: 2, mac: "02:00:00:00:02:0a" },
   { row: VM5, switch: 1, location: 0, worker: 0, device: -1, mac: "02:00:00:00:02:0b" },
-  { row: VM6, switch: 0, location: LOCATED_NOWHERE, worker: 0, device: -1, mac: "02:00:00:00:01:0d" },
+  {
+    row: VM6,
+    switch: 0,
+    location: LOCATED_NOWHERE,
+    worker: 0,
+    device: -1,
+    mac: "02:00:00:00:01:0d",
+  },
 ] as const;
 
 const ADDRESSES: Readonly<Record<number, readonly string[]>> = {

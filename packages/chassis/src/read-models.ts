@@ -1,0 +1,70 @@
+/**
+ * What the API shows of the running chassis, gathered from counters in shared memory.
+ */
+import type { CountersView, StageView } from "@rhone/api/context";
+import { STAGES } from "@rhone/pipeline-stages/pipeline";
+import { type Counters, type DeviceCounts, TUNNEL_DEVICE } from "@rhone/rings/counters";
+import { DROP_REASON_COUNT, dropReasonName, dropReasonText } from "@rhone/rings/drop-reason";
+import { mayResume } from "@rhone/wire/resume";
+import type { Dataplane } from "./dataplane.ts";
+import type { Devices } from "./devices.ts";
+
+/** The sixteen stages as they are compiled in. */
+export function pipelineView(): StageView[] {
+  return STAGES.map(({ name, job }, number) => ({
+    number,
+    name,
+    job: job === "" ? "none yet: passes every packet on" : job,
+    resumable: mayResume(number),
+  }));
+}
+
+/** Every counter of the chassis, summed over its workers. */
+export function countersView(
+  chassis: string,
+  dataplane: Dataplane,
+  devices: Devices,
+): CountersView {
+  const workers = Array.from({ length: dataplane.workerCount }, (_, worker) =>
+    dataplane.counters(worker),
+  );
+  return {
+    chassis,
+    workers: workers.map((counters, index) => ({ index, ...counters.worker() })),
+    stages: STAGES.map(({ name }, number) => ({
+      number,
+      name,
+      packets: total(workers, (counters) => counters.stage(number).packets),
+      batches: total(workers, (counters) => counters.stage(number).batches),
+      drops: total(workers, (counters) => counters.stage(number).drops),
+    })),
+    drops: Array.from({ length: DROP_REASON_COUNT }, (_, reason) => ({
+      reason: dropReasonName(reason),
+      text: dropReasonText(reason),
+      packets: total(workers, (counters) => counters.dropped(reason)),
+    })).filter(({ packets }) => packets > 0),
+    devices: devices.list().map(({ device, port, worker, index }) => ({
+      device,
+      port,
+      worker,
+      ...deviceCounts(workers, index),
+    })),
+    tunnel: deviceCounts(workers, TUNNEL_DEVICE),
+  };
+}
+
+function deviceCounts(workers: readonly Counters[], index: number): DeviceCounts {
+  const of = (field: keyof DeviceCounts): number =>
+    total(workers, (counters) => counters.device(index)[field]);
+  return {
+    rxPackets: of("rxPackets"),
+    rxBytes: of("rxBytes"),
+    txPackets: of("txPackets"),
+    txBytes: of("txBytes"),
+    drops: of("drops"),
+  };
+}
+
+function total(workers: readonly Counters[], figure: (counters: Counters) => number): number {
+  return workers.reduce((sum, counters) => sum + figure(counters), 0);
+}
