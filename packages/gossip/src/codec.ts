@@ -94,11 +94,6 @@ export function isName(name: unknown): name is string {
   return typeof name === "string" && NAME.test(name);
 }
 
-/** What identifies an entry, and orders the pages of a sync. */
-export function entryKey(entry: Entry): string {
-  return `${entry.kind}/${entry.name}`;
-}
-
 /** How many of `entries`, from index `start`, fit in one message: at least one, if there is one. */
 export function countThatFits(entries: readonly Entry[], start: number): number {
   let size = 0;

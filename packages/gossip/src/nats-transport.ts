@@ -7,6 +7,7 @@
  * connection is down, messages are dropped and counted, not buffered: anti-entropy repairs.
  */
 import { connect, type NatsConnection, type Subscription } from "@nats-io/transport-node";
+import { hostAndPort } from "./nats-config.ts";
 import type { MessageHandler, Transport } from "./transport.ts";
 
 const PING_INTERVAL_MS = 500;
@@ -118,7 +119,7 @@ export class NatsTransport implements Transport {
     try {
       return await connect({
         name,
-        servers: [address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`],
+        servers: [hostAndPort(address, port)],
         timeout: CONNECT_TIMEOUT_MS,
         pingInterval: PING_INTERVAL_MS,
         maxPingOut: PINGS_OUT_MAX,

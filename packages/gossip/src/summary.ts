@@ -4,9 +4,9 @@
  * for, and kept until the store changes.
  */
 import { createHash } from "node:crypto";
-import type { Entry } from "@rhone/state/record";
+import { compareText, type Entry, keyOf, type Version } from "@rhone/state/record";
 import type { Store } from "@rhone/state/store";
-import { countThatFits, entryKey } from "./codec.ts";
+import { countThatFits } from "./codec.ts";
 
 const HASH_DIGITS = 16; // 8 bytes
 
@@ -36,12 +36,12 @@ export class Summary {
     this.#hash = null;
   }
 
-  /** Over kind, name and version of each entry, tombstones too: the first 8 bytes of a SHA-256. */
+  /** Over key and versions of each entry, tombstones too: the first 8 bytes of a SHA-256. */
   get hash(): string {
     if (this.#hash !== null) return this.#hash;
     const hash = createHash("sha256");
     for (const { key, entry } of this.#entries()) {
-      hash.update(`${key}/${entry.version.clock}/${entry.version.origin}\n`);
+      hash.update(`${key} ${textOf(entry.created)} ${textOf(entry.version)}\n`);
     }
     this.#hash = hash.digest("hex").slice(0, HASH_DIGITS);
     return this.#hash;
@@ -63,8 +63,8 @@ export class Summary {
   #entries(): readonly Keyed[] {
     this.#sorted ??= this.#store
       .entries()
-      .map((entry) => ({ key: entryKey(entry), entry }))
-      .sort((a, b) => (a.key < b.key ? -1 : 1));
+      .map((entry) => ({ key: keyOf(entry), entry }))
+      .sort((a, b) => compareText(a.key, b.key));
     return this.#sorted;
   }
 }
@@ -79,4 +79,8 @@ function firstBehind(sorted: readonly Keyed[], after: string): number {
     else high = middle;
   }
   return low;
+}
+
+function textOf(version: Version): string {
+  return `${version.clock}@${version.origin}`;
 }

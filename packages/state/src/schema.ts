@@ -230,7 +230,7 @@ function isUnicastMac(text: string): boolean {
 
 /** What the kernel takes: dev_valid_name in net/core/dev.c. */
 function isDeviceName(text: string): boolean {
-  return /^(?!\.{1,2}$)(?![^]*[/:])[!-~]{1,15}$/.test(text);
+  return /^[!-.0-9;-~]{1,15}$/.test(text) && text !== "." && text !== "..";
 }
 
 /** A string that passes `check`, with the sentence that a user reads when it does not. */

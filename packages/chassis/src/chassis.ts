@@ -1,0 +1,121 @@
+/**
+ * A running chassis: starts its parts in order, says who it is, answers the API, and ends cleanly.
+ */
+
+import { createApi } from "@rhone/api/api";
+import type { ApiContext, HealthView, PeerView } from "@rhone/api/context";
+import { type ServedApi, serveApi } from "@rhone/api/serve";
+import type { DependencyContainer } from "tsyringe";
+import type { Config } from "./config.ts";
+import { countersView, pipelineView } from "./read-models.ts";
+import * as tokens from "./tokens.ts";
+
+/** The version that this chassis tells the others. */
+export const VERSION = "0.1.0";
+
+export class Chassis {
+  readonly #parts: DependencyContainer;
+  readonly #config: Config;
+  readonly #servers: ServedApi[] = [];
+
+  constructor(parts: DependencyContainer) {
+    this.#parts = parts;
+    this.#config = parts.resolve(tokens.CONFIG);
+  }
+
+  /**
+   * Starts everything; resolves when the API answers. The data plane comes first: forwarding does
+   * not wait for peers.
+   */
+  async start(): Promise<void> {
+    const parts = this.#parts;
+    parts.resolve(tokens.CONTROLLER);
+    await parts.resolve(tokens.NATS_SERVER).start();
+    parts.resolve(tokens.REPLICATOR);
+    this.#announce();
+    const app = createApi(this.#apiContext());
+    const { listen, socket } = this.#config.api;
+    if (socket !== undefined) this.#servers.push(await serveApi(app, { path: socket }));
+    if (listen !== undefined) {
+      const at = listen.lastIndexOf(":");
+      const host = listen.slice(0, at);
+      const port = Number(listen.slice(at + 1));
+      this.#servers.push(await serveApi(app, { host, port }));
+    }
+    parts.resolve(tokens.LOG).info({ api: this.#servers.map(({ address }) => address) }, "ready");
+  }
+
+  /** Ends the parts in the reverse order of their start. */
+  async stop(): Promise<void> {
+    const parts = this.#parts;
+    for (const server of this.#servers) await server.close();
+    parts.resolve(tokens.REPLICATOR).stop();
+    await parts.resolve(tokens.TRANSPORT).close();
+    await parts.resolve(tokens.NATS_SERVER).stop();
+    parts.resolve(tokens.CONTROLLER).stop();
+    await parts.resolve(tokens.DATAPLANE).stop();
+    parts.resolve(tokens.STORE).close();
+  }
+
+  /** Makes this chassis known to the others: its name, tunnel endpoint and size. */
+  #announce(): void {
+    const { name, underlay, workers } = this.#config;
+    const document = { kind: "chassis", name, underlay, workers, version: VERSION };
+    const result = this.#parts.resolve(tokens.STORE).transact([{ op: "put", document }], "chassis");
+    if (!result.ok) throw new Error(`cannot announce the chassis: ${result.error.message}`);
+  }
+
+  #apiContext(): ApiContext {
+    const parts = this.#parts;
+    const dataplane = parts.resolve(tokens.DATAPLANE);
+    const devices = parts.resolve(tokens.DEVICES);
+    return {
+      chassisName: this.#config.name,
+      store: parts.resolve(tokens.STORE),
+      counters: () => countersView(this.#config.name, dataplane, devices),
+      pipeline: pipelineView,
+      health: () => this.#health(),
+      peers: () => this.#peers(),
+      waitApplied: (revision, timeoutMs) =>
+        parts.resolve(tokens.CONTROLLER).waitApplied(revision, timeoutMs),
+    };
+  }
+
+  #peers(): PeerView[] {
+    return this.#parts
+      .resolve(tokens.REPLICATOR)
+      .peers()
+      .map(({ name, underlay, isConnected, lastSeenMs, revision }) => ({
+        name,
+        address: underlay,
+        connected: isConnected,
+        lastSeenMs: Math.round(performance.now() - lastSeenMs),
+        revision,
+      }));
+  }
+
+  #health(): HealthView {
+    const parts = this.#parts;
+    const dataplane = parts.resolve(tokens.DATAPLANE);
+    const nats = parts.resolve(tokens.NATS_SERVER).state;
+    const storage = parts.resolve(tokens.STORE).storageError;
+    const { failure } = parts.resolve(tokens.CONTROLLER);
+    const workers = Array.from({ length: dataplane.workerCount }, (_, worker) => worker);
+    const lost = workers.filter((worker) => !dataplane.isRunning(worker));
+    const checks = [
+      {
+        name: "workers",
+        ok: lost.length === 0,
+        detail: lost.length === 0 ? `${workers.length} run` : `not running: ${lost.join(", ")}`,
+      },
+      { name: "tables", ok: failure === "", detail: failure || "the newest state is in force" },
+      { name: "storage", ok: storage === null, detail: storage ?? "the state is on disk" },
+      {
+        name: "nats",
+        ok: nats.status === "running",
+        detail: nats.reason === "" ? nats.status : `${nats.status}: ${nats.reason}`,
+      },
+    ];
+    return { status: checks.every(({ ok }) => ok) ? "ok" : "degraded", checks };
+  }
+}

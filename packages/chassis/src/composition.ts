@@ -1,0 +1,109 @@
+/**
+ * The composition root: which parts a chassis consists of, and how they know each other. Nothing
+ * else in the project knows the container.
+ */
+import "reflect-metadata"; // tsyringe asks for it, although we use no decorators.
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { NatsServer } from "@rhone/gossip/nats-server";
+import { NatsTransport } from "@rhone/gossip/nats-transport";
+import { Replicator } from "@rhone/gossip/replicator";
+import { setRealTimer } from "@rhone/gossip/transport";
+import { openSqliteStore } from "@rhone/state/sqlite-store";
+import type { Store } from "@rhone/state/store";
+import { UDP_PORT } from "@rhone/wire/geneve";
+import { destination, type Logger, pino } from "pino";
+import { container, type DependencyContainer, instanceCachingFactory } from "tsyringe";
+import { compile } from "./compile.ts";
+import { type Config, tunnelMtu } from "./config.ts";
+import { Controller } from "./controller.ts";
+import { Dataplane } from "./dataplane.ts";
+import { Devices } from "./devices.ts";
+import * as tokens from "./tokens.ts";
+
+/** A container in which every part is made once, when it is first asked for. */
+export function compose(config: Config): DependencyContainer {
+  const parts = container.createChildContainer();
+  const single = <T>(
+    token: Parameters<typeof parts.resolve<T>>[0],
+    make: (parts: DependencyContainer) => T,
+  ): void => {
+    parts.register<T>(token, { useFactory: instanceCachingFactory(make) });
+  };
+  parts.register(tokens.CONFIG, { useValue: config });
+  single(tokens.LOG, () => makeLog(config));
+  single(tokens.STORE, () => openStore(config));
+  single(tokens.NATS_SERVER, () => makeNatsServer(config));
+  single(
+    tokens.TRANSPORT,
+    () => new NatsTransport({ name: config.name, port: config.nats.clientPort }),
+  );
+  single(tokens.REPLICATOR, makeReplicator);
+  single(tokens.DATAPLANE, makeDataplane);
+  single(tokens.DEVICES, (parts) => {
+    return new Devices(config.name, config.driver, parts.resolve(tokens.DATAPLANE));
+  });
+  single(tokens.CONTROLLER, (parts) => {
+    return new Controller({
+      chassis: config.name,
+      tunnelMtu: tunnelMtu(config),
+      store: parts.resolve(tokens.STORE),
+      dataplane: parts.resolve(tokens.DATAPLANE),
+      devices: parts.resolve(tokens.DEVICES),
+      log: parts.resolve(tokens.LOG),
+    });
+  });
+  return parts;
+}
+
+function makeLog(config: Config): Logger {
+  const options = { level: config.log.level, base: { chassis: config.name } };
+  if (config.log.file === undefined) return pino(options);
+  return pino(options, destination({ dest: config.log.file, mkdir: true, sync: true }));
+}
+
+function openStore(config: Config): Store {
+  mkdirSync(config.dataDirectory, { recursive: true });
+  const path = join(config.dataDirectory, "state.sqlite");
+  const opened = openSqliteStore({ path, origin: config.name });
+  if (!opened.ok) throw new Error(opened.error.message);
+  return opened.value;
+}
+
+function makeNatsServer(config: Config): NatsServer {
+  const { clientPort, routePort, peers } = config.nats;
+  return new NatsServer({
+    name: config.name,
+    clientPort,
+    underlay: config.underlay,
+    clusterPort: routePort,
+    peers: peers.map((address) => ({ address, port: routePort })),
+    directory: config.dataDirectory,
+  });
+}
+
+function makeReplicator(parts: DependencyContainer): Replicator {
+  const config = parts.resolve(tokens.CONFIG);
+  return new Replicator({
+    store: parts.resolve(tokens.STORE),
+    transport: parts.resolve(tokens.TRANSPORT),
+    self: { name: config.name, incarnation: Date.now(), underlay: config.underlay },
+    now: () => performance.now(),
+    random: Math.random,
+    setTimer: setRealTimer,
+  });
+}
+
+function makeDataplane(parts: DependencyContainer): Dataplane {
+  const config = parts.resolve(tokens.CONFIG);
+  const log = parts.resolve(tokens.LOG);
+  const self = { name: config.name, tunnelMtu: tunnelMtu(config), devices: new Map() };
+  return new Dataplane({
+    workers: config.workers,
+    underlay: config.underlay,
+    underlayPort: UDP_PORT,
+    tables: compile(parts.resolve(tokens.STORE).snapshot(), self),
+    onReport: (_worker, report) => parts.resolve(tokens.CONTROLLER).onReport(report),
+    onWorkerLost: (worker, error) => log.fatal({ worker, err: error }, "a worker ended"),
+  });
+}

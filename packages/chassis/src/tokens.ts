@@ -1,0 +1,21 @@
+/** Names under which the composition's parts are registered; tests replace a part under its name. */
+import type { NatsServer } from "@rhone/gossip/nats-server";
+import type { Replicator } from "@rhone/gossip/replicator";
+import type { Transport } from "@rhone/gossip/transport";
+import type { Store } from "@rhone/state/store";
+import type { Logger } from "pino";
+import type { InjectionToken } from "tsyringe";
+import type { Config } from "./config.ts";
+import type { Controller } from "./controller.ts";
+import type { Dataplane } from "./dataplane.ts";
+import type { Devices } from "./devices.ts";
+
+export const CONFIG: InjectionToken<Config> = Symbol("config");
+export const LOG: InjectionToken<Logger> = Symbol("log");
+export const STORE: InjectionToken<Store> = Symbol("store");
+export const NATS_SERVER: InjectionToken<NatsServer> = Symbol("nats-server");
+export const TRANSPORT: InjectionToken<Transport> = Symbol("transport");
+export const REPLICATOR: InjectionToken<Replicator> = Symbol("replicator");
+export const DATAPLANE: InjectionToken<Dataplane> = Symbol("dataplane");
+export const DEVICES: InjectionToken<Devices> = Symbol("devices");
+export const CONTROLLER: InjectionToken<Controller> = Symbol("controller");

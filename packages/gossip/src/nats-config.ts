@@ -1,0 +1,126 @@
+/**
+ * The configuration file of a chassis' nats-server, and the command that starts it.
+ *
+ * Every chassis has a route to every other. What the servers would find out by themselves about
+ * each other is stated here: without `advertise`, a server tells the others the address from which
+ * it saw a peer come, which behind NAT or with several addresses is no address to dial; such a
+ * route is tried once and never again, and the two chassis stay deaf to each other.
+ */
+import { accessSync, constants, readFileSync, statSync } from "node:fs";
+import { delimiter, dirname, join } from "node:path";
+import process from "node:process";
+
+const BINARY = "nats-server";
+const BINARY_VARIABLE = "RHONE_NATS_SERVER";
+const LOOPBACK = "127.0.0.1";
+const NOBODY = "nobody";
+
+export interface NatsServerConfig {
+  /** The chassis; unique in the cluster. */
+  readonly name: string;
+  /** Clients connect here, from this machine only. */
+  readonly clientPort: number;
+  /** Where the servers of other chassis connect, as they see it. */
+  readonly underlay: string;
+  readonly clusterPort: number;
+  /** The servers of all other chassis. */
+  readonly peers: readonly { readonly address: string; readonly port: number }[];
+  /** Serves figures of the server over HTTP, to this machine only. */
+  readonly monitorPort?: number;
+}
+
+/** The configuration as text: NATS reads JSON. */
+export function renderConfig(config: NatsServerConfig): string {
+  const cluster = hostAndPort(config.underlay, config.clusterPort);
+  const settings = {
+    server_name: config.name,
+    listen: hostAndPort(LOOPBACK, config.clientPort),
+    ...(config.monitorPort === undefined
+      ? {}
+      : { http: hostAndPort(LOOPBACK, config.monitorPort) }),
+    max_payload: 1024 * 1024,
+    ping_interval: "2s",
+    ping_max: 2,
+    write_deadline: "2s",
+    cluster: {
+      name: "rhone",
+      listen: cluster,
+      advertise: cluster,
+      no_advertise: true, // Clients stay with their own server.
+      connect_retries: 100, // For routes that the servers find themselves; ours never give up.
+      routes: config.peers.map((peer) => `nats-route://${hostAndPort(peer.address, peer.port)}`),
+    },
+  };
+  return JSON.stringify(settings, null, 2) + "\n";
+}
+
+/** The program that `RHONE_NATS_SERVER` names, or `nats-server` on the PATH. */
+export function findBinary(): string {
+  const named = process.env[BINARY_VARIABLE];
+  if (named !== undefined && named !== "") {
+    if (isExecutable(named)) return named;
+    throw new Error(`${BINARY_VARIABLE}: expected a program, got "${named}", which is none`);
+  }
+  const found = findOnPath(BINARY);
+  if (found !== null) return found;
+  throw new Error(
+    `${BINARY} is not on the PATH: install the package nats-server (apt-get install nats-server) ` +
+      `or name the program in ${BINARY_VARIABLE}`,
+  );
+}
+
+/**
+ * The command line that starts `binary` such that the kernel kills it when the thread that started
+ * it ends (prctl(2), PR_SET_PDEATHSIG), as an unprivileged user if we are root. setpriv(1) sets the
+ * signal behind the change of user, which would clear it. Without setpriv: plainly `binary`.
+ */
+export function launchCommand(binary: string, args: readonly string[]): string[] {
+  const setpriv = findOnPath("setpriv");
+  if (setpriv === null) return [binary, ...args];
+  const user = process.getuid?.() === 0 ? readNobody() : null;
+  const drop =
+    user === null ? [] : [`--reuid=${user.uid}`, `--regid=${user.gid}`, "--clear-groups"];
+  return [setpriv, ...drop, "--no-new-privs", "--pdeathsig=KILL", "--", binary, ...args];
+}
+
+/** Fails if the user that the server runs as could not open files in `directory`. */
+export function assertReachable(directory: string): void {
+  for (let path = directory; ; path = dirname(path)) {
+    if ((statSync(path).mode & 0o001) === 0) {
+      throw new Error(
+        `nats-server runs as user ${NOBODY} and must reach its configuration in ${directory}: ` +
+          `expected everybody to be allowed to pass ${path}, got mode ` +
+          `${(statSync(path).mode & 0o777).toString(8)}`,
+      );
+    }
+    if (path === dirname(path)) return;
+  }
+}
+
+export function hostAndPort(address: string, port: number): string {
+  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+function findOnPath(program: string): string | null {
+  // A service's PATH may lack the directory where Debian puts servers.
+  const directories = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin"];
+  const paths = directories.filter((path) => path !== "").map((path) => join(path, program));
+  return paths.find(isExecutable) ?? null;
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
+
+function readNobody(): { uid: string; gid: string } | null {
+  const line = readFileSync("/etc/passwd", "utf8")
+    .split("\n")
+    .find((entry) => entry.startsWith(`${NOBODY}:`));
+  const [, , uid, gid] = line?.split(":") ?? [];
+  return uid === undefined || gid === undefined ? null : { uid, gid };
+}

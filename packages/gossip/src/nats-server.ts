@@ -1,0 +1,245 @@
+/**
+ * The nats-server of one chassis: a child process that is watched, and started again when it ends
+ * or hangs. Runs on the control thread, on Node and on Deno.
+ *
+ *   start → starting → running → (ended or hung) → waiting → starting → …
+ *
+ * It must be started from a thread that lives as long as the chassis: the kernel kills the child
+ * with the thread that started it (nats-config.ts).
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve as resolvePath } from "node:path";
+import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  assertReachable,
+  findBinary,
+  launchCommand,
+  type NatsServerConfig,
+  renderConfig,
+} from "./nats-config.ts";
+import { connectProbe, type Probe } from "./nats-probe.ts";
+import { assertPortIsFree } from "./port-holder.ts";
+
+const START_TIMEOUT_MS = 5000;
+const START_POLL_MS = 25;
+const PROBE_INTERVAL_MS = 250;
+/** A hung server is found after four of them. Counted, not timed: we may have been stalled. */
+const UNANSWERED_MAX = 4;
+const BACK_OFF_MIN_MS = 50;
+const BACK_OFF_MAX_MS = 5000;
+/** A server that ran this long starts the back-off anew. */
+const STABLE_MS = 10_000;
+const TERMINATE_TIMEOUT_MS = 2000;
+const LOG_LINES_MAX = 20;
+
+export interface NatsServerOptions extends NatsServerConfig {
+  /** Where the configuration file is written; made if it does not exist. */
+  readonly directory: string;
+}
+
+export interface NatsServerState {
+  readonly status: "stopped" | "starting" | "running" | "waiting";
+  /** Of the child; null while there is none. */
+  readonly pid: number | null;
+  /** How often it was started after the first time. */
+  readonly restartCount: number;
+  /** Why it is not running, for an operator; "" when it is or was told to stop. */
+  readonly reason: string;
+}
+
+interface Child {
+  readonly process: ChildProcess;
+  /** Resolves with the reason when it has ended. */
+  readonly ended: Promise<string>;
+  /** The reason, once it has. */
+  endedWith: string | null;
+}
+
+export class NatsServer {
+  readonly #options: NatsServerOptions;
+  readonly #configFile: string;
+  readonly #listeners = new Set<(state: NatsServerState) => void>();
+  readonly #stopping = new AbortController();
+  #state: NatsServerState = { status: "stopped", pid: null, restartCount: 0, reason: "" };
+  #supervision: Promise<void> | null = null;
+  #child: Child | null = null;
+
+  constructor(options: NatsServerOptions) {
+    this.#options = options;
+    this.#configFile = join(resolvePath(options.directory), `nats-server-${options.name}.conf`);
+  }
+
+  get state(): NatsServerState {
+    return this.#state;
+  }
+
+  /** Calls `listener` with each new state; returns what ends that. */
+  onState(listener: (state: NatsServerState) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /**
+   * Starts the server and resolves when it answers. Rejects, with nothing left behind, when the
+   * first start fails: no such program, port taken. Later failures are tried again for ever.
+   */
+  async start(): Promise<void> {
+    if (this.#supervision !== null) throw new Error("a nats-server is started only once");
+    const attempt = Promise.withResolvers<void>();
+    this.#supervision = this.#supervise(attempt);
+    await attempt.promise;
+  }
+
+  /** Ends the server, gently at first; resolves when it is gone. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#supervision;
+  }
+
+  async #supervise(firstAttempt: PromiseWithResolvers<void>): Promise<void> {
+    let backOffMs = BACK_OFF_MIN_MS;
+    let isFirst = true;
+    while (!this.#isStopping) {
+      let reason: string;
+      const startedMs = performance.now();
+      try {
+        const { child, probe } = await this.#launch();
+        firstAttempt.resolve();
+        isFirst = false;
+        reason = await this.#watch(child, probe);
+      } catch (error) {
+        reason = (error as Error).message;
+        await this.#end();
+        if (isFirst) {
+          this.#cleanUp();
+          firstAttempt.reject(error);
+          return;
+        }
+      }
+      if (this.#isStopping) break;
+      if (performance.now() - startedMs > STABLE_MS) backOffMs = BACK_OFF_MIN_MS;
+      this.#setState({ status: "waiting", pid: null, reason });
+      await this.#pause(backOffMs);
+      backOffMs = Math.min(backOffMs * 2, BACK_OFF_MAX_MS);
+      this.#setState({ restartCount: this.#state.restartCount + 1 });
+    }
+    await this.#end();
+    this.#cleanUp();
+    firstAttempt.reject(new Error("the nats-server was stopped before its start"));
+  }
+
+  /** Starts a child; resolves with a connection to it when it answers. */
+  async #launch(): Promise<{ child: Child; probe: Probe }> {
+    const { clientPort, clusterPort, monitorPort, underlay } = this.#options;
+    this.#setState({ status: "starting", pid: null });
+    const command = this.#prepare();
+    await assertPortIsFree("127.0.0.1", clientPort);
+    await assertPortIsFree(underlay, clusterPort);
+    if (monitorPort !== undefined) await assertPortIsFree("127.0.0.1", monitorPort);
+    const child = startChild(command);
+    this.#child = child;
+    this.#setState({ pid: child.process.pid ?? null });
+    const deadlineMs = performance.now() + START_TIMEOUT_MS;
+    while (performance.now() < deadlineMs && !this.#isStopping) {
+      if (child.endedWith !== null) throw new Error(child.endedWith);
+      const probe = await connectProbe(clientPort, PROBE_INTERVAL_MS);
+      if (probe !== null) return { child, probe };
+      await this.#pause(START_POLL_MS);
+    }
+    if (this.#isStopping) throw new Error("the nats-server was stopped before it answered");
+    throw new Error(`nats-server did not answer within ${START_TIMEOUT_MS} ms of its start`);
+  }
+
+  /** Writes the configuration; returns the command line. */
+  #prepare(): string[] {
+    const binary = findBinary();
+    const directory = resolvePath(this.#options.directory);
+    mkdirSync(directory, { recursive: true, mode: 0o755 });
+    writeFileSync(this.#configFile, renderConfig(this.#options), { mode: 0o644 });
+    const command = launchCommand(binary, ["-c", this.#configFile]);
+    if (command.some((argument) => argument.startsWith("--reuid="))) assertReachable(directory);
+    return command;
+  }
+
+  /** Resolves with the reason when the child has ended, by itself or because it hung. */
+  async #watch(child: Child, probe: Probe): Promise<string> {
+    this.#setState({ status: "running", reason: "" });
+    let unansweredCount = 0;
+    try {
+      while (child.endedWith === null && !this.#isStopping) {
+        if (unansweredCount >= UNANSWERED_MAX) {
+          await this.#kill(child);
+          return `nats-server answered none of ${UNANSWERED_MAX} pings`;
+        }
+        probe.ping();
+        await Promise.race([child.ended, this.#pause(PROBE_INTERVAL_MS)]);
+        unansweredCount = probe.isAnswered ? 0 : unansweredCount + 1;
+      }
+    } finally {
+      probe.close();
+    }
+    return child.endedWith ?? "";
+  }
+
+  async #kill(child: Child): Promise<void> {
+    child.process.kill("SIGKILL");
+    await child.ended;
+  }
+
+  async #end(): Promise<void> {
+    const child = this.#child;
+    if (child === null || child.endedWith !== null) return;
+    child.process.kill("SIGTERM");
+    const timeout = new AbortController();
+    const patience = sleep(TERMINATE_TIMEOUT_MS, undefined, { signal: timeout.signal });
+    await Promise.race([child.ended, patience]);
+    timeout.abort();
+    await patience.catch(() => {});
+    if (child.endedWith === null) await this.#kill(child);
+  }
+
+  #cleanUp(): void {
+    rmSync(this.#configFile, { force: true });
+    this.#setState({ status: "stopped", pid: null, reason: "" });
+  }
+
+  get #isStopping(): boolean {
+    return this.#stopping.signal.aborted;
+  }
+
+  /** Ends early on `stop`. */
+  async #pause(delayMs: number): Promise<void> {
+    await sleep(delayMs, undefined, { signal: this.#stopping.signal }).catch(() => {});
+  }
+
+  #setState(change: Partial<NatsServerState>): void {
+    this.#state = { ...this.#state, ...change };
+    for (const listener of this.#listeners) listener(this.#state);
+  }
+}
+
+function startChild(command: readonly string[]): Child {
+  const [program = "", ...args] = command;
+  const spawned = spawn(program, args, { stdio: ["ignore", "ignore", "pipe"], env: process.env });
+  const log: string[] = [];
+  spawned.stderr?.setEncoding("utf8");
+  spawned.stderr?.on("data", (text: string) => {
+    log.push(...text.split("\n").filter((line) => line.trim() !== ""));
+    log.splice(0, log.length - LOG_LINES_MAX);
+  });
+  const ended = Promise.withResolvers<string>();
+  const child: Child = { process: spawned, ended: ended.promise, endedWith: null };
+  const finish = (what: string): void => {
+    // Fatal and error lines say more than what the shutdown logged after them.
+    const line = log.findLast((text) => /\[(FTL|ERR)\]|^\S+: /.test(text));
+    child.endedWith ??= line === undefined ? what : `${what}: ${line}`;
+    ended.resolve(child.endedWith);
+  };
+  spawned.once("error", (error) => finish(`cannot start ${program} (${error.message})`));
+  spawned.once("close", (code, signal) => {
+    finish(`nats-server ended with ${signal === null ? `status ${code}` : `signal ${signal}`}`);
+  });
+  return child;
+}

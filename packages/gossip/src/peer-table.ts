@@ -1,0 +1,113 @@
+/** The chassis that we have heard of, and what they last said. Runs on the control thread. */
+import type { ChangeMessage, HeartbeatMessage } from "./codec.ts";
+
+/** Peers remembered; of more, nothing is taken in. */
+export const PEERS_MAX = 1024;
+
+export interface Peer {
+  readonly name: string;
+  /** Address that tunnels to it end at; "" until its first heartbeat. */
+  readonly underlay: string;
+  /** As of its last heartbeat. */
+  readonly revision: number;
+  /** When it was last heard, by the clock `now` of the replicator. */
+  readonly lastSeenMs: number;
+  readonly isConnected: boolean;
+  /** Whether it held the same entries as we do now, at its last heartbeat. */
+  readonly isInSync: boolean;
+}
+
+interface Known {
+  incarnation: number;
+  /** Of the last change message that came; -1 when none is known of this incarnation. */
+  seq: number;
+  revision: number;
+  hash: string;
+  underlay: string;
+  lastSeenMs: number;
+}
+
+export interface PeerTableOptions {
+  readonly now: () => number;
+  /** Silence after which a peer does not count as connected. */
+  readonly silenceMs: number;
+  /** Silence after which a peer is forgotten. */
+  readonly forgetMs: number;
+}
+
+export class PeerTable {
+  readonly #options: PeerTableOptions;
+  readonly #known = new Map<string, Known>();
+
+  constructor(options: PeerTableOptions) {
+    this.#options = options;
+  }
+
+  /** Takes a heartbeat in. False when the table is full. */
+  heartbeat(message: HeartbeatMessage): boolean {
+    const known = this.#hear(message.from);
+    if (known === null) return false;
+    this.#adopt(known, message.incarnation);
+    if (message.incarnation < known.incarnation) return true;
+    known.revision = message.revision;
+    known.hash = message.hash;
+    known.underlay = message.underlay;
+    return true;
+  }
+
+  /**
+   * Takes the number of a change message in: "full" when the table is, "gap" when messages before
+   * it were lost or are still to come.
+   */
+  change(message: ChangeMessage): "next" | "gap" | "full" {
+    const known = this.#hear(message.from);
+    if (known === null) return "full";
+    this.#adopt(known, message.incarnation);
+    if (message.incarnation < known.incarnation) return "next";
+    const isGap = known.seq >= 0 && message.seq > known.seq + 1;
+    known.seq = Math.max(known.seq, message.seq);
+    return isGap ? "gap" : "next";
+  }
+
+  /** Every known peer by name; `hash` is ours. */
+  list(hash: string): Peer[] {
+    const { now, silenceMs } = this.#options;
+    const seenAfterMs = now() - silenceMs;
+    return [...this.#known]
+      .map(([name, known]) => ({
+        name,
+        underlay: known.underlay,
+        revision: known.revision,
+        lastSeenMs: known.lastSeenMs,
+        isConnected: known.lastSeenMs >= seenAfterMs,
+        isInSync: known.hash === hash,
+      }))
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /** Makes room: drops the peers that have been silent for long. */
+  forgetSilent(): void {
+    const seenAfterMs = this.#options.now() - this.#options.forgetMs;
+    for (const [name, known] of this.#known) {
+      if (known.lastSeenMs < seenAfterMs) this.#known.delete(name);
+    }
+  }
+
+  #hear(name: string): Known | null {
+    let known = this.#known.get(name);
+    if (known === undefined) {
+      if (this.#known.size >= PEERS_MAX) return null;
+      known = { incarnation: -1, seq: -1, revision: 0, hash: "", underlay: "", lastSeenMs: 0 };
+      this.#known.set(name, known);
+    }
+    known.lastSeenMs = this.#options.now();
+    return known;
+  }
+
+  /** A later incarnation counts its messages anew; of the first we hear, we may have come late. */
+  #adopt(known: Known, incarnation: number): void {
+    if (incarnation <= known.incarnation) return;
+    known.seq = known.incarnation < 0 ? -1 : 0;
+    known.incarnation = incarnation;
+  }
+}

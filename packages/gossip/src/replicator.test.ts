@@ -1,0 +1,356 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { createMemoryStore } from "@rhone/state/memory-store";
+import type { Store } from "@rhone/state/store";
+import fc from "fast-check";
+import { encode } from "./codec.ts";
+import { MemoryBus, type MemoryTransport } from "./memory-transport.ts";
+import { Replicator } from "./replicator.ts";
+import { seededRandom, VirtualClock } from "./virtual-clock.ts";
+
+interface Member {
+  readonly name: string;
+  readonly store: Store;
+  readonly transport: MemoryTransport;
+  replicator: Replicator;
+}
+
+class Cluster {
+  readonly clock = new VirtualClock();
+  readonly bus: MemoryBus;
+  readonly members: Member[] = [];
+  readonly #random: () => number;
+  #incarnation = 0;
+
+  constructor(names: readonly string[], seed = 1) {
+    this.#random = seededRandom(seed);
+    const { setTimer } = this.clock;
+    this.bus = new MemoryBus({ random: this.#random, setTimer, delayMinMs: 0.2, delayMaxMs: 3 });
+    for (const name of names) this.join(name);
+  }
+
+  join(name: string): Member {
+    const store = createMemoryStore(name);
+    const transport = this.bus.connect(name);
+    const member = { name, store, transport, replicator: this.#replicate(name, store, transport) };
+    this.members.push(member);
+    return member;
+  }
+
+  /** Stops the chassis' process and starts it again; its store is on disk. */
+  restart(member: Member): void {
+    member.replicator.stop();
+    member.replicator = this.#replicate(member.name, member.store, member.transport);
+  }
+
+  get isConverged(): boolean {
+    return new Set(this.members.map((member) => member.replicator.hash)).size === 1;
+  }
+
+  /** Milliseconds until all hold the same. */
+  async converge(withinMs: number): Promise<number> {
+    const startMs = this.clock.now();
+    while (!this.isConverged && this.clock.now() - startMs < withinMs) await this.clock.advance(5);
+    assert.ok(this.isConverged, `not the same after ${withinMs} ms`);
+    const [first, ...others] = this.members.map((member) => member.store.entries());
+    for (const entries of others) assert.deepEqual(entries, first);
+    return this.clock.now() - startMs;
+  }
+
+  #replicate(name: string, store: Store, transport: MemoryTransport): Replicator {
+    const { now, setTimer } = this.clock;
+    const self = { name, incarnation: ++this.#incarnation, underlay: "10.0.0.1" };
+    return new Replicator({ store, transport, self, now, setTimer, random: this.#random });
+  }
+}
+
+function put(member: Member | undefined, name: string, description = "x"): void {
+  const document = { kind: "switch", name, description };
+  const result = member!.store.transact([{ op: "put", document }], "user");
+  assert.equal(result.ok, true);
+}
+
+test("a change reaches everybody at once", async () => {
+  const cluster = new Cluster(["a", "b", "c"]);
+  await cluster.clock.advance(2000);
+  put(cluster.members[0], "web");
+  const elapsedMs = await cluster.converge(100);
+  assert.ok(elapsedMs <= 5, `${elapsedMs} ms`);
+  assert.deepEqual(
+    cluster.members[1]!.store.snapshot().switches.map((entry) => entry.name),
+    ["web"],
+  );
+});
+
+test("does not tell what it was told", async () => {
+  const cluster = new Cluster(["a", "b", "c"]);
+  await cluster.clock.advance(2000);
+  put(cluster.members[0], "web");
+  await cluster.clock.advance(5000);
+  const counters = cluster.members.map((member) => member.replicator.counters);
+  assert.deepEqual(
+    counters.map(({ pushed, merged, pulls }) => ({ pushed, merged, pulls })),
+    [
+      { pushed: 1, merged: 0, pulls: 0 },
+      { pushed: 0, merged: 1, pulls: 0 },
+      { pushed: 0, merged: 1, pulls: 0 },
+    ],
+  );
+});
+
+test("a lost change is repaired by the next heartbeat", async () => {
+  const cluster = new Cluster(["a", "b"]);
+  await cluster.clock.advance(1500);
+  cluster.bus.lossRate = 1;
+  put(cluster.members[0], "web");
+  await cluster.clock.advance(50);
+  cluster.bus.lossRate = 0;
+  const elapsedMs = await cluster.converge(1200);
+  assert.ok(elapsedMs > 20, `${elapsedMs} ms`);
+});
+
+test("a gap between changes is repaired without waiting for a heartbeat", async () => {
+  const cluster = new Cluster(["a", "b"]);
+  await cluster.clock.advance(5);
+  put(cluster.members[0], "zero");
+  await cluster.clock.advance(5);
+  cluster.bus.lossRate = 1;
+  put(cluster.members[0], "one");
+  cluster.bus.lossRate = 0;
+  put(cluster.members[0], "two");
+  const elapsedMs = await cluster.converge(100);
+  assert.ok(elapsedMs <= 25, `${elapsedMs} ms`);
+});
+
+test("a late joiner gets everything, in several pages", async () => {
+  const cluster = new Cluster(["a", "b"]);
+  await cluster.clock.advance(100);
+  for (let i = 0; i < 600; i++) put(cluster.members[i & 1], `s${i}`, "x".repeat(1000));
+  await cluster.converge(2000);
+  const late = cluster.join("late");
+  const elapsedMs = await cluster.converge(200);
+  assert.ok(elapsedMs < 100, `${elapsedMs} ms`);
+  assert.equal(late.store.snapshot().switches.length, 600);
+});
+
+test("a chassis that was cut off catches up when it is connected again", async () => {
+  const cluster = new Cluster(["a", "b", "c"]);
+  await cluster.clock.advance(1500);
+  const [a, b] = cluster.members;
+  a!.transport.setConnected(false);
+  put(a, "alone");
+  put(b, "together");
+  await cluster.clock.advance(10_000);
+  assert.equal(cluster.isConverged, false);
+  assert.equal(b!.replicator.peers().find((peer) => peer.name === "a")!.isConnected, false);
+  a!.transport.setConnected(true);
+  await cluster.converge(1500);
+});
+
+test("both sides of a partition go on, and agree after it", async () => {
+  const cluster = new Cluster(["a", "b", "c", "d"]);
+  await cluster.clock.advance(1500);
+  cluster.bus.partition([
+    ["a", "b"],
+    ["c", "d"],
+  ]);
+  put(cluster.members[0], "web", "left");
+  put(cluster.members[2], "web", "right");
+  put(cluster.members[3], "db");
+  await cluster.clock.advance(60_000);
+  cluster.bus.heal();
+  const elapsedMs = await cluster.converge(3000);
+  assert.ok(elapsedMs < 2500, `${elapsedMs} ms`);
+});
+
+test("knows its peers by their heartbeats", async () => {
+  const cluster = new Cluster(["a", "b", "c"]);
+  await cluster.clock.advance(1500);
+  put(cluster.members[1], "web");
+  await cluster.clock.advance(1500);
+  const peers = cluster.members[0]!.replicator.peers();
+  assert.deepEqual(
+    peers.map(({ lastSeenMs: _, ...peer }) => peer),
+    ["b", "c"].map((name) => ({
+      name,
+      underlay: "10.0.0.1",
+      revision: 1,
+      isConnected: true,
+      isInSync: true,
+    })),
+  );
+  for (const peer of peers) assert.ok(cluster.clock.now() - peer.lastSeenMs < 1200);
+});
+
+test("entries that we refuse do not make us fetch for ever", async () => {
+  const cluster = new Cluster(["a", "b"]);
+  await cluster.clock.advance(1500);
+  const heartbeat = { type: "heartbeat", incarnation: 1, seq: 0, revision: 1 } as const;
+  const stranger = cluster.bus.connect("stranger");
+  const version = { clock: 1, origin: "stranger" };
+  const ids = { name: "x", created: version, version, value: { kind: "planet", name: "x" } };
+  stranger.subscribe("rhone.req.stranger.sync", (_data, respond) => {
+    const entries = [{ kind: "planet", ...ids }] as never;
+    respond(encode({ type: "sync-reply", from: "stranger", entries, next: "" }));
+  });
+  for (let i = 0; i < 20; i++) {
+    await cluster.clock.advance(1000);
+    const fields = { from: "stranger", hash: "0".repeat(16), underlay: "10.0.0.9" };
+    stranger.publish("rhone.o.stranger.h", encode({ ...heartbeat, ...fields }));
+  }
+  await cluster.clock.advance(1000);
+  const { pulls, merged } = cluster.members[0]!.replicator.counters;
+  assert.deepEqual({ pulls, merged }, { pulls: 1, merged: 0 });
+});
+
+test("pages that do not go forward end the fetch", async () => {
+  const cluster = new Cluster(["a"]);
+  await cluster.clock.advance(1500);
+  const stranger = cluster.bus.connect("stranger");
+  stranger.subscribe("rhone.req.stranger.sync", (_data, respond) => {
+    respond(encode({ type: "sync-reply", from: "stranger", entries: [], next: "switch/x" }));
+  });
+  await cluster.clock.advance(1);
+  const fields = { incarnation: 1, seq: 0, revision: 1, hash: "0".repeat(16), underlay: "" };
+  stranger.publish(
+    "rhone.o.stranger.h",
+    encode({ type: "heartbeat", from: "stranger", ...fields }),
+  );
+  await cluster.clock.advance(500);
+  const { pulls, pullFailures } = cluster.members[0]!.replicator.counters;
+  assert.deepEqual({ pulls, pullFailures }, { pulls: 1, pullFailures: 1 });
+});
+
+test("malformed messages, or in another's name, are counted and change nothing", async () => {
+  const cluster = new Cluster(["a"]);
+  const stranger = cluster.bus.connect("stranger");
+  await cluster.clock.advance(100);
+  const { replicator, store } = cluster.members[0]!;
+  const version = { clock: 5, origin: "b" };
+  const ids = { kind: "switch", name: "x", created: version, version } as const;
+  const change = encode({
+    type: "change",
+    from: "b",
+    incarnation: 1,
+    seq: 1,
+    entries: [{ ...ids, value: { kind: "switch", name: "x" } }],
+  });
+  const subjects = [
+    "rhone.o.b.d",
+    "rhone.o.b.h",
+    "rhone.sync",
+    "rhone.req.a.sync",
+    "rhone.req.a.h",
+  ];
+  for (const subject of subjects) {
+    stranger.publish(subject, new Uint8Array());
+    stranger.publish(subject, new Uint8Array([0xc1, 1, 2, 3]));
+  }
+  stranger.publish("rhone.o.c.d", change); // b's message on c's subject
+  stranger.publish("rhone.o.b.h", change); // not a heartbeat
+  await cluster.clock.advance(10);
+  assert.equal(replicator.counters.malformed, 12);
+  assert.equal(store.entries().length, 0);
+  assert.deepEqual(replicator.peers(), []);
+  stranger.publish("rhone.o.b.d", change);
+  await cluster.clock.advance(10);
+  assert.equal(store.entries().length, 1);
+});
+
+test("another chassis of our name is noticed", async () => {
+  const cluster = new Cluster(["a"]);
+  const twin = cluster.join("a");
+  await cluster.clock.advance(2500);
+  assert.ok(twin.replicator.counters.fromNamesake > 0);
+});
+
+test("says which chassis name it cannot take", () => {
+  assert.throws(() => new Cluster(["a.b"]), /chassis name: expected .* got "a\.b"/);
+});
+
+type Step =
+  | { readonly do: "put" | "delete"; readonly at: number; readonly name: string }
+  | { readonly do: "restart" | "cut" | "connect"; readonly at: number }
+  | { readonly do: "split"; readonly sides: readonly number[] }
+  | { readonly do: "heal" }
+  | { readonly do: "fault"; readonly lossRate: number; readonly repeatRate: number }
+  | { readonly do: "wait"; readonly ms: number };
+
+const NAMES = ["c1", "c2", "c3", "c4"];
+const at = fc.nat({ max: NAMES.length - 1 });
+const switchName = fc.constantFrom("s1", "s2", "s3", "s4", "s5");
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ do: fc.constant("put"), at, name: switchName }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("delete"), at, name: switchName }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant("wait"), ms: fc.nat({ max: 3000 }) }) },
+  fc.record({ do: fc.constantFrom("restart", "cut", "connect"), at }),
+  fc.record({
+    do: fc.constant("split"),
+    sides: fc.array(fc.nat({ max: 2 }), { minLength: 4, maxLength: 4 }),
+  }),
+  fc.record({ do: fc.constant("heal") }),
+  fc.record({
+    do: fc.constant("fault"),
+    lossRate: fc.constantFrom(0, 0.1, 0.5, 0.9),
+    repeatRate: fc.constantFrom(0, 0.3),
+  }),
+) as fc.Arbitrary<Step>;
+
+async function perform(cluster: Cluster, step: Step, index: number): Promise<void> {
+  switch (step.do) {
+    case "put":
+      return put(cluster.members[step.at], step.name, `step ${index}`);
+    case "delete":
+      // What is not known here cannot be deleted here: the store says so.
+      cluster.members[step.at]!.store.transact(
+        [{ op: "delete", kind: "switch", name: step.name }],
+        "user",
+      );
+      return;
+    case "restart":
+      return cluster.restart(cluster.members[step.at]!);
+    case "cut":
+    case "connect":
+      return cluster.members[step.at]!.transport.setConnected(step.do === "connect");
+    case "split":
+      return cluster.bus.partition(
+        [0, 1, 2].map((side) => NAMES.filter((_, index) => step.sides[index] === side)),
+      );
+    case "heal":
+      return cluster.bus.heal();
+    case "fault":
+      cluster.bus.lossRate = step.lossRate;
+      cluster.bus.repeatRate = step.repeatRate;
+      return;
+    case "wait":
+      return cluster.clock.advance(step.ms);
+  }
+}
+
+test("whatever happened, all agree when it is over", { timeout: 60_000 }, async () => {
+  const steps = fc.array(step, { minLength: 5, maxLength: 40 });
+  const property = fc.asyncProperty(fc.integer(), steps, async (seed, list) => {
+    const cluster = new Cluster(NAMES, seed);
+    for (const [index, next] of list.entries()) await perform(cluster, next, index);
+    cluster.bus.heal();
+    cluster.bus.lossRate = 0;
+    for (const member of cluster.members) member.transport.setConnected(true);
+    await cluster.converge(10_000);
+    for (const member of cluster.members) member.replicator.stop();
+  });
+  await fc.assert(property, { numRuns: 300 });
+});
+
+test("the same seed gives the same run", async () => {
+  const runs = [1, 2].map(async () => {
+    const cluster = new Cluster(NAMES, 42);
+    cluster.bus.lossRate = 0.3;
+    for (let i = 0; i < 20; i++) {
+      put(cluster.members[i % 4], `s${i}`);
+      await cluster.clock.advance(200);
+    }
+    return cluster.members.map((member) => member.replicator.counters);
+  });
+  const [first, second] = await Promise.all(runs);
+  assert.deepEqual(first, second);
+});

@@ -1,0 +1,32 @@
+/**
+ * Where messages go. Everything that chassis `c` says by itself is under `rhone.o.c`, so that one
+ * rule in a NATS server keeps it from speaking for others; everything asked of it, `rhone.req.c`.
+ */
+
+/** What `origin` has changed; `*` for every origin. */
+export function changes(origin: string): string {
+  return `rhone.o.${origin}.d`;
+}
+
+/** The heartbeats of `origin`; `*` for every origin. */
+export function heartbeats(origin: string): string {
+  return `rhone.o.${origin}.h`;
+}
+
+/** Requests for the entries of `peer`. */
+export function sync(peer: string): string {
+  return `rhone.req.${peer}.sync`;
+}
+
+/** Heartbeats for `peer` alone, which has asked everybody for one. */
+export function answers(peer: string): string {
+  return `rhone.req.${peer}.h`;
+}
+
+/** A heartbeat that asks everybody for theirs. */
+export const ASK_ALL = "rhone.sync";
+
+/** The chassis that a subject under `rhone.o` belongs to. */
+export function originOf(subject: string): string | undefined {
+  return subject.split(".")[2];
+}

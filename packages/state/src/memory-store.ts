@@ -1,0 +1,8 @@
+/** The store's twin without a disk, for tests and tools. */
+import { Replica } from "./replica.ts";
+import type { Store } from "./store.ts";
+
+/** An empty store. `origin` is the name of the chassis whose changes it makes. */
+export function createMemoryStore(origin: string): Store {
+  return new Replica(origin, { write() {}, close() {} }, []);
+}
