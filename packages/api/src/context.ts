@@ -1,0 +1,42 @@
+/**
+ * What the API needs of the chassis that it runs in. The chassis implements it; tests fill it with
+ * plain values.
+ */
+import type { z } from "@hono/zod-openapi";
+import type { Store } from "@rhone/state/store";
+import type {
+  applyView,
+  countersView,
+  healthView,
+  peerView,
+  portStatus,
+  problemView,
+  stageView,
+} from "./views.ts";
+
+export type CountersView = z.infer<typeof countersView>;
+export type StageView = z.infer<typeof stageView>;
+export type HealthView = z.infer<typeof healthView>;
+export type PeerView = z.infer<typeof peerView>;
+/** `status` in the answer of a port. */
+export type PortStatusView = z.infer<typeof portStatus>;
+/** The answer of `POST /v1/apply`. */
+export type AppliedView = z.infer<typeof applyView>;
+/** The body of every answer from 400 on (RFC 9457). */
+export type ProblemView = z.infer<typeof problemView>;
+
+export interface ApiContext {
+  readonly chassisName: string;
+  readonly store: Store;
+  /** Live figures of this chassis. */
+  counters(): CountersView;
+  pipeline(): StageView[];
+  health(): HealthView;
+  peers(): PeerView[];
+  /** Resolves true when every worker runs `revision` or later, false after the time is up. */
+  waitApplied(revision: number, timeoutMs: number): Promise<boolean>;
+  /** The web page, served at `/`. */
+  readonly page?: { readonly html: string };
+  /** Hears of exceptions in handlers, which only a bug can cause; the client gets a plain 500. */
+  onError?(error: unknown): void;
+}

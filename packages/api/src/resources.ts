@@ -1,0 +1,160 @@
+/** `/v1/switches`, `/v1/routers` and `/v1/ports`: the documents that users write, one by one. */
+import type { OpenAPIHono } from "@hono/zod-openapi";
+import { parseDocument } from "@rhone/state/document";
+import { failure, type Problem, problem, type Result } from "@rhone/state/problem";
+import type { LiveEntry } from "@rhone/state/record";
+import type { UserKind } from "@rhone/state/schema";
+import { get, list, type State } from "@rhone/state/state";
+import type { Commit } from "@rhone/state/store";
+import type { Context } from "hono";
+import type { ApiContext, PortStatusView } from "./context.ts";
+import { problemResponse, refusal, withoutIndex } from "./problem.ts";
+import {
+  checkIfMatch,
+  etagOf,
+  REVISION_HEADER,
+  readJson,
+  readWait,
+  waitApplied,
+} from "./request.ts";
+import { addRoute, documentSchema, listOf, viewSchema } from "./routes.ts";
+
+const PLURALS = { switch: "switches", router: "routers", port: "ports" } as const;
+
+export function addResources(app: OpenAPIHono, context: ApiContext): void {
+  addKind(app, context, "switch");
+  addKind(app, context, "router");
+  addKind(app, context, "port");
+}
+
+function addKind(app: OpenAPIHono, context: ApiContext, kind: UserKind): void {
+  const plural = PLURALS[kind];
+  const all = `/v1/${plural}`;
+  const one = `${all}/{name}`;
+  const schema = viewSchema(kind);
+  addRoute(
+    app,
+    "get",
+    all,
+    {
+      summary: `All ${plural}`,
+      answers: { 200: { description: "By name", schema: listOf(schema) } },
+    },
+    (c) => {
+      const state = context.store.snapshot();
+      return c.json(list(state, kind).map((entry) => viewOf(state, entry)));
+    },
+  );
+  addRoute(
+    app,
+    "get",
+    one,
+    { summary: `One ${kind}`, answers: { 200: { description: "It", schema } } },
+    (c) => answerOne(c, context, kind, 200),
+  );
+  addRoute(
+    app,
+    "put",
+    one,
+    {
+      summary: `Creates or replaces a ${kind}. The path names it: kind and name may be left out`,
+      body: documentSchema(kind),
+      answers: {
+        200: { description: "Replaced, or was so already", schema },
+        201: { description: "Created", schema },
+      },
+    },
+    (c) => put(c, context, kind),
+  );
+  addRoute(
+    app,
+    "delete",
+    one,
+    { summary: `Deletes a ${kind}`, answers: { 204: { description: "Deleted" } } },
+    (c) => remove(c, context, kind),
+  );
+}
+
+function answerOne(c: Context, { store }: ApiContext, kind: UserKind, status: 200 | 201): Response {
+  const state = store.snapshot();
+  const entry = get(state, kind, nameOf(c));
+  if (entry === undefined) return problemResponse("not-found", `no ${kind} ${nameOf(c)}`);
+  return c.json(viewOf(state, entry), status, { ETag: etagOf(entry) });
+}
+
+async function put(c: Context, context: ApiContext, kind: UserKind): Promise<Response> {
+  const wait = readWait(c);
+  if (wait instanceof Response) return wait;
+  const body = await readJson(c);
+  if (body instanceof Response) return body;
+  // From here to the commit nothing else runs: what If-Match saw is what is replaced.
+  const before = get(context.store.snapshot(), kind, nameOf(c));
+  const mismatch = checkIfMatch(c, before);
+  if (mismatch !== undefined) return mismatch;
+  const document = nameDocument(body.value, kind, nameOf(c));
+  if (!document.ok) return refusal(document.error);
+  const done = context.store.transact([{ op: "put", document: document.value }], "user");
+  if (!done.ok) return refusal(withoutIndex(done.error));
+  const late = await finish(c, context, done.value, wait);
+  return late ?? answerOne(c, context, kind, before === undefined ? 201 : 200);
+}
+
+async function remove(c: Context, context: ApiContext, kind: UserKind): Promise<Response> {
+  const wait = readWait(c);
+  if (wait instanceof Response) return wait;
+  const name = nameOf(c);
+  const before = get(context.store.snapshot(), kind, name);
+  const mismatch = checkIfMatch(c, before);
+  if (mismatch !== undefined) return mismatch;
+  if (before === undefined) return problemResponse("not-found", `no ${kind} ${name}`);
+  const done = context.store.transact([{ op: "delete", kind, name }], "user");
+  if (!done.ok) return refusal(withoutIndex(done.error));
+  return (await finish(c, context, done.value, wait)) ?? c.body(null, 204);
+}
+
+/** The answer when the change is not in force in time; else nothing, and the header is set. */
+function finish(
+  c: Context,
+  context: ApiContext,
+  { revision }: Commit,
+  wait: { readonly timeoutMs: number },
+): Promise<Response | undefined> {
+  c.header(REVISION_HEADER, String(revision));
+  return waitApplied(context, revision, wait);
+}
+
+function nameOf(c: Context): string {
+  return c.req.param("name") ?? "";
+}
+
+/** The body with the kind and name of the path, which it may repeat but not contradict. */
+function nameDocument(body: unknown, kind: UserKind, name: string): Result<unknown> {
+  if (typeof body !== "object" || body === null || Array.isArray(body)) {
+    return failure("invalid", [problem("", "an object", body)]);
+  }
+  const problems: Problem[] = [];
+  for (const [field, wanted] of Object.entries({ kind, name })) {
+    const got: unknown = Object.hasOwn(body, field) ? Reflect.get(body, field) : wanted;
+    if (got !== wanted) problems.push(problem(`/${field}`, `${wanted} as in the path`, got));
+  }
+  const document = { ...body, kind, name };
+  if (problems.length === 0) return { ok: true, value: document };
+  const parsed = parseDocument(document);
+  return failure("invalid", parsed.ok ? problems : [...problems, ...parsed.error.problems]);
+}
+
+/** The document; a port's with what its chassis says of it. */
+function viewOf(state: State, { value }: LiveEntry): object {
+  if (value.kind !== "port") return value;
+  const binding = get(state, "binding", value.name)?.value;
+  const status: PortStatusView =
+    binding === undefined
+      ? { up: false, chassis: null, detail: "no chassis has the port" }
+      : {
+          // A binding of a chassis that the port was taken away from is about to go.
+          up: binding.up && binding.chassis === value.chassis,
+          chassis: binding.chassis,
+          detail: binding.detail ?? "",
+        };
+  return { ...value, status };
+}

@@ -1,0 +1,141 @@
+/** Declaring a route: once, for the router and for the OpenAPI document. */
+import { createRoute, type OpenAPIHono, type RouteConfig, z } from "@hono/zod-openapi";
+import {
+  chassisSchema,
+  portSchema,
+  routerSchema,
+  switchSchema,
+  type UserKind,
+} from "@rhone/state/schema";
+import type { Context } from "hono";
+import { portStatus, problemView } from "./views.ts";
+
+type Method = "get" | "put" | "post" | "delete";
+type Handler = (c: Context) => Response | Promise<Response>;
+type Responses = RouteConfig["responses"];
+/** An alias, not an interface: OpenAPI's type has an index signature. */
+type Parameter = {
+  name: string;
+  in: "path" | "query";
+  required: boolean;
+  description: string;
+  schema: { type: "string" | "number"; enum?: string[]; minimum?: number };
+};
+
+/** A JSON Schema: a resource's by reference, or a list of them. */
+export type JsonSchema =
+  | { readonly $ref: string }
+  | { readonly type: "array"; readonly items: object };
+
+export interface Declaration {
+  readonly summary: string;
+  /** Schema of the request's body; it is read and checked by the handler. */
+  readonly body?: JsonSchema;
+  /** Status and what it means, with the schema of its body if it has one. */
+  readonly answers: Readonly<
+    Record<number, { readonly description: string; readonly schema?: JsonSchema | z.ZodType }>
+  >;
+}
+
+/** Adds a route; `path` with `{name}` for its variable. */
+export function addRoute(
+  app: OpenAPIHono,
+  method: Method,
+  path: string,
+  declaration: Declaration,
+  handler: Handler,
+): void {
+  const { body } = declaration;
+  const config: RouteConfig = {
+    method,
+    path,
+    summary: declaration.summary,
+    parameters: [
+      ...(path.includes("{name}") ? NAME_PARAMETERS : []),
+      ...(method === "get" ? [] : WAIT_PARAMETERS),
+    ],
+    responses: responsesOf(declaration),
+  };
+  if (body !== undefined) {
+    const content = { "application/json": { schema: body as object } };
+    config.request = { body: { required: true, content } };
+  }
+  app.openapi(createRoute(config), handler);
+}
+
+/** Documents as users write them, and as the API answers with them. */
+export function registerSchemas(app: OpenAPIHono): void {
+  const view = { mac: z.string(), portSecurity: z.boolean(), status: portStatus };
+  const schemas = {
+    Switch: switchSchema,
+    Router: routerSchema,
+    Port: portSchema,
+    Chassis: chassisSchema,
+    PortView: z.strictObject({ ...portSchema.shape, ...view }),
+  };
+  for (const [name, schema] of Object.entries(schemas)) {
+    const { $schema, ...json } = z.toJSONSchema(schema, { io: "input" });
+    app.openAPIRegistry.registerComponent("schemas", name, json as object);
+  }
+}
+
+/** The document of that kind. */
+export function documentSchema(kind: UserKind): JsonSchema {
+  return { $ref: `#/components/schemas/${SCHEMA_NAMES[kind]}` };
+}
+
+/** What the API answers for that kind. */
+export function viewSchema(kind: UserKind): JsonSchema {
+  return kind === "port" ? { $ref: "#/components/schemas/PortView" } : documentSchema(kind);
+}
+
+export const CHASSIS_SCHEMA: JsonSchema = { $ref: "#/components/schemas/Chassis" };
+
+export function listOf(items: JsonSchema): JsonSchema {
+  return { type: "array", items };
+}
+
+const SCHEMA_NAMES = { switch: "Switch", router: "Router", port: "Port" } as const;
+
+const NAME_PARAMETERS: Parameter[] = [
+  {
+    name: "name",
+    in: "path",
+    required: true,
+    description: "Name of the resource.",
+    schema: { type: "string" },
+  },
+];
+
+const WAIT_PARAMETERS: Parameter[] = [
+  {
+    name: "wait",
+    in: "query",
+    required: false,
+    description: "Answer when every worker of this chassis runs the change.",
+    schema: { type: "string", enum: ["applied"] },
+  },
+  {
+    name: "timeout",
+    in: "query",
+    required: false,
+    description: "Milliseconds to wait at most, 5000 when left out.",
+    schema: { type: "number", minimum: 1 },
+  },
+];
+
+function responsesOf({ answers }: Declaration): Responses {
+  const responses: Responses = {
+    default: {
+      description: "What was wrong",
+      content: { "application/problem+json": { schema: problemView } },
+    },
+  };
+  for (const [status, { description, schema }] of Object.entries(answers)) {
+    responses[status] =
+      schema === undefined
+        ? { description }
+        : { description, content: { "application/json": { schema: schema as z.ZodType } } };
+  }
+  return responses;
+}

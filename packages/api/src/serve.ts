@@ -1,0 +1,72 @@
+/**
+ * Serves an application over HTTP, on a TCP port or a unix socket, on Node and on Deno. Run by the
+ * control thread.
+ */
+import { chmod, rm } from "node:fs/promises";
+import { createServer, type Server } from "node:http";
+import { type AddressInfo, connect } from "node:net";
+import { getRequestListener } from "@hono/node-server";
+
+/** Port 0 takes a free one. */
+export type Listen = { readonly host: string; readonly port: number } | { readonly path: string };
+
+export interface ServedApi {
+  /** `http://127.0.0.1:6640`, or `unix:/run/rhone/a/api.sock`. */
+  readonly address: string;
+  /** Ends every connection; resolves when nothing is left. */
+  close(): Promise<void>;
+}
+
+const HEADERS_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 30_000;
+
+interface Application {
+  fetch(request: Request): Response | Promise<Response>;
+}
+
+/** Rejects with an error that names the address when it cannot be listened on. */
+export async function serveApi(app: Application, listen: Listen): Promise<ServedApi> {
+  if ("path" in listen) await removeStale(listen.path);
+  const server = createServer(
+    { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS },
+    getRequestListener((request) => app.fetch(request), { overrideGlobalObjects: false }),
+  );
+  await listenOn(server, listen);
+  if ("path" in listen) await chmod(listen.path, 0o600);
+  return {
+    address: "path" in listen ? `unix:${listen.path}` : urlOf(server.address() as AddressInfo),
+    async close() {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      server.closeAllConnections();
+      await closed;
+      if ("path" in listen) await rm(listen.path, { force: true });
+    },
+  };
+}
+
+function urlOf({ address, family, port }: AddressInfo): string {
+  return `http://${family === "IPv6" ? `[${address}]` : address}:${port}`;
+}
+
+function listenOn(server: Server, listen: Listen): Promise<void> {
+  const where = "path" in listen ? listen.path : `${listen.host}:${listen.port}`;
+  return new Promise((resolve, reject) => {
+    server.once("error", (cause: NodeJS.ErrnoException) => {
+      const why = cause.code === "EADDRINUSE" ? "another process has it" : cause.message;
+      reject(new Error(`the API cannot listen on ${where}: ${why}`, { cause }));
+    });
+    server.listen(listen, resolve);
+  });
+}
+
+/** A killed process leaves its socket's file behind; a live one answers. */
+async function removeStale(path: string): Promise<void> {
+  const isStale = await new Promise<boolean>((resolve) => {
+    const probe = connect({ path }, () => {
+      probe.destroy();
+      resolve(false);
+    });
+    probe.once("error", (error: NodeJS.ErrnoException) => resolve(error.code === "ECONNREFUSED"));
+  });
+  if (isStale) await rm(path);
+}

@@ -1,0 +1,103 @@
+/**
+ * What the API answers about the running chassis, as schemas: their types are what the chassis fills
+ * in, their JSON form is what `/openapi.json` publishes. Answers are not checked against them.
+ */
+import { z } from "@hono/zod-openapi";
+
+const count = z.int().min(0);
+
+const deviceCounts = {
+  rxPackets: count,
+  rxBytes: count,
+  txPackets: count,
+  txBytes: count,
+  drops: count,
+};
+
+export const countersView = z
+  .object({
+    chassis: z.string(),
+    workers: z.array(
+      z.object({ index: count, loops: count, sleeps: count, pushed: count, popped: count }),
+    ),
+    stages: z.array(
+      z.object({ number: count, name: z.string(), packets: count, batches: count, drops: count }),
+    ),
+    drops: z
+      .array(z.object({ reason: z.string(), text: z.string(), packets: count }))
+      .describe("Only reasons that occurred."),
+    devices: z.array(
+      z.object({ device: z.string(), port: z.string(), worker: count, ...deviceCounts }),
+    ),
+    tunnel: z.object(deviceCounts),
+  })
+  .openapi("Counters");
+
+export const stageView = z
+  .object({
+    number: count,
+    name: z.string(),
+    job: z.string().describe("What the stage does, one sentence."),
+    resumable: z.boolean().describe("Whether a packet from another worker may go on here."),
+  })
+  .openapi("Stage");
+
+export const healthView = z
+  .object({
+    status: z.enum(["ok", "degraded"]),
+    checks: z.array(z.object({ name: z.string(), ok: z.boolean(), detail: z.string() })),
+  })
+  .openapi("Health");
+
+export const peerView = z
+  .object({
+    name: z.string(),
+    address: z.string(),
+    connected: z.boolean(),
+    lastSeenMs: z.number().describe("Milliseconds since the peer was last heard of."),
+    revision: count.describe("The revision that the peer said it has."),
+  })
+  .openapi("Peer");
+
+export const portStatus = z
+  .object({
+    up: z.boolean(),
+    chassis: z
+      .string()
+      .nullable()
+      .describe("The chassis that reports on the port, null when none does."),
+    detail: z.string(),
+  })
+  .openapi("PortStatus");
+
+export const applyView = z
+  .object({
+    revision: count,
+    documents: z.array(
+      z.object({
+        kind: z.string(),
+        name: z.string(),
+        result: z.enum(["created", "updated", "unchanged"]),
+      }),
+    ),
+  })
+  .openapi("Applied");
+
+export const problemView = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string(),
+    errors: z
+      .array(
+        z.object({
+          pointer: z.string().describe("JSON Pointer into the request's body."),
+          expected: z.string(),
+          got: z.string(),
+        }),
+      )
+      .optional(),
+    revision: count.optional().describe("Of a change that was kept but is not yet applied."),
+  })
+  .openapi("Problem", { description: "RFC 9457" });

@@ -1,0 +1,102 @@
+/**
+ * The smallest part of eBPF that ports need: a few instructions, maps, programs and links (bpf(2),
+ * RFC 9669). Every descriptor is close-on-exec, and a link ends with its descriptor: whatever
+ * happens to the process, no program stays behind on a device.
+ */
+import { check, libc } from "./native.ts";
+import { allocate, putText } from "./native-memory.ts";
+
+const SYS_BPF = process.arch === "arm64" ? 280n : 321n;
+const MAP_CREATE = 0;
+const MAP_UPDATE_ELEM = 2;
+const PROG_LOAD = 5;
+const LINK_CREATE = 28;
+const ATTRIBUTES_SIZE = 128; // bytes; the kernel accepts more than it knows when the rest is zero
+
+export const MAP_TYPE_XSKMAP = 17;
+export const PROG_TYPE_SCHED_CLS = 3;
+export const PROG_TYPE_XDP = 6;
+export const ATTACH_XDP = 37;
+export const ATTACH_TCX_INGRESS = 46;
+
+/** An instruction, RFC 9669 §3: eight bytes as two little-endian words; some take two. */
+export type Instruction = readonly number[];
+
+const instruction = (
+  opcode: number,
+  target: number,
+  source: number,
+  offset: number,
+  immediate: number,
+): Instruction => [opcode | (target << 8) | (source << 12) | (offset << 16), immediate];
+
+export const moveImmediate = (target: number, value: number): Instruction =>
+  instruction(0xb7, target, 0, 0, value);
+export const loadWord = (target: number, source: number, offset: number): Instruction =>
+  instruction(0x61, target, source, offset, 0);
+/** Loads a map's address by its descriptor: BPF_PSEUDO_MAP_FD in a 16-byte instruction. */
+export const loadMap = (target: number, map: number): Instruction => [
+  ...instruction(0x18, target, 1, 0, map),
+  0,
+  0,
+];
+export const call = (helper: number): Instruction => instruction(0x85, 0, 0, 0, helper);
+export const exit: Instruction = instruction(0x95, 0, 0, 0, 0);
+
+// What the kernel reads lies here, so that it lives during the call.
+const INSTRUCTIONS_MAX = 64;
+const attributes = allocate(ATTRIBUTES_SIZE);
+const entry = allocate(8);
+const code = allocate(INSTRUCTIONS_MAX * 8);
+const license = allocate(16);
+putText(license, "Apache-2.0");
+
+export function createMap(type: number, entries: number, what: string): number {
+  attributes.words.fill(0);
+  attributes.words.set([type, 4, 4, entries]); // Keys and values of four bytes.
+  return bpf(MAP_CREATE, what);
+}
+
+export function updateMap(map: number, key: number, value: number, what: string): void {
+  entry.words.set([key, value]);
+  attributes.words.fill(0);
+  attributes.words[0] = map;
+  attributes.view.setBigUint64(8, entry.address, true);
+  attributes.view.setBigUint64(16, entry.address + 4n, true);
+  bpf(MAP_UPDATE_ELEM, what);
+}
+
+export function loadProgram(
+  type: number,
+  attachType: number,
+  instructions: readonly Instruction[],
+  what: string,
+): number {
+  const words = instructions.flat();
+  code.words.set(words);
+  attributes.words.fill(0);
+  attributes.words[0] = type;
+  attributes.words[1] = words.length / 2;
+  attributes.view.setBigUint64(8, code.address, true);
+  attributes.view.setBigUint64(16, license.address, true);
+  attributes.words[68 / 4] = attachType;
+  return bpf(PROG_LOAD, what);
+}
+
+/** Attaches a program to a device for as long as the descriptor that is returned stays open. */
+export function createLink(
+  program: number,
+  device: number,
+  attachType: number,
+  flags: number,
+  what: string,
+): number {
+  attributes.words.fill(0);
+  attributes.words.set([program, device, attachType, flags]);
+  return bpf(LINK_CREATE, what);
+}
+
+function bpf(command: number, what: string): number {
+  const size = BigInt(ATTRIBUTES_SIZE);
+  return check(libc.syscall(SYS_BPF, BigInt(command), attributes.address, size), `bpf: ${what}`);
+}

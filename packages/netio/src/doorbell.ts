@@ -1,0 +1,74 @@
+/**
+ * How a sleeping worker is woken: it blocks in `poll(2)` on the descriptors of its ports and on its
+ * doorbell, an eventfd that any thread of the process may ring (eventfd(2), poll(2)).
+ */
+import { check, libc } from "./native.ts";
+import { allocate } from "./native-memory.ts";
+
+const { eventfd_read, eventfd_write, poll } = libc;
+
+const EFD_CLOEXEC = 0x80000;
+const EFD_NONBLOCK = 0x800;
+
+const rings = allocate(8);
+const ringsAddress = rings.address;
+
+/** Makes a doorbell; the number is valid in every thread of the process. */
+export function createDoorbell(): number {
+  return check(libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd");
+}
+
+/** Makes the doorbell poll readable until it is drained. Cheap to repeat, but a system call. */
+export function ringDoorbell(descriptor: number): void {
+  eventfd_write(descriptor, 1n);
+}
+
+/** Forgets all rings up to now. */
+export function drainDoorbell(descriptor: number): void {
+  eventfd_read(descriptor, ringsAddress);
+}
+
+export function closeDoorbell(descriptor: number): void {
+  libc.close(descriptor);
+}
+
+/** Descriptors that one poller can watch: every device, the tunnel, the doorbell. */
+const POLLED_MAX = 512;
+const POLLIN = 1;
+
+/**
+ * A set of descriptors to wait for. Memory is struct pollfd[]: descriptor, then events in the low
+ * and returned events in the high half of a word.
+ */
+export class Poller {
+  readonly #memory = allocate(POLLED_MAX * 8);
+  readonly #address = this.#memory.address;
+  #count = 0;
+
+  /** Watches a descriptor for something to read; -1 (a port without one) is left out. */
+  add(descriptor: number): void {
+    if (descriptor < 0) return;
+    if (this.#count === POLLED_MAX) {
+      throw new RangeError(`expected at most ${POLLED_MAX} descriptors in a poller`);
+    }
+    this.#memory.words[this.#count * 2] = descriptor;
+    this.#memory.words[this.#count * 2 + 1] = POLLIN;
+    this.#count++;
+  }
+
+  remove(descriptor: number): void {
+    const { words } = this.#memory;
+    for (let i = 0; i < this.#count; i++) {
+      if (words[i * 2] !== descriptor) continue;
+      this.#count--;
+      words[i * 2] = words[this.#count * 2]!;
+      return;
+    }
+  }
+
+  /** Blocks until one is ready or the time is over, -1 for ever; returns how many are ready. */
+  poll(timeoutMs: number): number {
+    // Interrupted by a signal (-1) is nothing ready: the caller looks at its ports and comes again.
+    return Math.max(0, poll(this.#address, this.#count, timeoutMs));
+  }
+}

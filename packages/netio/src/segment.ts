@@ -1,0 +1,138 @@
+/**
+ * Makes frames of what only ports with virtio headers carry: finishes an unfinished checksum, cuts
+ * a super-frame into the segments that it stands for (as the kernel's GSO does).
+ *
+ * Run by a worker before a frame leaves by a port, or a tunnel, that takes plain frames only.
+ */
+import * as packet from "@rhone/rings/packet";
+import { poolViews, SMALL_FRAME_MAX } from "@rhone/rings/pool";
+import type { SlotAllocator } from "@rhone/rings/slot-allocator";
+import * as checksum from "@rhone/wire/checksum";
+import * as ethernet from "@rhone/wire/ethernet";
+import * as ipv4 from "@rhone/wire/ipv4";
+import * as ipv6 from "@rhone/wire/ipv6";
+import * as tcp from "@rhone/wire/tcp";
+import * as udp from "@rhone/wire/udp";
+
+/** The super-frame contradicts itself; it is still the caller's. */
+export const MALFORMED = -1;
+/** Not enough free slots; the super-frame is still the caller's. */
+export const EXHAUSTED = -2;
+
+const GSO_TCPV4 = 1;
+const GSO_TCPV6 = 4;
+const GSO_UDP_L4 = 5;
+const GSO_ECN = 0x80;
+
+const { bytes, view } = poolViews();
+
+/** Completes the partial checksum that the offload words point to, and clears them. */
+export function finishChecksum(slot: number): void {
+  const at = packet.frameAt(slot);
+  const end = at + packet.length(slot);
+  const start = at + packet.checksumStart(slot);
+  const target = start + packet.checksumOffset(slot);
+  packet.setChecksumStart(slot, 0);
+  packet.setChecksumOffset(slot, 0);
+  if (target + 2 > end) return; // A lie of the sender's: its frame keeps the checksum it had.
+  // The field holds the pseudo header's sum already.
+  const folded = checksum.fold(checksum.sum(view, start, end, 0));
+  // Of UDP, 0 would mean "no checksum" (RFC 768); for the others both zeros are equal.
+  view.setUint16(target, folded === 0 ? 0xffff : folded);
+}
+
+/**
+ * Cuts a super-frame: `out[0..n)` are its segments in small slots, with the same metadata but plain
+ * and with full checksums, and the super-frame's slot is freed. Returns n, MALFORMED or EXHAUSTED.
+ */
+export function segmentInto(slot: number, allocator: SlotAllocator, out: Int32Array): number {
+  const type = packet.gsoType(slot) & ~GSO_ECN;
+  const at = packet.frameAt(slot);
+  const l3At = packet.l3At(slot);
+  const l4At = packet.l4At(slot);
+  const isTcp = type === GSO_TCPV4 || type === GSO_TCPV6;
+  const isIpv4 = packet.etherType(slot) === ethernet.ETHERTYPE_IPV4;
+  const protocol = isTcp ? ipv4.PROTOCOL_TCP : ipv4.PROTOCOL_UDP;
+  if (!(isTcp || type === GSO_UDP_L4) || packet.protocol(slot) !== protocol) return MALFORMED;
+  if (l3At === 0 || l4At === 0) return MALFORMED;
+  const headersSize = l4At - at + (isTcp ? tcp.headerSize(view, l4At) : udp.HEADER_SIZE);
+  const ipSize = isIpv4 ? ipv4.totalLength(view, l3At) : 40 + ipv6.payloadLength(view, l3At);
+  const payloadSize = l3At - at + ipSize - headersSize;
+  const size = packet.gsoSize(slot);
+  const count = Math.ceil(payloadSize / size);
+  if (size === 0 || payloadSize <= 0 || headersSize + size > SMALL_FRAME_MAX) return MALFORMED;
+  if (count > out.length) return MALFORMED;
+  if (!takeSlots(allocator, out, count)) return EXHAUSTED;
+  for (let i = 0; i < count; i++) {
+    const from = at + headersSize + i * size;
+    const length = Math.min(size, payloadSize - i * size);
+    const copy = out[i]!;
+    const copyAt = packet.defaultFrameAt(copy);
+    packet.copyMetadata(slot, copy);
+    packet.setFrameAt(copy, copyAt);
+    packet.setLength(copy, headersSize + length);
+    packet.setL3At(copy, l3At - at + copyAt);
+    packet.setL4At(copy, l4At - at + copyAt);
+    packet.setGsoType(copy, 0);
+    packet.setGsoSize(copy, 0);
+    packet.setChecksumStart(copy, 0);
+    bytes.copyWithin(copyAt, at, at + headersSize);
+    bytes.copyWithin(copyAt + headersSize, from, from + length);
+    correctIp(copy, i, isIpv4, headersSize + length);
+    if (isTcp) correctTcp(copy, i * size, i === 0, i === count - 1);
+    else udp.setLength(view, packet.l4At(copy), udp.HEADER_SIZE + length);
+    updateTransportChecksum(copy, isIpv4, protocol);
+  }
+  allocator.give(slot);
+  return count;
+}
+
+function takeSlots(allocator: SlotAllocator, out: Int32Array, count: number): boolean {
+  for (let i = 0; i < count; i++) {
+    out[i] = allocator.takeSmall();
+    if (out[i]! >= 0) continue;
+    for (let k = 0; k < i; k++) allocator.give(out[k]!);
+    return false;
+  }
+  return true;
+}
+
+function correctIp(slot: number, index: number, isIpv4: boolean, length: number): void {
+  const l3At = packet.l3At(slot);
+  const ipSize = length - (l3At - packet.frameAt(slot));
+  if (!isIpv4) {
+    ipv6.setPayloadLength(view, l3At, ipSize - ipv6.HEADER_SIZE);
+    return;
+  }
+  ipv4.setTotalLength(view, l3At, ipSize);
+  ipv4.setIdentification(view, l3At, (ipv4.identification(view, l3At) + index) & 0xffff);
+  ipv4.updateChecksum(view, l3At);
+}
+
+/** Sequence and flags: FIN and PSH belong to the last segment, CWR to the first (RFC 3168 §6.1.2). */
+function correctTcp(slot: number, offset: number, isFirst: boolean, isLast: boolean): void {
+  const l4At = packet.l4At(slot);
+  tcp.setSequence(view, l4At, (tcp.sequence(view, l4At) + offset) | 0);
+  let flags = tcp.flags(view, l4At);
+  if (!isLast) flags &= ~(tcp.FIN | tcp.PSH);
+  if (!isFirst) flags &= ~tcp.CWR;
+  tcp.setFlags(view, l4At, flags);
+}
+
+function updateTransportChecksum(slot: number, isIpv4: boolean, protocol: number): void {
+  const l3At = packet.l3At(slot);
+  const l4At = packet.l4At(slot);
+  const end = packet.frameAt(slot) + packet.length(slot);
+  const size = end - l4At;
+  const pseudo = isIpv4
+    ? checksum.pseudoHeader4(view, l3At, protocol, size)
+    : checksum.pseudoHeader6(view, l3At, protocol, size);
+  if (protocol === ipv4.PROTOCOL_TCP) {
+    tcp.setChecksum(view, l4At, 0);
+    tcp.setChecksum(view, l4At, checksum.fold(checksum.sum(view, l4At, end, pseudo)));
+    return;
+  }
+  udp.setChecksum(view, l4At, 0);
+  const folded = checksum.fold(checksum.sum(view, l4At, end, pseudo));
+  udp.setChecksum(view, l4At, folded === 0 ? 0xffff : folded);
+}
