@@ -6,7 +6,7 @@ import type { MessagePort } from "node:worker_threads";
 import type { Pool } from "@rhone/rings/pool";
 
 /** Packets that wait between two workers. */
-export const RING_CAPACITY = 1024;
+export const RING_CAPACITY = 4096;
 
 export type Driver = "af-packet" | "af-xdp";
 

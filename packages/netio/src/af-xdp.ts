@@ -1,5 +1,227 @@
+/**
+ * A port over AF_XDP: the kernel puts frames into slots of the packet pool and sends from them, and
+ * an XDP program takes them before the host's own stack. For many small packets. Run by the worker
+ * that owns the port.
+ *
+ * Frames come and go plain. A sender on the same machine (the other end of a veth) leaves checksums
+ * unfinished that XDP does not tell of: switch its transmit checksum offload off.
+ */
+import { DROP } from "@rhone/rings/drop-reason";
+import * as packet from "@rhone/rings/packet";
+import { poolViews, SLOT_SHIFT } from "@rhone/rings/pool";
+import { deviceIndex } from "./device.ts";
+import { MessageVector } from "./message-vector.ts";
+import * as native from "./native.ts";
 import type { Port, PortContext } from "./port.ts";
+import { attachRedirect } from "./xdp-program.ts";
+import { bindXdpSocket, closeXdpSocket, openXdpSocket, type XdpRings } from "./xdp-socket.ts";
 
-export function openAfXdp(device: string, _context: PortContext): Port {
-  throw new Error(`expected AF_XDP for ${device}, which is being built`);
+export interface AfXdpOptions {
+  /** The device's queue to serve; frames of others go to the kernel. */
+  readonly queue?: number;
+  /** Entries of each ring, a power of two; the port lends the kernel at most so many slots. */
+  readonly ringSize?: number;
+}
+
+const RING_SIZE = 512;
+/** The part of the free slots that a port may keep in the kernel to receive into. */
+const FILL_SHARE = 8;
+const FILL_MIN = 64;
+/** Frames that the kernel sends in one call, in copy mode. */
+const KICK_FRAMES = 32;
+/** Empty calls of `receive` after which the device is asked whether it still is there. */
+const EMPTY_RECEIVES_MAX = 16;
+
+const { libc } = native;
+const { smallCount } = poolViews();
+
+/** Sends nothing: a call with it makes the kernel look at the tx ring. */
+const kick = new MessageVector({
+  count: 1,
+  buffersPerMessage: 0,
+  hasNames: false,
+  controlSize: 0,
+});
+
+/** Takes the device over. Throws when it is missing or the kernel refuses. */
+export function openAfXdp(device: string, context: PortContext, options: AfXdpOptions = {}): Port {
+  const { queue = 0, ringSize = RING_SIZE } = options;
+  const index = deviceIndex(device);
+  const { descriptor, rings } = openXdpSocket(ringSize);
+  try {
+    bindXdpSocket(descriptor, index, queue);
+    const program = attachRedirect(index, queue, descriptor);
+    return new AfXdpPort(descriptor, program, rings, ringSize, context);
+  } catch (error) {
+    closeXdpSocket(descriptor, rings);
+    throw error;
+  }
+}
+
+class AfXdpPort implements Port {
+  readonly descriptor: number;
+  readonly carriesOffloads = false;
+  isUp = true;
+  readonly #program: number;
+  readonly #rings: XdpRings;
+  readonly #context: PortContext;
+  /** Marks each small slot that the kernel has. */
+  readonly #isLent = new Uint8Array(smallCount);
+  readonly #fillMax: number;
+  /** Slots lent to receive into, and frames lent to send. */
+  #filling = 0;
+  #sending = 0;
+  #emptyReceives = 0;
+  #isClosed = false;
+
+  constructor(
+    descriptor: number,
+    program: number,
+    rings: XdpRings,
+    ringSize: number,
+    context: PortContext,
+  ) {
+    this.descriptor = descriptor;
+    this.#program = program;
+    this.#rings = rings;
+    this.#context = context;
+    const share = Math.floor(context.allocator.smallFree / FILL_SHARE);
+    this.#fillMax = Math.min(ringSize, Math.max(FILL_MIN, share));
+    this.#refill();
+  }
+
+  receive(slots: Int32Array, limit: number): number {
+    const { rx } = this.#rings;
+    const { index, counters } = this.#context;
+    const count = rx.available(limit);
+    if (count === 0) {
+      this.#onEmpty();
+      return 0;
+    }
+    let total = 0;
+    for (let i = 0; i < count; i++) {
+      const frameAt = rx.address(i);
+      const length = rx.length(i);
+      const slot = frameAt >>> SLOT_SHIFT;
+      this.#isLent[slot] = 0;
+      packet.begin(slot, frameAt, length, index);
+      slots[i] = slot;
+      total += length;
+    }
+    rx.release(count);
+    this.#filling -= count;
+    this.#emptyReceives = 0;
+    counters.countReceived(index, count, total);
+    this.#refill();
+    return count;
+  }
+
+  transmit(slots: Int32Array, count: number): void {
+    const { tx } = this.#rings;
+    const { index, allocator, counters } = this.#context;
+    this.#complete();
+    const room = this.isUp ? tx.room() : 0;
+    let put = 0;
+    let total = 0;
+    for (let i = 0; i < count; i++) {
+      const slot = slots[i]!;
+      if (put === room || allocator.isLarge(slot)) {
+        counters.countPortDrop(index, this.#refusal(slot));
+        allocator.give(slot);
+        continue;
+      }
+      const length = packet.length(slot);
+      tx.putDescriptor(put++, packet.frameAt(slot), length);
+      this.#isLent[slot] = 1;
+      total += length;
+    }
+    if (put === 0) return;
+    tx.publish(put);
+    this.#sending += put;
+    counters.countSent(index, put, total);
+    this.#kick();
+  }
+
+  reclaim(): boolean {
+    if (!this.isUp) return false;
+    this.#complete();
+    if (this.#sending > 0) {
+      this.#kick();
+      this.#complete();
+    }
+    this.#refill();
+    return this.#sending > 0;
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    libc.close(this.#program);
+    closeXdpSocket(this.descriptor, this.#rings);
+    for (let slot = 0; slot < smallCount; slot++) {
+      if (this.#isLent[slot] === 1) this.#context.allocator.give(slot);
+    }
+    this.#isLent.fill(0);
+    this.isUp = false;
+  }
+
+  /** Lends the kernel slots to receive into. */
+  #refill(): void {
+    const { fill } = this.#rings;
+    const { allocator } = this.#context;
+    const wanted = this.#fillMax - this.#filling;
+    let put = 0;
+    for (; put < wanted; put++) {
+      const slot = allocator.takeSmall();
+      if (slot < 0) break;
+      this.#isLent[slot] = 1;
+      fill.putAddress(put, slot << SLOT_SHIFT);
+    }
+    if (put === 0) return;
+    fill.publish(put);
+    this.#filling += put;
+  }
+
+  /** Takes back what the kernel has sent. */
+  #complete(): void {
+    const { completion } = this.#rings;
+    const { allocator } = this.#context;
+    const count = completion.available(this.#sending);
+    if (count === 0) return;
+    for (let i = 0; i < count; i++) {
+      const slot = completion.address(i) >>> SLOT_SHIFT;
+      this.#isLent[slot] = 0;
+      allocator.give(slot);
+    }
+    completion.release(count);
+    this.#sending -= count;
+  }
+
+  /** Makes the kernel send what waits in the tx ring. */
+  #kick(): void {
+    const { tx } = this.#rings;
+    let calls = Math.ceil(tx.pending() / KICK_FRAMES);
+    for (; calls > 0 && tx.needsWakeup(); calls--) {
+      if (kick.sendFirst(this.descriptor) === -1) {
+        const number = native.errno();
+        if (native.meansDeviceDown(number)) this.isUp = false;
+        // Busy or out of buffers: `reclaim` tries again.
+        if (number !== native.EAGAIN) return;
+      }
+    }
+  }
+
+  /** A quiet port cannot be told from one whose device is gone, except by a call. */
+  #onEmpty(): void {
+    if (++this.#emptyReceives < EMPTY_RECEIVES_MAX) return;
+    this.#emptyReceives = 0;
+    if (kick.sendFirst(this.descriptor) === -1 && native.meansDeviceDown(native.errno())) {
+      this.isUp = false;
+    }
+  }
+
+  #refusal(slot: number): number {
+    if (!this.isUp) return DROP["device-down"];
+    return this.#context.allocator.isLarge(slot) ? DROP["frame-too-long"] : DROP["device-full"];
+  }
 }

@@ -11,7 +11,6 @@ const EFD_CLOEXEC = 0x80000;
 const EFD_NONBLOCK = 0x800;
 
 const rings = allocate(8);
-const ringsAddress = rings.address;
 
 /** Makes a doorbell; the number is valid in every thread of the process. */
 export function createDoorbell(): number {
@@ -25,7 +24,7 @@ export function ringDoorbell(descriptor: number): void {
 
 /** Forgets all rings up to now. */
 export function drainDoorbell(descriptor: number): void {
-  eventfd_read(descriptor, ringsAddress);
+  eventfd_read(descriptor, rings.address);
 }
 
 export function closeDoorbell(descriptor: number): void {

@@ -46,6 +46,7 @@ const SOURCE_PORTS = 1024;
 const HEADER_ROOM = 40;
 
 const { libc } = native;
+const name = allocate(NAME_SIZE);
 
 export interface UdpUnderlayOptions {
   /** This chassis's tunnel address, IPv4 or IPv6. */
@@ -131,7 +132,6 @@ export class UdpUnderlay {
     const level = this.#isIpv4 ? IPPROTO_IP : IPPROTO_IPV6;
     const option = this.#isIpv4 ? IP_MTU_DISCOVER : IPV6_MTU_DISCOVER;
     setOption(socket, level, option, PMTUDISC_DO, "MTU_DISCOVER");
-    const name = allocate(NAME_SIZE);
     const words = Int32Array.from(parseAddress(address)!);
     const size = this.#writeName(name.view, 0, words, 0, port);
     if (libc.bind(socket, name.address, size) < 0) {
@@ -189,11 +189,11 @@ export class UdpUnderlay {
     const at = (slot << SLOT_SHIFT) + FRAME_OFFSET - HEADER_ROOM;
     packet.begin(slot, at, length, -1);
     const nameAt = this.#incoming.nameAt(i);
-    const name = this.#incoming.view;
+    const { view } = this.#incoming;
     for (let k = 0; k < 4; k++) {
       this.sources[received * 4 + k] = this.#isIpv4
-        ? ipv4Word(name, nameAt, k)
-        : name.getInt32(nameAt + 8 + k * 4);
+        ? ipv4Word(view, nameAt, k)
+        : view.getInt32(nameAt + 8 + k * 4);
     }
     counters.countReceived(TUNNEL_DEVICE, 1, length);
     return true;

@@ -50,7 +50,11 @@ export function parseAddress(text: string): Address | null {
 
 /** Dotted decimal, or the canonical form of RFC 5952. */
 export function formatAddress(address: Address): string {
-  if (isIpv4(address)) return [24, 16, 8, 0].map((s) => (address[3] >>> s) & 0xff).join(".");
+  if (!isIpv4(address)) return formatIpv6(address);
+  return [24, 16, 8, 0].map((shift) => (address[3] >>> shift) & 0xff).join(".");
+}
+
+function formatIpv6(address: Address): string {
   const groups = address.flatMap((word) => [(word >>> 16) & 0xffff, word & 0xffff]);
   const { start, length } = longestZeroRun(groups);
   const hex = groups.map((group) => group.toString(16));
@@ -63,12 +67,14 @@ export function parsePrefix(text: string): Prefix | null {
   if (rest !== undefined || !/^(0|[1-9]\d{0,2})$/.test(lengthText ?? "")) return null;
   const address = parseAddress(addressText!);
   if (address === null) return null;
-  const length = Number(lengthText) + (isIpv4(address) ? IPV4_BITS : 0);
+  // A mapped address written as IPv6 has its length over 128 bits already.
+  const length = Number(lengthText) + (addressText!.includes(":") ? 0 : IPV4_BITS);
   return length <= 128 ? { address, length } : null;
 }
 
 export function formatPrefix({ address, length }: Prefix): string {
-  return `${formatAddress(address)}/${length - (isIpv4(address) ? IPV4_BITS : 0)}`;
+  if (!isIpv4(address) || length < IPV4_BITS) return `${formatIpv6(address)}/${length}`;
+  return `${formatAddress(address)}/${length - IPV4_BITS}`;
 }
 
 /** The address with every bit behind the prefix cleared. */

@@ -1,22 +1,22 @@
 /**
  * The Internet checksum (RFC 1071) and its incremental update (RFC 1624).
  *
- * A partial sum is a number below 2²⁵, ready to be added to and to be folded at the end.
+ * A partial sum is a number of at most 17 bits, ready to be added to and to be folded at the end.
  */
 
-/** Adds the 16-bit words of `[at, end)` to `initial`; an odd last byte counts as high byte. */
+/**
+ * Adds the 16-bit words of `[at, end)` to `initial`, itself a partial sum or a few words added up;
+ * an odd last byte counts as high byte. Right for up to 64 KiB at once: the total, taken as
+ * unsigned, cannot pass 2³², so that the carries need to be added only once, at the end.
+ */
 export function sum(view: DataView, at: number, end: number, initial: number): number {
-  let total = initial;
+  let total = initial | 0;
   let i = at;
-  // 16 words at a time: their sum stays far below 2³¹, so one carry fold a round is enough.
-  for (; i + 32 <= end; i += 32) {
-    for (let k = i; k < i + 32; k += 4) {
-      const word = view.getInt32(k);
-      total = (total + (word >>> 16) + (word & 0xffff)) | 0;
-    }
-    total = (total & 0xffff) + (total >>> 16);
+  for (; i + 4 <= end; i += 4) {
+    const word = view.getInt32(i);
+    total = (total + (word >>> 16) + (word & 0xffff)) | 0;
   }
-  for (; i + 1 < end; i += 2) total = (total + view.getUint16(i)) | 0;
+  for (; i + 2 <= end; i += 2) total = (total + view.getUint16(i)) | 0;
   if (i < end) total = (total + (view.getUint8(i) << 8)) | 0;
   return (total & 0xffff) + (total >>> 16);
 }

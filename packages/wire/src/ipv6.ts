@@ -124,7 +124,7 @@ export function transportProtocol(view: DataView, at: number, end: number): numb
   return header;
 }
 
-/** Whether a fragment header is among the extension headers; call when `findTransport` is not -1. */
+/** Whether there is a fragment header; call when `findTransport` is not -1. */
 export function isFragment(view: DataView, at: number, end: number): boolean {
   let header = nextHeader(view, at);
   let next = at + HEADER_SIZE;

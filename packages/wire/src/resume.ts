@@ -9,12 +9,12 @@
  *   |        Egress port key        |     Source identity (high)    |
  *   |     Source identity (low)     |       Generation (high)       |
  *   |       Generation (low)        |    Origin chassis short id    |
- *   |           Flow hash           |  Connection   |TTL decr.| 0   |
+ *   |           Flow hash           |  Connection   |TTL decrements |
  *   |                           Tag (8 bytes)                       |
  *   |                                                               |
  *
- * Connection takes 8 bits, TTL decrements 8 bits. Class 0xFFF7 is in the experimental range of
- * RFC 8926 §7. `option` is the byte offset of the option, `at` of the Geneve header.
+ * Class 0xFFF7 is in the experimental range of RFC 8926 §7. `option` is the byte offset of the
+ * option, `at` of the Geneve header.
  */
 import * as geneve from "./geneve.ts";
 
@@ -32,6 +32,25 @@ export const REASON_NAT_OWNER = 2;
 export const REASON_GATEWAY = 3;
 export const REASON_BALANCE = 4;
 export const REASON_PLACEMENT = 5;
+
+/** The whole stamp as plain data, for logs and tests; the datapath is in the base header. */
+export interface Stamp {
+  readonly vni: number;
+  readonly stage: number;
+  readonly flags: number;
+  readonly handOffsLeft: number;
+  readonly reason: number;
+  readonly ingressPort: number;
+  readonly egressPort: number;
+  readonly identity: number;
+  readonly generation: number;
+  readonly origin: number;
+  readonly flowHash: number;
+  readonly connection: number;
+  readonly ttlDecrements: number;
+  readonly tagHigh: number;
+  readonly tagLow: number;
+}
 
 const CONTEXT = 4;
 const INGRESS_PORT = 6;
@@ -72,11 +91,12 @@ export function reason(view: DataView, option: number): number {
   return view.getUint16(option + CONTEXT) & 0xf;
 }
 
+/** 0: none. */
 export function ingressPort(view: DataView, option: number): number {
   return view.getUint16(option + INGRESS_PORT);
 }
 
-/** 32768 and above: a multicast group. */
+/** 0: not yet known; 32768 and above: a multicast group. */
 export function egressPort(view: DataView, option: number): number {
   return view.getUint16(option + EGRESS_PORT);
 }
@@ -113,6 +133,11 @@ export function tagLow(view: DataView, option: number): number {
   return view.getUint32(option + TAG + 4);
 }
 
+export function setTag(view: DataView, option: number, high: number, low: number): void {
+  view.setUint32(option + TAG, high);
+  view.setUint32(option + TAG + 4, low);
+}
+
 /** Writes the whole header at `at`: base header with C set, and the option with tag 0. */
 export function write(
   view: DataView,
@@ -144,6 +169,54 @@ export function write(
   view.setUint16(option + FLOW_HASH, flowHash);
   view.setUint8(option + CONNECTION, connection);
   view.setUint8(option + TTL_DECREMENTS, ttlDecrements);
-  view.setUint32(option + TAG, 0);
-  view.setUint32(option + TAG + 4, 0);
+  setTag(view, option, 0, 0);
+}
+
+/** The stamp of the Geneve header at `at`; null when there is none or anything is malformed. */
+export function decode(view: DataView, at: number, end: number): Stamp | null {
+  if (!geneve.isValid(view, at, end)) return null;
+  const option = geneve.findOption(view, at, OPTION_CLASS, OPTION_TYPE);
+  if (option <= 0 || !isValid(view, option)) return null;
+  return {
+    vni: geneve.vni(view, at),
+    stage: stage(view, option),
+    flags: flags(view, option),
+    handOffsLeft: handOffsLeft(view, option),
+    reason: reason(view, option),
+    ingressPort: ingressPort(view, option),
+    egressPort: egressPort(view, option),
+    identity: identity(view, option),
+    generation: generation(view, option),
+    origin: origin(view, option),
+    flowHash: flowHash(view, option),
+    connection: connection(view, option),
+    ttlDecrements: ttlDecrements(view, option),
+    tagHigh: tagHigh(view, option),
+    tagLow: tagLow(view, option),
+  };
+}
+
+/** A Geneve header with this stamp alone. */
+export function encode(stamp: Stamp): Uint8Array {
+  const bytes = new Uint8Array(HEADER_SIZE);
+  const view = new DataView(bytes.buffer);
+  write(
+    view,
+    0,
+    stamp.vni,
+    stamp.stage,
+    stamp.flags,
+    stamp.handOffsLeft,
+    stamp.reason,
+    stamp.ingressPort,
+    stamp.egressPort,
+    stamp.identity,
+    stamp.generation,
+    stamp.origin,
+    stamp.flowHash,
+    stamp.connection,
+    stamp.ttlDecrements,
+  );
+  setTag(view, geneve.BASE_SIZE, stamp.tagHigh, stamp.tagLow);
+  return bytes;
 }

@@ -10,9 +10,9 @@ const DESTINATION_PORT = 2;
 const LENGTH = 4;
 const CHECKSUM = 6;
 
-/** The length field is not looked at: a fragment's is larger than the fragment. */
-export function isValid(_view: DataView, at: number, end: number): boolean {
-  return end - at >= HEADER_SIZE;
+/** The length is not held against `end`: in a first fragment it is larger than what is here. */
+export function isValid(view: DataView, at: number, end: number): boolean {
+  return end - at >= HEADER_SIZE && length(view, at) >= HEADER_SIZE;
 }
 
 export function sourcePort(view: DataView, at: number): number {
@@ -36,6 +36,7 @@ export function setLength(view: DataView, at: number, value: number): void {
   view.setUint16(at + LENGTH, value);
 }
 
+/** 0 means that there is none: a computed 0 is sent as 0xffff. */
 export function setChecksum(view: DataView, at: number, value: number): void {
   view.setUint16(at + CHECKSUM, value);
 }

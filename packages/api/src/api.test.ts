@@ -1,0 +1,369 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { createMemoryStore } from "@rhone/state/memory-store";
+import { openSqliteStore } from "@rhone/state/sqlite-store";
+import type { Store } from "@rhone/state/store";
+import { createApi } from "./api.ts";
+import type { ApiContext, ProblemView } from "./context.ts";
+import { BODY_SIZE_MAX } from "./request.ts";
+import { serveApi } from "./serve.ts";
+
+const counts = { rxPackets: 1, rxBytes: 60, txPackets: 2, txBytes: 120, drops: 0 };
+
+function contextWith(store: Store): ApiContext {
+  return {
+    chassisName: "a",
+    store,
+    counters: () => ({
+      chassis: "a",
+      workers: [{ index: 0, loops: 9, sleeps: 1, pushed: 3, popped: 3 }],
+      stages: [{ number: 0, name: "port-security", packets: 1, batches: 1, drops: 0 }],
+      drops: [{ reason: "no-route", text: "The router has no route.", packets: 4 }],
+      devices: [{ device: "vm1-0", port: "vm1", worker: 0, ...counts }],
+      tunnel: counts,
+    }),
+    pipeline: () => [{ number: 8, name: "post-routing", job: "crosses", resumable: true }],
+    health: () => ({ status: "ok", checks: [{ name: "workers", ok: true, detail: "2 run" }] }),
+    peers: () => [
+      { name: "b", address: "192.168.100.2", connected: true, lastSeenMs: 12, revision: 3 },
+    ],
+    waitApplied: async () => true,
+  };
+}
+
+interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  // Whatever the API said; the assertions tell what it must be.
+  // biome-ignore lint/suspicious/noExplicitAny: the answer of a server
+  readonly body: any;
+}
+
+type Client = (
+  method: string,
+  path: string,
+  body?: unknown,
+  headers?: Record<string, string>,
+) => Promise<Answer>;
+
+/** A served API and a client of it. A body that is text is sent as it is. */
+async function start(t: TestContext, changes: Partial<ApiContext> = {}): Promise<Client> {
+  const context = { ...contextWith(createMemoryStore("a")), ...changes };
+  const served = await serveApi(createApi(context), { host: "127.0.0.1", port: 0 });
+  t.after(() => served.close());
+  return async (method, path, body, headers = {}) => {
+    const type = body === undefined ? {} : { "content-type": "application/json" };
+    const sent = typeof body === "string" ? body : JSON.stringify(body);
+    const response = await fetch(served.address + path, {
+      method,
+      headers: { ...type, ...headers },
+      body: sent ?? null,
+    });
+    const text = await response.text();
+    const isJson = response.headers.get("content-type")?.includes("json") ?? false;
+    const { status } = response;
+    return { status, headers: response.headers, body: isJson ? JSON.parse(text) : text };
+  };
+}
+
+/** Asserts that `answer` is a problem of that status, and returns its errors' pointers. */
+function pointersOf(answer: Answer, status: number): string[] {
+  const body: ProblemView = answer.body;
+  assert.equal(answer.status, status, JSON.stringify(body));
+  assert.equal(answer.headers.get("content-type"), "application/problem+json");
+  assert.equal(body.status, status);
+  assert.match(body.type, /^urn:rhone:problem:[a-z-]+$/);
+  assert.ok(body.title.length > 0 && body.detail.length > 0);
+  for (const error of body.errors ?? []) assert.ok(error.expected !== "" && error.got !== "");
+  return (body.errors ?? []).map(({ pointer }) => pointer);
+}
+
+const vm1 = { switch: "web", addresses: ["10.0.1.10"], mac: "02:00:00:00:00:01" };
+
+async function workThrough(call: Client): Promise<void> {
+  assert.equal((await call("PUT", "/v1/switches/web", {})).status, 201);
+  const created = await call("PUT", "/v1/ports/vm1", vm1);
+  assert.equal(created.status, 201);
+  assert.equal(created.headers.get("x-rhone-revision"), "2");
+  assert.deepEqual(created.body, {
+    kind: "port",
+    name: "vm1",
+    ...vm1,
+    portSecurity: true,
+    status: { up: false, chassis: null, detail: "no chassis has the port" },
+  });
+  const same = await call("PUT", "/v1/ports/vm1", { kind: "port", name: "vm1", ...vm1 });
+  assert.equal(same.status, 200);
+  assert.equal(same.headers.get("x-rhone-revision"), "2");
+  const router = { ports: [{ name: "to-web", switch: "web", addresses: ["10.0.1.1/24"] }] };
+  assert.equal((await call("PUT", "/v1/routers/r", router)).status, 201);
+  assert.equal((await call("GET", "/v1/routers/r")).body.ports[0].name, "to-web");
+  assert.deepEqual(
+    (await call("GET", "/v1/ports")).body.map(({ name }: { name: string }) => name),
+    ["vm1"],
+  );
+  pointersOf(await call("DELETE", "/v1/switches/web"), 409);
+  for (const path of ["/v1/routers/r", "/v1/ports/vm1", "/v1/switches/web"]) {
+    const deleted = await call("DELETE", path);
+    assert.equal(deleted.status, 204);
+    assert.equal(deleted.body, "");
+    pointersOf(await call("GET", path), 404);
+    pointersOf(await call("DELETE", path), 404);
+  }
+  assert.deepEqual((await call("GET", "/v1/switches")).body, []);
+}
+
+test("documents are created, read, replaced and deleted over a memory store", async (t) => {
+  await workThrough(await start(t));
+});
+
+test("documents are created, read, replaced and deleted over a SQLite store", async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), `rhone-api-${process.pid}-`));
+  const opened = openSqliteStore({ path: join(directory, "state.sqlite"), origin: "a" });
+  assert.ok(opened.ok);
+  t.after(() => {
+    opened.value.close();
+    rmSync(directory, { recursive: true });
+  });
+  await workThrough(await start(t, { store: opened.value }));
+});
+
+test("apply is one transaction and says what became of each document", async (t) => {
+  const call = await start(t);
+  const web = { kind: "switch", name: "web" };
+  const port = { kind: "port", name: "vm1", ...vm1 };
+  const first = await call("POST", "/v1/apply", [port, web]);
+  assert.equal(first.status, 200);
+  assert.deepEqual(first.body, {
+    revision: 1,
+    documents: [
+      { kind: "port", name: "vm1", result: "created" },
+      { kind: "switch", name: "web", result: "created" },
+    ],
+  });
+  const second = await call("POST", "/v1/apply", [{ ...web, description: "x" }, port]);
+  const results = second.body.documents.map(({ result }: { result: string }) => result);
+  assert.deepEqual(results, ["updated", "unchanged"]);
+  const wrong = [{ ...port, color: 1 }, { kind: "bridge" }, 7, { kind: "binding", name: "x" }];
+  const refused = await call("POST", "/v1/apply", [...wrong, { kind: "switch", name: "new" }]);
+  const pointers = ["/0/color", "/1/kind", "/2", "/3/chassis", "/3/up"];
+  assert.deepEqual(pointersOf(refused, 422), pointers);
+  assert.equal((await call("GET", "/v1/switches")).body.length, 1);
+  assert.deepEqual(pointersOf(await call("POST", "/v1/apply", web), 422), [""]);
+});
+
+test("users cannot write what chassis state about themselves", async (t) => {
+  const call = await start(t);
+  const binding = { kind: "binding", name: "vm1", chassis: "a", up: true };
+  assert.deepEqual(pointersOf(await call("POST", "/v1/apply", [binding]), 422), ["/0/kind"]);
+  pointersOf(await call("PUT", "/v1/chassis/a", {}), 405);
+});
+
+test("a port says what its chassis says of it", async (t) => {
+  const store = createMemoryStore("a");
+  const call = await start(t, { store });
+  const port = { kind: "port", name: "vm1", ...vm1, chassis: "a", device: "vm1-0" };
+  await call("POST", "/v1/apply", [{ kind: "switch", name: "web" }, port]);
+  const document = { kind: "binding", name: "vm1", chassis: "a", up: true };
+  assert.ok(store.transact([{ op: "put", document }], "chassis").ok);
+  const up = (await call("GET", "/v1/ports/vm1")).body.status;
+  assert.deepEqual(up, { up: true, chassis: "a", detail: "" });
+  // The binding of a chassis that has lost the port to another one is no longer true.
+  await call("PUT", "/v1/ports/vm1", { ...vm1, chassis: "b" });
+  assert.equal((await call("GET", "/v1/ports/vm1")).body.status.up, false);
+});
+
+test("a body that is wrong is refused with every problem", async (t) => {
+  const call = await start(t);
+  const path = "/v1/ports/vm1";
+  const wrong = { name: "vm2", switch: 3, addresses: ["10.0.1.300"], color: "red" };
+  assert.deepEqual(pointersOf(await call("PUT", path, wrong), 422).sort(), [
+    "/addresses/0",
+    "/color",
+    "/name",
+    "/switch",
+  ]);
+  assert.deepEqual(pointersOf(await call("PUT", path, vm1), 409), ["/switch"]);
+  assert.deepEqual(pointersOf(await call("PUT", path, []), 422), [""]);
+  assert.deepEqual(pointersOf(await call("PUT", "/v1/switches/BAD", {}), 422), ["/name"]);
+  const proto = '{"__proto__": {"x": 1}}';
+  assert.deepEqual(pointersOf(await call("PUT", "/v1/switches/web", proto), 422), ["/__proto__"]);
+  pointersOf(await call("PUT", path, "{"), 400);
+  pointersOf(await call("PUT", path, ""), 400);
+  pointersOf(await call("PUT", path), 415);
+  pointersOf(await call("PUT", path, "{}", { "content-type": "text/plain" }), 415);
+  pointersOf(await call("PUT", `${path}?wiat=applied`, vm1), 400);
+  pointersOf(await call("PUT", `${path}?wait=all`, vm1), 400);
+  pointersOf(await call("PUT", `${path}?wait=applied&timeout=soon`, vm1), 400);
+  pointersOf(await call("PUT", `${path}?timeout=0`, vm1), 400);
+  assert.equal((await call("GET", "/healthz")).headers.get("x-rhone-revision"), "0");
+});
+
+test("a body over the limit is refused, announced or not, and the connection works on", async (t) => {
+  const served = await serveApi(createApi(contextWith(createMemoryStore("a"))), {
+    host: "127.0.0.1",
+    port: 0,
+  });
+  t.after(() => served.close());
+  const chunk = new Uint8Array(BODY_SIZE_MAX / 4).fill(32);
+  let sent = 0;
+  const stream = new ReadableStream({
+    pull(controller) {
+      if (sent++ < 5) controller.enqueue(chunk);
+      else controller.close();
+    },
+  });
+  const bodies = [" ".repeat(BODY_SIZE_MAX + 1), stream];
+  for (const body of bodies) {
+    const init: RequestInit & { duplex: "half" } = {
+      method: "PUT",
+      headers: { "content-type": "application/json" },
+      body,
+      duplex: "half",
+    };
+    const response = await fetch(`${served.address}/v1/switches/web`, init);
+    assert.equal(response.status, 413);
+    assert.equal(((await response.json()) as ProblemView).status, 413);
+    await (await fetch(`${served.address}/healthz`)).json();
+  }
+  const padded = "{}".padEnd(BODY_SIZE_MAX, " ");
+  const headers = { "content-type": "application/json; charset=utf-8" };
+  const init = { method: "PUT", headers, body: padded };
+  const fits = await fetch(`${served.address}/v1/switches/web`, init);
+  assert.equal(fits.status, 201);
+  await fits.json();
+});
+
+test("an unknown route is 404, a wrong method 405 with Allow", async (t) => {
+  const call = await start(t);
+  for (const path of ["/", "/v1", "/v1/nope", "/v1/ports/a/b", "/v1/ports/", "/v1/chassis/x"]) {
+    pointersOf(await call("GET", path), 404);
+  }
+  const wrong = await call("POST", "/v1/ports/vm1", {});
+  pointersOf(wrong, 405);
+  assert.equal(wrong.headers.get("allow"), "GET, HEAD, PUT, DELETE");
+  const get = await call("GET", "/v1/apply");
+  pointersOf(get, 405);
+  assert.equal(get.headers.get("allow"), "POST");
+  assert.equal((await call("HEAD", "/v1/ports")).status, 200);
+});
+
+test("If-Match guards against a change in between", async (t) => {
+  const call = await start(t);
+  const path = "/v1/switches/web";
+  pointersOf(await call("PUT", path, {}, { "if-match": "*" }), 412);
+  const first = (await call("PUT", path, {})).headers.get("etag")!;
+  assert.equal(first, '"1-a"');
+  assert.equal((await call("GET", path)).headers.get("etag"), first);
+  const body = { description: "x" };
+  const second = await call("PUT", path, body, { "if-match": `"0-b", ${first}` });
+  assert.equal(second.status, 200);
+  pointersOf(await call("PUT", path, {}, { "if-match": first }), 412);
+  pointersOf(await call("DELETE", path, undefined, { "if-match": first }), 412);
+  const etag = second.headers.get("etag")!;
+  assert.equal((await call("DELETE", path, undefined, { "if-match": etag })).status, 204);
+});
+
+test("a write waits until it is applied, or says that it is kept", async (t) => {
+  const asked: [number, number][] = [];
+  let isFast = true;
+  const waitApplied = async (revision: number, timeoutMs: number) => {
+    asked.push([revision, timeoutMs]);
+    return isFast;
+  };
+  const call = await start(t, { waitApplied });
+  assert.equal((await call("PUT", "/v1/switches/web", {})).status, 201);
+  assert.deepEqual(asked, []);
+  assert.equal((await call("PUT", "/v1/switches/web?wait=applied", {})).status, 200);
+  isFast = false;
+  const late = await call("POST", "/v1/apply?wait=applied&timeout=7", [
+    { kind: "switch", name: "db" },
+  ]);
+  pointersOf(late, 504);
+  assert.equal(late.body.revision, 2);
+  assert.match(late.body.detail, /kept as revision 2/);
+  assert.equal(late.headers.get("x-rhone-revision"), "2");
+  assert.equal((await call("GET", "/v1/switches/db")).status, 200);
+  pointersOf(await call("DELETE", "/v1/switches/db?wait=applied", undefined), 504);
+  assert.deepEqual(asked, [
+    [1, 5000],
+    [2, 7],
+    [3, 5000],
+  ]);
+});
+
+test("what the chassis shows is answered as it is", async (t) => {
+  const store = createMemoryStore("a");
+  const context = contextWith(store);
+  const call = await start(t, { store, page: { html: "<!doctype html><p>Rhône" } });
+  const document = { kind: "chassis", name: "a", underlay: "::1", workers: 2, version: "0.1.0" };
+  assert.ok(store.transact([{ op: "put", document }], "chassis").ok);
+  assert.deepEqual((await call("GET", "/v1/counters")).body, context.counters());
+  assert.deepEqual((await call("GET", "/v1/pipeline")).body, context.pipeline());
+  assert.deepEqual((await call("GET", "/v1/peers")).body, context.peers());
+  assert.deepEqual((await call("GET", "/healthz")).body, context.health());
+  assert.deepEqual((await call("GET", "/v1/chassis")).body, [document]);
+  assert.deepEqual((await call("GET", "/v1/chassis/a")).body, document);
+  const page = await call("GET", "/");
+  assert.equal(page.body, "<!doctype html><p>Rhône");
+  assert.match(page.headers.get("content-type")!, /^text\/html/);
+});
+
+test("a degraded chassis answers 503 to a health check", async (t) => {
+  const call = await start(t, { health: () => ({ status: "degraded", checks: [] }) });
+  const answer = await call("GET", "/healthz");
+  assert.equal(answer.status, 503);
+  assert.equal(answer.body.status, "degraded");
+});
+
+test("a store that cannot write answers 507", async (t) => {
+  const store = createMemoryStore("a");
+  const error = { code: "storage", message: "disk is full", problems: [] } as const;
+  const full: Store = Object.create(store, {
+    transact: { value: () => ({ ok: false, error }) },
+    snapshot: { value: () => store.snapshot() },
+    revision: { value: 0 },
+  });
+  const answer = await (await start(t, { store: full }))("PUT", "/v1/switches/web", {});
+  pointersOf(answer, 507);
+  assert.equal(answer.body.detail, "disk is full");
+});
+
+test("an exception is a plain 500 for the client and reported to the chassis", async (t) => {
+  const errors: unknown[] = [];
+  const call = await start(t, {
+    peers: () => {
+      throw new Error("secret");
+    },
+    onError: (error) => errors.push(error),
+  });
+  const answer = await call("GET", "/v1/peers");
+  pointersOf(answer, 500);
+  assert.doesNotMatch(JSON.stringify(answer.body), /secret/);
+  assert.equal((errors[0] as Error).message, "secret");
+});
+
+test("the OpenAPI document lists every route, and its references resolve", async (t) => {
+  const context = contextWith(createMemoryStore("a"));
+  const call = await start(t);
+  const document = (await call("GET", "/openapi.json")).body;
+  assert.equal(document.openapi, "3.1.0");
+  const routes = createApi(context).routes.filter(
+    ({ method, path }) => method !== "ALL" && path !== "/openapi.json",
+  );
+  assert.equal(routes.length, 19);
+  for (const { method, path } of routes) {
+    const pattern = path.replace(/:(\w+)/g, "{$1}");
+    assert.ok(document.paths[pattern]?.[method.toLowerCase()], `${method} ${pattern}`);
+  }
+  const text = JSON.stringify(document);
+  const references = [...text.matchAll(/"\$ref":"#\/components\/schemas\/(\w+)"/g)];
+  assert.ok(references.length > 0);
+  for (const [, name] of references) assert.ok(document.components.schemas[name!], name);
+  const port = document.components.schemas.Port;
+  assert.deepEqual(port.required, ["kind", "name", "switch", "addresses"]);
+  assert.equal(port.additionalProperties, false);
+});

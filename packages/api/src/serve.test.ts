@@ -1,0 +1,115 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { serveApi } from "./serve.ts";
+
+const isDeno = "Deno" in globalThis;
+const TIMEOUT_MS = 60_000;
+
+const app = {
+  fetch: async (request: Request) => new Response(`${request.method} ${await request.text()}`),
+};
+
+function socketPath(t: TestContext): string {
+  const directory = mkdtempSync(join(tmpdir(), `rhone-serve-${process.pid}-`));
+  t.after(() => rmSync(directory, { recursive: true }));
+  return join(directory, "api.sock");
+}
+
+function postOverSocket(socketPath: string, body: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const post = request({ socketPath, method: "POST", path: "/", agent: false }, (response) => {
+      let text = "";
+      response.on("data", (chunk) => {
+        text += chunk;
+      });
+      response.on("end", () => resolve(text));
+    });
+    post.on("error", reject);
+    post.end(body);
+  });
+}
+
+test("answers on a TCP port and names its address", async () => {
+  const served = await serveApi(app, { host: "127.0.0.1", port: 0 });
+  assert.match(served.address, /^http:\/\/127\.0\.0\.1:\d+$/);
+  const response = await fetch(served.address, { method: "POST", body: "ping" });
+  assert.equal(await response.text(), "POST ping");
+  await served.close();
+  await assert.rejects(fetch(served.address));
+});
+
+test("answers on an IPv6 address", async () => {
+  const served = await serveApi(app, { host: "::1", port: 0 });
+  assert.match(served.address, /^http:\/\/\[::1\]:\d+$/);
+  assert.equal(await (await fetch(served.address)).text(), "GET ");
+  await served.close();
+});
+
+test("answers on a unix socket that only its owner may use, and removes it", async (t) => {
+  const path = socketPath(t);
+  const served = await serveApi(app, { path });
+  assert.equal(served.address, `unix:${path}`);
+  assert.equal(statSync(path).mode & 0o777, 0o600);
+  assert.equal(await postOverSocket(path, "ping"), "POST ping");
+  await served.close();
+  assert.equal(existsSync(path), false);
+});
+
+test("takes the place of a socket that a killed process left", async (t) => {
+  const path = socketPath(t);
+  const program = `
+    import { createServer } from "node:net";
+    createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, "SIGKILL"));`;
+  const argv = isDeno ? ["eval", program] : ["--input-type=module", "-e", program];
+  spawnSync(process.execPath, argv);
+  assert.ok(existsSync(path));
+  const served = await serveApi(app, { path });
+  assert.equal(await postOverSocket(path, "ping"), "POST ping");
+  await served.close();
+});
+
+test("says who has the address when it is taken", async (t) => {
+  const path = socketPath(t);
+  for (const listen of [{ path }, { host: "127.0.0.1", port: 0 }]) {
+    const first = await serveApi(app, listen);
+    const port = Number(first.address.split(":").at(-1));
+    const again = "path" in listen ? listen : { host: "127.0.0.1", port };
+    await assert.rejects(serveApi(app, again), /cannot listen on .+: another process has it/);
+    assert.equal("path" in listen ? await postOverSocket(path, "") : "POST ", "POST ");
+    await first.close();
+  }
+});
+
+test("never removes a file that is no socket", async (t) => {
+  const path = socketPath(t);
+  writeFileSync(path, "precious");
+  await assert.rejects(serveApi(app, { path }), /cannot listen on/);
+  assert.ok(existsSync(path));
+});
+
+test("closing ends idle and unfinished connections", { timeout: TIMEOUT_MS }, async () => {
+  const served = await serveApi(
+    { fetch: () => new Promise<Response>(() => {}) },
+    { host: "127.0.0.1", port: 0 },
+  );
+  const hanging = assert.rejects(fetch(served.address));
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  await served.close();
+  await hanging;
+});
+
+test("all of this and the API's tests hold on Deno", { skip: isDeno, timeout: TIMEOUT_MS }, () => {
+  const deno = fileURLToPath(new URL("../../../node_modules/.bin/deno", import.meta.url));
+  const files = ["./serve.test.ts", "./api.test.ts"].map((name) =>
+    fileURLToPath(new URL(name, import.meta.url)),
+  );
+  const run = spawnSync(deno, ["test", "-A", "--no-check", ...files], { encoding: "utf8" });
+  assert.equal(run.status, 0, run.stdout + run.stderr);
+  assert.match(run.stdout, /\d\d passed/);
+});

@@ -1,0 +1,214 @@
+/** The commands that talk to one chassis: apply, get, delete, counters, pipeline, health. */
+import type {
+  AppliedView,
+  CountersView,
+  HealthView,
+  PortStatusView,
+  StageView,
+} from "@rhone/api/context";
+import { type Command, Option } from "commander";
+import { isLabDocument, locateAll } from "./lab-file.ts";
+import { RestClient, RestError, succeeded } from "./rest-client.ts";
+import { formatTable } from "./table.ts";
+import { EXIT_FAILED, UserError } from "./user-error.ts";
+import { readYamlFile, type YamlDocument } from "./yaml-documents.ts";
+
+interface GlobalOptions {
+  readonly server: string;
+  readonly json?: boolean;
+}
+
+const PLURALS: Readonly<Record<string, string>> = {
+  switch: "switches",
+  router: "routers",
+  port: "ports",
+  chassis: "chassis",
+};
+const DELETABLE = ["switch", "router", "port"];
+
+export function addResourceCommands(program: Command): void {
+  program
+    .command("apply")
+    .description("Create or replace all resources of a file in one transaction")
+    .requiredOption("-f, --file <file>", "YAML documents; - is standard input")
+    .option("--wait", "return when the chassis forwards by them")
+    .action((_: unknown, command: Command) => apply(command.optsWithGlobals()));
+  program
+    .command("get")
+    .description("Show resources: switches, routers, ports or chassis")
+    .argument("<kind>", "singular or plural")
+    .argument("[name]", "one of them, in full")
+    .action((kind: string, name: string | undefined, _: unknown, command: Command) =>
+      get(kind, name, command.optsWithGlobals()),
+    );
+  program
+    .command("delete")
+    .description("Delete a switch, router or port")
+    .argument("<kind>", "singular or plural")
+    .argument("<name>")
+    .addOption(new Option("--wait", "return when the chassis forwards without it"))
+    .action((kind: string, name: string, _: unknown, command: Command) =>
+      remove(kind, name, command.optsWithGlobals()),
+    );
+  addView<CountersView>(program, "counters", "/v1/counters", formatCounters).description(
+    "Show what a chassis' stages, devices and tunnel counted, and what it dropped",
+  );
+  addView<StageView[]>(program, "pipeline", "/v1/pipeline", formatPipeline).description(
+    "Show the stages that packets pass",
+  );
+  addView<HealthView>(program, "health", "/healthz", formatHealth).description(
+    "Show whether a chassis can do its work; exit status 1 if not",
+  );
+}
+
+async function apply(options: GlobalOptions & { file: string; wait?: boolean }): Promise<void> {
+  const documents = readYamlFile(options.file).filter((document) => !isLabDocument(document));
+  const body = documents.map(({ value }) => value);
+  const path = `/v1/apply${options.wait ? "?wait=applied" : ""}`;
+  const answer = await new RestClient(options.server).request("POST", path, { body });
+  const { revision, documents: results } = (await locating(options.file, documents, () => {
+    return succeeded(answer).body;
+  })) as AppliedView;
+  print(options, { revision, documents: results }, () =>
+    formatTable(results.map(({ kind, name, result }) => [kind, name, result])),
+  );
+}
+
+/** The chassis' pointers into the request become lines of the file that the user wrote. */
+async function locating<T>(
+  path: string,
+  documents: readonly YamlDocument[],
+  attempt: () => T,
+): Promise<T> {
+  try {
+    return attempt();
+  } catch (error) {
+    const errors = error instanceof RestError ? error.problem.errors : undefined;
+    if (errors === undefined) throw error;
+    throw new UserError(locateAll(path, documents, errors).join("\n"), EXIT_FAILED);
+  }
+}
+
+async function get(kind: string, name: string | undefined, options: GlobalOptions): Promise<void> {
+  const singular = singularOf(kind, Object.keys(PLURALS));
+  const client = new RestClient(options.server);
+  const path = `/v1/${PLURALS[singular]}`;
+  if (name !== undefined) {
+    const resource = await client.get<object>(`${path}/${encodeURIComponent(name)}`);
+    print(options, resource, () => JSON.stringify(resource, null, 2));
+    return;
+  }
+  const resources = await client.get<Resource[]>(path);
+  print(options, resources, () => formatTable([HEADERS[singular]!, ...resources.map(rowOf)]));
+}
+
+async function remove(
+  kind: string,
+  name: string,
+  options: GlobalOptions & { wait?: boolean },
+): Promise<void> {
+  const singular = singularOf(kind, DELETABLE);
+  const query = options.wait ? "?wait=applied" : "";
+  const path = `/v1/${PLURALS[singular]}/${encodeURIComponent(name)}${query}`;
+  succeeded(await new RestClient(options.server).request("DELETE", path));
+  print(options, { deleted: { kind: singular, name } }, () => `${singular} ${name} deleted`);
+}
+
+function addView<T>(
+  program: Command,
+  name: string,
+  path: string,
+  format: (view: T) => string,
+): Command {
+  return program.command(name).action(async (_: unknown, command: Command) => {
+    const options = command.optsWithGlobals<GlobalOptions>();
+    const answer = await new RestClient(options.server).request("GET", path);
+    // A degraded chassis answers 503 with the same view.
+    const isView = answer.status === 503 && path === "/healthz";
+    const view = (isView ? answer : succeeded(answer)).body as T;
+    if (isView) process.exitCode = EXIT_FAILED;
+    print(options, view as object, () => format(view));
+  });
+}
+
+function singularOf(kind: string, kinds: readonly string[]): string {
+  const singular = kinds.find((candidate) => candidate === kind || PLURALS[candidate] === kind);
+  if (singular !== undefined) return singular;
+  throw new UserError(`expected one of ${kinds.join(", ")}, got "${kind}"`);
+}
+
+interface Resource {
+  readonly kind: "switch" | "router" | "port" | "chassis";
+  readonly name: string;
+  readonly description?: string;
+  readonly ports?: readonly { readonly name: string; readonly addresses: readonly string[] }[];
+  readonly switch?: string;
+  readonly mac?: string;
+  readonly addresses?: readonly string[];
+  readonly chassis?: string;
+  readonly device?: string;
+  readonly status?: PortStatusView;
+  readonly underlay?: string;
+  readonly workers?: number;
+  readonly version?: string;
+}
+
+const HEADERS: Readonly<Record<string, readonly string[]>> = {
+  switch: ["name", "description"],
+  router: ["name", "ports"],
+  port: ["name", "switch", "addresses", "mac", "chassis", "device", "status"],
+  chassis: ["name", "underlay", "workers", "version"],
+};
+
+function rowOf(resource: Resource): string[] {
+  const { kind, name } = resource;
+  switch (kind) {
+    case "switch":
+      return [name, resource.description ?? ""];
+    case "router":
+      return [name, (resource.ports ?? []).map((p) => `${p.name} ${p.addresses[0]}`).join(", ")];
+    case "chassis":
+      return [name, resource.underlay!, String(resource.workers), resource.version!];
+    case "port": {
+      const { status, addresses, mac, chassis = "–", device = "–" } = resource;
+      const state = status?.up ? "up" : `down: ${status?.detail ?? ""}`;
+      return [name, resource.switch!, addresses!.join(" "), mac!, chassis, device, state];
+    }
+  }
+}
+
+function formatCounters({ chassis, stages, drops, devices, tunnel }: CountersView): string {
+  const stageRows = stages.map(({ number, name, packets, drops }) =>
+    [number, name, packets, drops].map(String),
+  );
+  const deviceRows = [
+    ...devices.map(({ device, port, ...counts }) => ({ name: `${device} (${port})`, ...counts })),
+    { name: "tunnel", ...tunnel },
+  ].map(({ name, rxPackets, rxBytes, txPackets, txBytes, drops }) =>
+    [name, rxPackets, rxBytes, txPackets, txBytes, drops].map(String),
+  );
+  const dropRows = drops.map(({ reason, text, packets }) => [reason, String(packets), text]);
+  const deviceHeader = ["device", "received", "bytes", "sent", "bytes", "dropped"];
+  return [
+    `Chassis ${chassis}`,
+    formatTable([["stage", "", "packets", "dropped"], ...stageRows]),
+    formatTable([deviceHeader, ...deviceRows]),
+    ...(dropRows.length > 0 ? [formatTable([["drop reason", "packets", ""], ...dropRows])] : []),
+  ].join("\n\n");
+}
+
+function formatPipeline(stages: readonly StageView[]): string {
+  const rows = stages.map(({ number, name, job, resumable }) => {
+    return [String(number), name, resumable ? "yes" : "no", job];
+  });
+  return formatTable([["stage", "", "resumable", "job"], ...rows]);
+}
+
+function formatHealth({ status, checks }: HealthView): string {
+  const rows = checks.map(({ name, ok, detail }) => [ok ? "✓" : "✗", name, detail]);
+  return `${status}\n${formatTable(rows)}`;
+}
+
+function print({ json }: GlobalOptions, value: object, format: () => string): void {
+  process.stdout.write(`${json ? JSON.stringify(value) : format()}\n`);
+}
