@@ -10,7 +10,9 @@ import {
 } from "./check-context.ts";
 import type { WorkloadAgent } from "./workload.ts";
 
-const PINGS = ["-q", "-c", "3", "-i", "0.05", "-W", "1"];
+// Once a reply has come, ping waits for the last one no longer than its interval, whatever -W says:
+// an interval that is too short counts a slow reply as a lost one.
+const PINGS = ["-q", "-c", "3", "-i", "0.25", "-W", "1"];
 const SILENT_PINGS = ["-q", "-c", "2", "-i", "0.05", "-W", String(SILENCE_SECONDS)];
 const TCP_SIZE = 200_000; // bytes
 const UDP_SIZES = [1, 64, 512, 1200, 1300]; // bytes

@@ -9,7 +9,7 @@ import {
 } from "./check-context.ts";
 import type { WorkloadAgent } from "./workload.ts";
 
-const PINGS = ["-q", "-c", "2", "-i", "0.05", "-W", "1"];
+const PINGS = ["-q", "-c", "2", "-i", "0.25", "-W", "1"];
 const EXCEEDED = { 4: /Time to live exceeded/, 6: /Time exceeded: Hop limit/ } as const;
 
 export async function checkRouters({ agents }: CheckContext): Promise<Finding[]> {

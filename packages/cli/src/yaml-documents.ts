@@ -24,14 +24,14 @@ export function readYamlFile(path: string): YamlDocument[] {
 export function parseYaml(text: string, path: string): YamlDocument[] {
   const lines = new LineCounter();
   const parsed = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false });
-  if (!Array.isArray(parsed)) throw new UserError(`${path}: expected YAML documents, got nothing`);
-  const mistakes = parsed.flatMap(({ errors }, index) =>
+  const documents = Array.isArray(parsed) ? parsed : []; // An empty file has a type of its own.
+  const mistakes = documents.flatMap(({ errors }, index) =>
     errors.map(({ pos: [at], message }) => {
       return `${path}:${lines.linePos(at).line}: document ${index + 1}: ${message}`;
     }),
   );
   if (mistakes.length > 0) throw new UserError(mistakes.join("\n"));
-  return parsed
+  return documents
     .map((document, index) => {
       const value: unknown = document.toJS();
       return {

@@ -137,10 +137,11 @@ class AfPacketPort implements Port {
         first += sent;
         continue;
       }
+      const isSocketFull = native.errno() === native.EAGAIN;
       const reason = this.#refusal();
-      // A frame that is refused for what it is does not keep the others back; a full or missing
-      // device takes none of them.
-      const refused = reason === DROP["device-refused"] ? 1 : count - first;
+      // What is refused for itself, or by a queue for the moment, does not hold the others back; a
+      // full socket or a missing device takes none of them.
+      const refused = isSocketFull || !this.isUp ? count - first : 1;
       for (let i = 0; i < refused; i++) {
         this.#context.counters.countPortDrop(this.#context.index, reason);
       }

@@ -23,7 +23,7 @@ import * as virtio from "./virtio-header.ts";
 /** Messages of one system call. */
 const BURST = 64;
 /** Large slots that the receiver keeps at most, and never more than half of a worker's. */
-const LARGE_MAX = 16;
+const LARGE_MAX = 32;
 
 const ADDRESSES_SIZE = 12; // bytes of destination and source in front of a VLAN tag
 

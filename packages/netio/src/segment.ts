@@ -46,45 +46,68 @@ export function finishChecksum(slot: number): void {
  * and with full checksums, and the super-frame's slot is freed. Returns n, MALFORMED or EXHAUSTED.
  */
 export function segmentInto(slot: number, allocator: SlotAllocator, out: Int32Array): number {
-  const type = packet.gsoType(slot) & ~GSO_ECN;
-  const at = packet.frameAt(slot);
-  const l3At = packet.l3At(slot);
-  const l4At = packet.l4At(slot);
-  const isTcp = type === GSO_TCPV4 || type === GSO_TCPV6;
-  const isIpv4 = packet.etherType(slot) === ethernet.ETHERTYPE_IPV4;
-  const protocol = isTcp ? ipv4.PROTOCOL_TCP : ipv4.PROTOCOL_UDP;
-  if (!(isTcp || type === GSO_UDP_L4) || packet.protocol(slot) !== protocol) return MALFORMED;
-  if (l3At === 0 || l4At === 0) return MALFORMED;
-  const headersSize = l4At - at + (isTcp ? tcp.headerSize(view, l4At) : udp.HEADER_SIZE);
-  const ipSize = isIpv4 ? ipv4.totalLength(view, l3At) : 40 + ipv6.payloadLength(view, l3At);
-  const payloadSize = l3At - at + ipSize - headersSize;
+  const headersSize = measureHeaders(slot);
+  if (headersSize === MALFORMED) return MALFORMED;
+  const payloadSize = ipEnd(slot) - packet.frameAt(slot) - headersSize;
   const size = packet.gsoSize(slot);
-  const count = Math.ceil(payloadSize / size);
   if (size === 0 || payloadSize <= 0 || headersSize + size > SMALL_FRAME_MAX) return MALFORMED;
+  const count = Math.ceil(payloadSize / size);
   if (count > out.length) return MALFORMED;
   if (!takeSlots(allocator, out, count)) return EXHAUSTED;
+  const payloadAt = packet.frameAt(slot) + headersSize;
   for (let i = 0; i < count; i++) {
-    const from = at + headersSize + i * size;
-    const length = Math.min(size, payloadSize - i * size);
+    const offset = i * size;
+    const length = Math.min(size, payloadSize - offset);
     const copy = out[i]!;
-    const copyAt = packet.defaultFrameAt(copy);
-    packet.copyMetadata(slot, copy);
-    packet.setFrameAt(copy, copyAt);
-    packet.setLength(copy, headersSize + length);
-    packet.setL3At(copy, l3At - at + copyAt);
-    packet.setL4At(copy, l4At - at + copyAt);
-    packet.setGsoType(copy, 0);
-    packet.setGsoSize(copy, 0);
-    packet.setChecksumStart(copy, 0);
-    bytes.copyWithin(copyAt, at, at + headersSize);
-    bytes.copyWithin(copyAt + headersSize, from, from + length);
-    correctIp(copy, i, isIpv4, headersSize + length);
-    if (isTcp) correctTcp(copy, i * size, i === 0, i === count - 1);
-    else udp.setLength(view, packet.l4At(copy), udp.HEADER_SIZE + length);
-    updateTransportChecksum(copy, isIpv4, protocol);
+    copyHeaders(slot, copy, headersSize, length);
+    const from = payloadAt + offset;
+    bytes.copyWithin(packet.frameAt(copy) + headersSize, from, from + length);
+    correctIp(copy, i);
+    correctTransport(copy, offset, i === 0, i === count - 1);
   }
   allocator.give(slot);
   return count;
+}
+
+/** Bytes of all headers, up to the payload; MALFORMED when they do not fit the kind of super-frame. */
+function measureHeaders(slot: number): number {
+  const type = packet.gsoType(slot) & ~GSO_ECN;
+  const isTcp = type === GSO_TCPV4 || type === GSO_TCPV6;
+  const isIpv4 = packet.etherType(slot) === ethernet.ETHERTYPE_IPV4;
+  const protocol = isTcp ? ipv4.PROTOCOL_TCP : ipv4.PROTOCOL_UDP;
+  if (!isTcp && type !== GSO_UDP_L4) return MALFORMED;
+  if (isTcp && isIpv4 !== (type === GSO_TCPV4)) return MALFORMED;
+  const l4At = packet.l4At(slot);
+  if (packet.l3At(slot) === 0 || l4At === 0 || packet.protocol(slot) !== protocol) return MALFORMED;
+  const end = ipEnd(slot);
+  if (end > packet.frameAt(slot) + packet.length(slot)) return MALFORMED;
+  if (!(isTcp ? tcp.isValid(view, l4At, end) : end - l4At >= udp.HEADER_SIZE)) return MALFORMED;
+  return l4At - packet.frameAt(slot) + (isTcp ? tcp.headerSize(view, l4At) : udp.HEADER_SIZE);
+}
+
+/** Byte offset behind the IP packet, as its own header has it. */
+function ipEnd(slot: number): number {
+  const l3At = packet.l3At(slot);
+  if (packet.etherType(slot) === ethernet.ETHERTYPE_IPV4)
+    return l3At + ipv4.totalLength(view, l3At);
+  return l3At + ipv6.HEADER_SIZE + ipv6.payloadLength(view, l3At);
+}
+
+/** Starts a segment in `copy`: metadata and headers of the super-frame, without its offloads. */
+function copyHeaders(slot: number, copy: number, headersSize: number, payloadSize: number): void {
+  const at = packet.frameAt(slot);
+  const copyAt = packet.defaultFrameAt(copy);
+  packet.copyMetadata(slot, copy);
+  packet.setFrameAt(copy, copyAt);
+  packet.setLength(copy, headersSize + payloadSize);
+  packet.setL3At(copy, packet.l3At(slot) - at + copyAt);
+  packet.setL4At(copy, packet.l4At(slot) - at + copyAt);
+  packet.setGsoType(copy, 0);
+  packet.setGsoSize(copy, 0);
+  packet.setChecksumStart(copy, 0);
+  packet.setChecksumOffset(copy, 0);
+  packet.setHeaderLength(copy, 0);
+  bytes.copyWithin(copyAt, at, at + headersSize);
 }
 
 function takeSlots(allocator: SlotAllocator, out: Int32Array, count: number): boolean {
@@ -97,42 +120,46 @@ function takeSlots(allocator: SlotAllocator, out: Int32Array, count: number): bo
   return true;
 }
 
-function correctIp(slot: number, index: number, isIpv4: boolean, length: number): void {
+/** Length, and for IPv4 the identification, which counts up from segment to segment, and checksum. */
+function correctIp(slot: number, index: number): void {
   const l3At = packet.l3At(slot);
-  const ipSize = length - (l3At - packet.frameAt(slot));
-  if (!isIpv4) {
-    ipv6.setPayloadLength(view, l3At, ipSize - ipv6.HEADER_SIZE);
+  const size = packet.frameAt(slot) + packet.length(slot) - l3At;
+  if (packet.etherType(slot) !== ethernet.ETHERTYPE_IPV4) {
+    ipv6.setPayloadLength(view, l3At, size - ipv6.HEADER_SIZE);
     return;
   }
-  ipv4.setTotalLength(view, l3At, ipSize);
+  ipv4.setTotalLength(view, l3At, size);
   ipv4.setIdentification(view, l3At, (ipv4.identification(view, l3At) + index) & 0xffff);
   ipv4.updateChecksum(view, l3At);
 }
 
-/** Sequence and flags: FIN and PSH belong to the last segment, CWR to the first (RFC 3168 §6.1.2). */
-function correctTcp(slot: number, offset: number, isFirst: boolean, isLast: boolean): void {
+function correctTransport(slot: number, offset: number, isFirst: boolean, isLast: boolean): void {
   const l4At = packet.l4At(slot);
+  const end = packet.frameAt(slot) + packet.length(slot);
+  if (packet.protocol(slot) === ipv4.PROTOCOL_UDP) {
+    udp.setLength(view, l4At, end - l4At);
+    udp.setChecksum(view, l4At, 0);
+    const folded = transportChecksum(slot, end);
+    udp.setChecksum(view, l4At, folded === 0 ? 0xffff : folded);
+    return;
+  }
   tcp.setSequence(view, l4At, (tcp.sequence(view, l4At) + offset) | 0);
+  // FIN and PSH belong to the last segment, CWR to the first (RFC 3168 §6.1.2).
   let flags = tcp.flags(view, l4At);
   if (!isLast) flags &= ~(tcp.FIN | tcp.PSH);
   if (!isFirst) flags &= ~tcp.CWR;
   tcp.setFlags(view, l4At, flags);
+  tcp.setChecksum(view, l4At, 0);
+  tcp.setChecksum(view, l4At, transportChecksum(slot, end));
 }
 
-function updateTransportChecksum(slot: number, isIpv4: boolean, protocol: number): void {
+function transportChecksum(slot: number, end: number): number {
   const l3At = packet.l3At(slot);
   const l4At = packet.l4At(slot);
-  const end = packet.frameAt(slot) + packet.length(slot);
-  const size = end - l4At;
+  const protocol = packet.protocol(slot);
+  const isIpv4 = packet.etherType(slot) === ethernet.ETHERTYPE_IPV4;
   const pseudo = isIpv4
-    ? checksum.pseudoHeader4(view, l3At, protocol, size)
-    : checksum.pseudoHeader6(view, l3At, protocol, size);
-  if (protocol === ipv4.PROTOCOL_TCP) {
-    tcp.setChecksum(view, l4At, 0);
-    tcp.setChecksum(view, l4At, checksum.fold(checksum.sum(view, l4At, end, pseudo)));
-    return;
-  }
-  udp.setChecksum(view, l4At, 0);
-  const folded = checksum.fold(checksum.sum(view, l4At, end, pseudo));
-  udp.setChecksum(view, l4At, folded === 0 ? 0xffff : folded);
+    ? checksum.pseudoHeader4(view, l3At, protocol, end - l4At)
+    : checksum.pseudoHeader6(view, l3At, protocol, end - l4At);
+  return checksum.fold(checksum.sum(view, l4At, end, pseudo));
 }

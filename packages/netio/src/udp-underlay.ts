@@ -45,8 +45,11 @@ const SOURCE_PORTS = 1024;
 /** Room for Geneve header and option, so that the inner frame lands where frames belong. */
 const HEADER_ROOM = 40;
 
+/** Bytes that may wait in a socket; one that only sends takes in next to nothing. */
+const SENDER_RECEIVE_SIZE = 4096;
+
 const { libc } = native;
-const name = allocate(NAME_SIZE);
+const bindName = allocate(NAME_SIZE);
 
 export interface UdpUnderlayOptions {
   /** This chassis's tunnel address, IPv4 or IPv6. */
@@ -63,13 +66,21 @@ export class UdpUnderlay {
   readonly sources = new Int32Array(RECEIVE_BURST * 4);
   readonly #options: UdpUnderlayOptions;
   readonly #isIpv4: boolean;
+  readonly #words = new Int32Array(4);
   readonly #senders = new Int32Array(SOURCE_PORTS).fill(-1);
   readonly #slots = new Int32Array(RECEIVE_BURST).fill(-1);
+  #runMax = RUN_MAX;
   readonly #incoming = new MessageVector({
-    ...{ count: RECEIVE_BURST, buffersPerMessage: 1, hasNames: true, controlSize: 0 },
+    count: RECEIVE_BURST,
+    buffersPerMessage: 1,
+    hasNames: true,
+    controlSize: 0,
   });
   readonly #outgoing = new MessageVector({
-    ...{ count: 1, buffersPerMessage: RUN_MAX, hasNames: true, controlSize: CONTROL_SIZE },
+    count: 1,
+    buffersPerMessage: RUN_MAX,
+    hasNames: true,
+    controlSize: CONTROL_SIZE,
   });
 
   /** Throws when this machine does not have the address or the port is taken. */
@@ -78,7 +89,8 @@ export class UdpUnderlay {
     if (address === null) throw new Error(`expected an IP address, got "${options.address}"`);
     this.#options = options;
     this.#isIpv4 = isIpv4(address);
-    this.descriptor = this.#openSocket(options.port);
+    this.#words.set(address);
+    this.descriptor = this.#openSocket(options.port, BUFFER_SIZE);
     this.#layOutControl();
   }
 
@@ -89,8 +101,8 @@ export class UdpUnderlay {
     const count = this.#incoming.receive(this.descriptor, wanted);
     let received = 0;
     for (let i = 0; i < count; i++) {
-      if (this.#take(i, received)) slots[received++] = this.#slots[i]!;
-      else continue;
+      if (!this.#take(i, received)) continue;
+      slots[received++] = this.#slots[i]!;
       this.#slots[i] = -1;
     }
     return received;
@@ -115,31 +127,32 @@ export class UdpUnderlay {
 
   close(): void {
     libc.close(this.descriptor);
-    for (const sender of this.#senders) if (sender >= 0) libc.close(sender);
+    for (const sender of this.#senders) {
+      if (sender >= 0 && sender !== this.descriptor) libc.close(sender);
+    }
     for (const slot of this.#slots) if (slot >= 0) this.#options.allocator.give(slot);
     this.#senders.fill(-1);
     this.#slots.fill(-1);
   }
 
-  #openSocket(port: number): number {
-    const { address } = this.#options;
+  #openSocket(port: number, receiveSize: number): number {
     const family = this.#isIpv4 ? AF_INET : AF_INET6;
-    const what = `the tunnel at ${address}, UDP port ${port}`;
+    const what = `the tunnel at ${this.#options.address}, UDP port ${port}`;
     const socket = openSocket(family, SOCK_DGRAM | SOCK_NONBLOCK, 0, what);
-    setOption(socket, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR");
-    setOption(socket, SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT");
-    setBufferSizes(socket, BUFFER_SIZE, BUFFER_SIZE);
-    const level = this.#isIpv4 ? IPPROTO_IP : IPPROTO_IPV6;
-    const option = this.#isIpv4 ? IP_MTU_DISCOVER : IPV6_MTU_DISCOVER;
-    setOption(socket, level, option, PMTUDISC_DO, "MTU_DISCOVER");
-    const words = Int32Array.from(parseAddress(address)!);
-    const size = this.#writeName(name.view, 0, words, 0, port);
-    if (libc.bind(socket, name.address, size) < 0) {
-      const error = new native.NativeError(`bind ${what}`, native.errno());
+    try {
+      setOption(socket, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR");
+      setOption(socket, SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT");
+      setBufferSizes(socket, BUFFER_SIZE, receiveSize);
+      const level = this.#isIpv4 ? IPPROTO_IP : IPPROTO_IPV6;
+      const option = this.#isIpv4 ? IP_MTU_DISCOVER : IPV6_MTU_DISCOVER;
+      setOption(socket, level, option, PMTUDISC_DO, "MTU_DISCOVER");
+      const size = this.#writeName(bindName.view, 0, this.#words, 0, port);
+      native.check(libc.bind(socket, bindName.address, size), `bind ${what}`);
+      return socket;
+    } catch (error) {
       libc.close(socket);
       throw error;
     }
-    return socket;
   }
 
   /** A socket address (ip(7), ipv6(7)); returns its size. */
@@ -151,6 +164,7 @@ export class UdpUnderlay {
       return 16;
     }
     target.setUint16(at, AF_INET6, true);
+    target.setInt32(at + 4, 0); // flow label
     for (let i = 0; i < 4; i++) target.setInt32(at + 8 + i * 4, words[first + i]!);
     return NAME_SIZE;
   }
@@ -205,7 +219,7 @@ export class UdpUnderlay {
     const port = packet.flowHash(slots[first]!) & (SOURCE_PORTS - 1);
     let total = size;
     let run = 1;
-    while (first + run < count && run < RUN_MAX) {
+    while (first + run < count && run < this.#runMax) {
       const slot = slots[first + run]!;
       const length = packet.length(slot);
       if ((packet.flowHash(slot) & (SOURCE_PORTS - 1)) !== port) break;
@@ -219,8 +233,28 @@ export class UdpUnderlay {
   }
 
   #send(slots: Int32Array, first: number, run: number, destinations: Int32Array): void {
+    const { port, allocator } = this.#options;
     const messages = this.#outgoing;
-    const { port, allocator, counters } = this.#options;
+    const nameSize = this.#writeName(
+      messages.view,
+      messages.nameAt(0),
+      destinations,
+      first * 4,
+      port,
+    );
+    messages.setNameSize(0, nameSize);
+    const sender = this.#sender(packet.flowHash(slots[first]!) & (SOURCE_PORTS - 1));
+    if (isMappedIpv4(destinations, first * 4) !== this.#isIpv4) {
+      this.#drop(run, DROP["tunnel-send-failed"]);
+    } else if (!this.#sendRun(sender, slots, first, run)) {
+      this.#onRefused(sender, slots, first, run);
+    }
+    for (let i = 0; i < run; i++) allocator.give(slots[first + i]!);
+  }
+
+  /** Sends a run in one call, and counts it; false when the kernel refused it. */
+  #sendRun(sender: number, slots: Int32Array, first: number, run: number): boolean {
+    const messages = this.#outgoing;
     let total = 0;
     for (let i = 0; i < run; i++) {
       const slot = slots[first + i]!;
@@ -230,38 +264,52 @@ export class UdpUnderlay {
     }
     messages.setBufferCount(0, run);
     messages.setControlSize(0, run === 1 ? 0 : CONTROL_SIZE);
-    const size = packet.length(slots[first]!);
-    messages.view.setUint16(messages.controlAt(0) + 16, size, true);
-    const nameAt = messages.nameAt(0);
-    const nameSize = this.#writeName(messages.view, nameAt, destinations, first * 4, port);
-    messages.setNameSize(0, nameSize);
-    const sender = this.#sender(packet.flowHash(slots[first]!) & (SOURCE_PORTS - 1));
-    const sent = messages.sendFirst(sender);
-    if (sent >= 0) counters.countSent(TUNNEL_DEVICE, run, total);
-    else this.#countUnsent(run);
-    for (let i = 0; i < run; i++) allocator.give(slots[first + i]!);
+    messages.view.setUint16(messages.controlAt(0) + 16, packet.length(slots[first]!), true);
+    if (messages.sendFirst(sender) < 0) return false;
+    this.#options.counters.countSent(TUNNEL_DEVICE, run, total);
+    return true;
   }
 
-  #countUnsent(packets: number): void {
-    const isTooBig = native.errno() === native.EMSGSIZE;
-    const reason = isTooBig ? DROP["too-big"] : DROP["tunnel-send-failed"];
-    for (let i = 0; i < packets; i++) {
-      this.#options.counters.countPortDrop(TUNNEL_DEVICE, reason);
+  /** Counts what was refused; a run is tried again one by one, unless the socket is full. */
+  #onRefused(sender: number, slots: Int32Array, first: number, run: number): void {
+    const number = native.errno();
+    if (run === 1 || number === native.EAGAIN) {
+      this.#drop(run, refusal(number));
+      return;
+    }
+    // A path that cannot cut super-datagrams (IPsec) is known by this error.
+    if (number === native.EIO) this.#runMax = 1;
+    for (let i = 0; i < run; i++) {
+      if (!this.#sendRun(sender, slots, first + i, 1)) this.#drop(1, refusal(native.errno()));
     }
   }
 
-  /** The socket of a source port, opened when it is first used; the common one if it is taken. */
+  #drop(packets: number, reason: number): void {
+    for (let i = 0; i < packets; i++) this.#options.counters.countPortDrop(TUNNEL_DEVICE, reason);
+  }
+
+  /** The socket of a source port, opened when it is first used; the common one if it cannot be. */
   #sender(number: number): number {
-    let sender = this.#senders[number]!;
-    if (sender >= 0) return sender;
-    try {
-      sender = this.#openSocket(SOURCE_PORT_FIRST + number);
-      this.#senders[number] = sender;
-      return sender;
-    } catch {
-      return this.descriptor;
+    if (this.#senders[number]! < 0) {
+      try {
+        const port = SOURCE_PORT_FIRST + number;
+        this.#senders[number] = this.#openSocket(port, SENDER_RECEIVE_SIZE);
+      } catch {
+        // Taken by another program, or no descriptors left: the flow does without its own port.
+        this.#senders[number] = this.descriptor;
+      }
     }
+    return this.#senders[number]!;
   }
+}
+
+function refusal(number: number): number {
+  return number === native.EMSGSIZE ? DROP["too-big"] : DROP["tunnel-send-failed"];
+}
+
+/** Whether four words of an address are ::ffff:a.b.c.d. */
+function isMappedIpv4(words: Int32Array, at: number): boolean {
+  return words[at] === 0 && words[at + 1] === 0 && words[at + 2] === 0xffff;
 }
 
 /** Word `k` of an IPv4 source in its 128-bit form. */

@@ -1,0 +1,170 @@
+/**
+ * The page that every chassis serves: what it knows of the network, and its own live counters, asked
+ * for every second. Run by the browser.
+ */
+import type { CountersView, HealthView, PeerView, StageView } from "@rhone/api/context";
+import type { Chassis, Router, Switch } from "@rhone/state/schema";
+import { element, show, table } from "./dom.ts";
+import { type PortView, topology } from "./topology.ts";
+
+const PERIOD_MS = 1000;
+const ANSWER_TIMEOUT_MS = 5000;
+
+interface Picture {
+  readonly health: HealthView;
+  readonly switches: readonly Switch[];
+  readonly routers: readonly Router[];
+  readonly ports: readonly PortView[];
+  readonly chassis: readonly Chassis[];
+  readonly peers: readonly PeerView[];
+  readonly pipeline: readonly StageView[];
+  readonly counters: CountersView;
+  /** When the counters were read, milliseconds. */
+  readonly at: number;
+}
+
+async function ask<T>(path: string): Promise<T> {
+  const response = await fetch(path, { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) });
+  // A degraded chassis answers 503 and says why in the same shape.
+  if (!response.ok && path !== "/healthz") throw new Error(`${path} answered ${response.status}`);
+  return response.json() as Promise<T>;
+}
+
+async function look(): Promise<Picture> {
+  const [health, switches, routers, ports, chassis, peers, pipeline, counters] = await Promise.all([
+    ask<HealthView>("/healthz"),
+    ask<Switch[]>("/v1/switches"),
+    ask<Router[]>("/v1/routers"),
+    ask<PortView[]>("/v1/ports"),
+    ask<Chassis[]>("/v1/chassis"),
+    ask<PeerView[]>("/v1/peers"),
+    ask<StageView[]>("/v1/pipeline"),
+    ask<CountersView>("/v1/counters"),
+  ]);
+  const at = performance.now();
+  return { health, switches, routers, ports, chassis, peers, pipeline, counters, at };
+}
+
+const numbers = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+
+/** Growth of a counter, a second; a chassis that started anew counts from 0. */
+function rate(now: number, before: number | undefined, seconds: number): number {
+  return before === undefined || now < before || seconds <= 0 ? 0 : (now - before) / seconds;
+}
+
+function showHealth({ health, counters }: Picture): void {
+  document.title = `Rhône · ${counters.chassis}`;
+  show("name", counters.chassis);
+  const wrong = health.checks
+    .filter(({ ok }) => !ok)
+    .map(({ name, detail }) => `${name}: ${detail}`);
+  const isOk = health.status === "ok";
+  show("status", element("span", { class: isOk ? "good" : "bad" }, isOk ? "ok" : "degraded"));
+  show("trouble", wrong.join("; "));
+}
+
+function showStages({ pipeline, counters, at }: Picture, before: Picture | null): void {
+  const seconds = before === null ? 0 : (at - before.at) / 1000;
+  const stages = pipeline.map(({ number, name, job }) => {
+    const now = counters.stages[number];
+    const packets = now?.packets ?? 0;
+    const perSecond = rate(packets, before?.counters.stages[number]?.packets, seconds);
+    const drops = now?.drops ?? 0;
+    return element(
+      "li",
+      { class: job === "" ? "idle" : "", title: job === "" ? "passes packets on" : job },
+      element("b", {}, `${number}`),
+      element("span", { class: "stage" }, name),
+      element("span", { class: "count" }, `${short.format(packets)} packets`),
+      element("span", { class: perSecond > 0 ? "busy" : "quiet" }, `${short.format(perSecond)}/s`),
+      element("span", { class: drops > 0 ? "bad" : "quiet" }, `${short.format(drops)} dropped`),
+    );
+  });
+  show("stages", ...stages);
+}
+
+function showDrops({ counters }: Picture): void {
+  const rows = [...counters.drops]
+    .sort((a, b) => b.packets - a.packets)
+    .map(({ reason, packets, text }) => [reason, numbers.format(packets), text]);
+  show("drops", table([["Reason"], ["Packets", true], ["Meaning"]], rows, "Nothing was dropped."));
+}
+
+function showDevices({ counters, at }: Picture, before: Picture | null): void {
+  const seconds = before === null ? 0 : (at - before.at) / 1000;
+  const tunnel = { device: "tunnel", port: "other chassis", worker: -1, ...counters.tunnel };
+  const old = before && [
+    ...before.counters.devices,
+    { ...before.counters.tunnel, device: "tunnel" },
+  ];
+  const rows = [...counters.devices, tunnel].map((now) => {
+    const then = old?.find(({ device }) => device === now.device);
+    return [
+      now.device,
+      now.port,
+      now.worker < 0 ? "all" : `${now.worker}`,
+      numbers.format(now.rxPackets),
+      `${short.format(rate(now.rxBytes, then?.rxBytes, seconds) * 8)}bit/s`,
+      numbers.format(now.txPackets),
+      `${short.format(rate(now.txBytes, then?.txBytes, seconds) * 8)}bit/s`,
+      numbers.format(now.drops),
+    ];
+  });
+  const headings = ["Received", "", "Sent", "", "Dropped"].map((name) => [name, true] as const);
+  show("devices", table([["Device"], ["Port"], ["Worker", true], ...headings], rows, ""));
+}
+
+function showChassis({ chassis, peers, counters }: Picture): void {
+  const rows = chassis.map(({ name, underlay, workers, version }) => [
+    name,
+    underlay,
+    `${workers}`,
+    version,
+    name === counters.chassis ? "this one" : peerState(peers.find((peer) => peer.name === name)),
+  ]);
+  const columns = [
+    ["Name"],
+    ["Underlay"],
+    ["Workers", true],
+    ["Version"],
+    ["Seen from here"],
+  ] as const;
+  show("chassis", table(columns, rows, "No chassis has announced itself."));
+}
+
+function peerState(peer: PeerView | undefined): string {
+  if (peer === undefined) return "never heard of";
+  const seconds = numbers.format(peer.lastSeenMs / 1000);
+  return peer.connected ? "connected" : `silent for ${seconds} s`;
+}
+
+function showPicture(picture: Picture, before: Picture | null): void {
+  showHealth(picture);
+  const isEmpty = picture.switches.length + picture.routers.length === 0;
+  const hint = element("p", { class: "quiet" }, "No switches or routers yet.");
+  show("topology", isEmpty ? hint : topology(picture));
+  showStages(picture, before);
+  showDrops(picture);
+  showDevices(picture, before);
+  showChassis(picture);
+}
+
+async function run(): Promise<never> {
+  let before: Picture | null = null;
+  for (;;) {
+    try {
+      if (!document.hidden) {
+        const picture = await look();
+        showPicture(picture, before);
+        before = picture;
+      }
+    } catch (error) {
+      show("status", element("span", { class: "bad" }, "no answer"));
+      show("trouble", `What you see is old: ${(error as Error).message}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, PERIOD_MS));
+  }
+}
+
+run();
