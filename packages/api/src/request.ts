@@ -18,7 +18,10 @@ export async function readJson(c: Context): Promise<{ readonly value: unknown } 
   }
   const text = await readText(c.req.raw);
   if (text === null) {
-    return problemResponse("body-too-large", `expected at most ${BODY_SIZE_MAX} bytes`);
+    const headers = { Connection: "close" }; // The rest of the body is still to come.
+    return problemResponse("body-too-large", `expected at most ${BODY_SIZE_MAX} bytes`, {
+      headers,
+    });
   }
   try {
     return { value: JSON.parse(text) };

@@ -2,7 +2,7 @@
  * Serves an application over HTTP, on a TCP port or a unix socket, on Node and on Deno. Run by the
  * control thread.
  */
-import { chmod, rm } from "node:fs/promises";
+import { chmod, lstat, rm } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { getRequestListener } from "@hono/node-server";
@@ -13,7 +13,7 @@ export type Listen = { readonly host: string; readonly port: number } | { readon
 export interface ServedApi {
   /** `http://127.0.0.1:6640`, or `unix:/run/rhone/a/api.sock`. */
   readonly address: string;
-  /** Ends every connection; resolves when nothing is left. */
+  /** Ends every connection; resolves when nothing is left. May be called again. */
   close(): Promise<void>;
 }
 
@@ -61,6 +61,8 @@ function listenOn(server: Server, listen: Listen): Promise<void> {
 
 /** A killed process leaves its socket's file behind; a live one answers. */
 async function removeStale(path: string): Promise<void> {
+  const file = await lstat(path).catch(() => null);
+  if (file === null || !file.isSocket()) return; // Listening says what is wrong, if anything is.
   const isStale = await new Promise<boolean>((resolve) => {
     const probe = connect({ path }, () => {
       probe.destroy();

@@ -1,6 +1,7 @@
 /**
- * What the API answers about the running chassis, as schemas: their types are what the chassis fills
- * in, their JSON form is what `/openapi.json` publishes. Answers are not checked against them.
+ * What the API answers about the running chassis, as schemas: their types are what the chassis
+ * fills in, their JSON form is what `/openapi.json` publishes. Answers are not checked against
+ * them.
  */
 import { z } from "@hono/zod-openapi";
 

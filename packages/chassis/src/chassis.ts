@@ -5,6 +5,7 @@
 import { createApi } from "@rhone/api/api";
 import type { ApiContext, HealthView, PeerView } from "@rhone/api/context";
 import { type ServedApi, serveApi } from "@rhone/api/serve";
+import { loadPage } from "@rhone/ui/bundle";
 import type { DependencyContainer } from "tsyringe";
 import type { Config } from "./config.ts";
 import { countersView, pipelineView } from "./read-models.ts";
@@ -33,7 +34,7 @@ export class Chassis {
     await parts.resolve(tokens.NATS_SERVER).start();
     parts.resolve(tokens.REPLICATOR);
     this.#announce();
-    const app = createApi(this.#apiContext());
+    const app = createApi(this.#apiContext(await loadPage()));
     const { listen, socket } = this.#config.api;
     if (socket !== undefined) this.#servers.push(await serveApi(app, { path: socket }));
     if (listen !== undefined) {
@@ -65,12 +66,13 @@ export class Chassis {
     if (!result.ok) throw new Error(`cannot announce the chassis: ${result.error.message}`);
   }
 
-  #apiContext(): ApiContext {
+  #apiContext(page: { readonly html: string }): ApiContext {
     const parts = this.#parts;
     const dataplane = parts.resolve(tokens.DATAPLANE);
     const devices = parts.resolve(tokens.DEVICES);
     return {
       chassisName: this.#config.name,
+      page,
       store: parts.resolve(tokens.STORE),
       counters: () => countersView(this.#config.name, dataplane, devices),
       pipeline: pipelineView,

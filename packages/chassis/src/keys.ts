@@ -2,8 +2,8 @@
  * Numbers for names, the same at every chassis without an allocator.
  *
  * Every name wants the number that its hash says. When two want the same, the one that was created
- * first has it and the other takes the next free one; who was first is part of the replicated state,
- * so all chassis with the same state agree, and a later object never moves an earlier one.
+ * first has it and the other takes the next free one; who was first is part of the replicated
+ * state, so all chassis with the same state agree, and a later object never moves an earlier one.
  */
 import { compareVersions, type Version } from "@rhone/state/record";
 
@@ -12,7 +12,9 @@ export interface Claim {
   readonly created: Version;
 }
 
-/** A number from `first` to `first + count - 1` for each claim. Throws when there are not enough. */
+/**
+ * A number from `first` to `first + count - 1` for each claim. Throws when there are not enough.
+ */
 export function assignKeys(
   claims: readonly Claim[],
   first: number,

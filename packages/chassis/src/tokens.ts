@@ -1,4 +1,6 @@
-/** Names under which the composition's parts are registered; tests replace a part under its name. */
+/**
+ * Names under which the composition's parts are registered; tests replace a part under its name.
+ */
 import type { NatsServer } from "@rhone/gossip/nats-server";
 import type { Replicator } from "@rhone/gossip/replicator";
 import type { Transport } from "@rhone/gossip/transport";

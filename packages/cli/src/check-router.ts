@@ -32,7 +32,9 @@ async function checkPing(from: WorkloadAgent, to: string, family: Family): Promi
   return { group: "router", ...names, ok, detail: pingSummary(detail) };
 }
 
-/** The router must say, from its address in the sender's network, that the packet went no further. */
+/**
+ * The router must say, from its address in the sender's network, that the packet went no further.
+ */
 async function checkExceeded(
   from: WorkloadAgent,
   to: WorkloadAgent,

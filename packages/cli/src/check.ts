@@ -1,4 +1,6 @@
-/** The connectivity matrix of a lab: real programs in every workload, and a verdict for each try. */
+/**
+ * The connectivity matrix of a lab: real programs in every workload, and a verdict for each try.
+ */
 import type { CountersView } from "@rhone/api/context";
 import type { CheckContext, Finding } from "./check-context.ts";
 import { checkPairs, checkRefused } from "./check-pairs.ts";

@@ -1,7 +1,8 @@
 /**
  * Removes a lab from the machine: its processes, namespaces and files. The same few lines of shell
- * run at a normal end, for what a dead lab left, and in a detached watcher that waits on a pipe from
- * the lab: when the lab is killed, however that is done, the pipe closes and the watcher cleans up.
+ * run at a normal end, for what a dead lab left, and in a detached watcher that waits on a pipe
+ * from the lab: when the lab is killed, however that is done, the pipe closes and the watcher
+ * cleans up.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";

@@ -1,4 +1,7 @@
-/** Runs a program to its end and keeps what it prints. Used by the lab for `ip`, `ping` and the like. */
+/**
+ * Runs a program to its end and keeps what it prints. Used by the lab for `ip`, `ping` and the
+ * like.
+ */
 import { spawn } from "node:child_process";
 import { text } from "node:stream/consumers";
 import { UserError } from "./user-error.ts";

@@ -1,7 +1,8 @@
 /**
  * Runs inside a workload's namespace while a lab is checked, as an ordinary program with ordinary
- * sockets: echoes TCP and UDP, and on request talks to the agents of other workloads or runs `ping`.
- * Requests come as lines of JSON on standard input, answers go the same way to standard output.
+ * sockets: echoes TCP and UDP, and on request talks to the agents of other workloads or runs
+ * `ping`. Requests come as lines of JSON on standard input, answers go the same way to standard
+ * output.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { createSocket, type Socket as DatagramSocket } from "node:dgram";
@@ -28,7 +29,7 @@ export interface AgentAnswer {
 
 /** RFC 862. */
 const ECHO_PORT = 7;
-const TCP_TIMEOUT_MS = 5000;
+const TCP_TIMEOUT_MS = 3000;
 const UDP_TIMEOUT_MS = 1000;
 
 function serveTcp(): Promise<unknown> {

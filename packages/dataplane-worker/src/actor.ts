@@ -1,5 +1,6 @@
 /**
- * Puts one worker together from its plan: ports, rings, tables, stages, loop; and obeys its mailbox.
+ * Puts one worker together from its plan: ports, rings, tables, stages, loop; and obeys its
+ * mailbox.
  */
 import { receiveMessageOnPort } from "node:worker_threads";
 import { openAfPacket } from "@rhone/netio/af-packet";

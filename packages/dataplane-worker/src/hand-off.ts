@@ -1,11 +1,11 @@
 /**
- * The hand-off: what a packet must carry so that another worker, here or on another chassis, goes on
- * where this one stopped. Run by the workers on both sides.
+ * The hand-off: what a packet must carry so that another worker, here or on another chassis, goes
+ * on where this one stopped. Run by the workers on both sides.
  *
- * The stamp (a Geneve header with the resume option) stands in the slot's headroom right in front of
- * the frame. To a worker next door only the slot's number travels; to another chassis the same bytes
- * do. The checks are the same and in this order, each failure with a reason of its own: endpoint,
- * header and option, hand-offs left, stage, generation, datapath, ports.
+ * The stamp (a Geneve header with the resume option) stands in the slot's headroom right in front
+ * of the frame. To a worker next door only the slot's number travels; to another chassis the same
+ * bytes do. The checks are the same and in this order, each failure with a reason of its own:
+ * endpoint, header and option, hand-offs left, stage, generation, datapath, ports.
  */
 
 import type { Core } from "@rhone/pipeline-stages/core";

@@ -6,7 +6,8 @@ import { installPool } from "@rhone/rings/pool";
 import type { WorkerPlan } from "./plan.ts";
 
 export default async function run(plan: WorkerPlan): Promise<void> {
-  // The modules of the data plane keep views of the pool in constants, so it must stand before them.
+  // The modules of the data plane keep views of the pool in constants, so it must stand before
+  // them.
   installPool(plan.pool);
   const { Actor } = await import("./actor.ts");
   new Actor(plan).run();

@@ -1,6 +1,7 @@
 /**
- * A port over a packet socket (packet(7)) with virtio headers: super-frames and unfinished checksums
- * come and go whole, so bulk TCP costs one packet for 64 KiB. Run by the worker that owns the port.
+ * A port over a packet socket (packet(7)) with virtio headers: super-frames and unfinished
+ * checksums come and go whole, so bulk TCP costs one packet for 64 KiB. Run by the worker that owns
+ * the port.
  *
  * The port has the device for itself: it sees every frame that arrives, and the host's stack none.
  */

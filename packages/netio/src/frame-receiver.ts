@@ -1,15 +1,15 @@
 /**
  * Receives frames with virtio headers from packet sockets, straight into slots, by recvmmsg.
  *
- * Two buffers a message: the first ends with a small slot, the second is a large slot from where the
- * first would have ended. A frame that is too long for the small slot goes on in the large one; only
- * then is something copied, its first part, in front of the rest.
+ * Two buffers a message: the first ends with a small slot, the second is a large slot from where
+ * the first would have ended. A frame that is too long for the small slot goes on in the large one;
+ * only then is something copied, its first part, in front of the rest.
  *
  *   small slot   … | virtio header | frame, first 1790 bytes |
  *   large slot   … |                 (copied here)            | frame, the rest |
  *
- * All ports of a worker share one receiver, which keeps some large slots between two calls: they are
- * too few to keep some for each port. Run by the worker that owns the allocator.
+ * All ports of a worker share one receiver, which keeps some large slots between two calls: they
+ * are too few to keep some for each port. Run by the worker that owns the allocator.
  */
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
@@ -27,7 +27,8 @@ const LARGE_MAX = 32;
 
 const ADDRESSES_SIZE = 12; // bytes of destination and source in front of a VLAN tag
 
-// The control message with struct tpacket_auxdata, packet(7): offsets behind its header of 16 bytes.
+// The control message with struct tpacket_auxdata, packet(7): offsets behind its header of 16
+// bytes.
 const CONTROL_SIZE = 40;
 const AUX_STATUS = 16;
 const AUX_VLAN_TCI = 32;
@@ -89,7 +90,8 @@ export class FrameReceiver {
     this.hasFailed = false;
     while (received < limit) {
       const asked = this.#arm(Math.min(BURST, limit - received));
-      // Large slots that this call has used up come home soon: until then frames wait in the socket.
+      // Large slots that this call has used up come home soon: until then frames wait in the
+      // socket.
       if (asked === 0 || (received > 0 && this.#hasRunOut)) break;
       const came = this.#messages.receive(descriptor, asked);
       if (came < 0) {

@@ -10,7 +10,10 @@ import type { Port, PortContext } from "./port.ts";
 /** Frames that can wait at an end. */
 const QUEUE_SIZE = 1024;
 
-/** Makes the two ends. With `carriesOffloads`, super-frames and unfinished checksums pass as they are. */
+/**
+ * Makes the two ends. With `carriesOffloads`, super-frames and unfinished checksums pass as they
+ * are.
+ */
 export function createLoopback(
   left: PortContext,
   right: PortContext,

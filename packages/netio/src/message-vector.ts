@@ -140,7 +140,9 @@ export class MessageVector {
     return recvmmsg(descriptor, this.#addresses[0]!, count, MSG_DONTWAIT, 0n);
   }
 
-  /** Sends messages `[from, from + count)`; returns how many went, or -1 with errno for the first. */
+  /**
+   * Sends messages `[from, from + count)`; returns how many went, or -1 with errno for the first.
+   */
   send(descriptor: number, from: number, count: number): number {
     return sendmmsg(descriptor, this.#addresses[from]!, count, MSG_DONTWAIT | MSG_NOSIGNAL);
   }

@@ -8,9 +8,10 @@ export interface NativeMemory {
 }
 
 /**
- * Zeroed memory. An address does not keep it alive: hold the object in a field, or in a module constant
- * that a function reads, for as long as the kernel may use the address. A constant that only the
- * module's own top level reads ends with that, and the kernel would write into freed memory.
+ * Zeroed memory. An address does not keep it alive: hold the object in a field, or in a module
+ * constant that a function reads, for as long as the kernel may use the address. A constant that
+ * only the module's own top level reads ends with that, and the kernel would write into freed
+ * memory.
  */
 export function allocate(size: number): NativeMemory {
   const buffer = new ArrayBuffer((size + 7) & ~7);

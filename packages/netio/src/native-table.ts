@@ -37,7 +37,9 @@ export type Libc = {
 /** What `native-node.ts` and `native-deno.ts` each export. */
 export interface Native {
   readonly libc: Libc;
-  /** Where a buffer's first byte lies. Whoever gives that to the kernel keeps the buffer referenced. */
+  /**
+   * Where a buffer's first byte lies. Whoever gives that to the kernel keeps the buffer referenced.
+   */
   addressOf(buffer: ArrayBuffer | SharedArrayBuffer): bigint;
   /** The memory at an address, not a copy of it. */
   bufferAt(address: bigint, size: number): ArrayBuffer;

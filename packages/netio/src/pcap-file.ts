@@ -1,5 +1,6 @@
 /**
- * A port over capture files: `receive` replays one, `transmit` records another. For tests and tools.
+ * A port over capture files: `receive` replays one, `transmit` records another. For tests and
+ * tools.
  *
  * Classic pcap (draft-ietf-opsawg-pcap), Ethernet only: a header of 24 bytes, then records of 16
  * bytes of header and the frame. Read in either byte order, with micro- or nanoseconds; written

@@ -2,7 +2,8 @@
  * What a worker knows about a port: something that frames come from and go to.
  *
  * A port belongs to one worker and is called by that worker only. It never blocks and never throws
- * for anything that a peer or the kernel can cause: it counts a drop under a named reason and goes on.
+ * for anything that a peer or the kernel can cause: it counts a drop under a named reason and goes
+ * on.
  */
 import type { Counters } from "@rhone/rings/counters";
 import type { SlotAllocator } from "@rhone/rings/slot-allocator";

@@ -69,7 +69,9 @@ export function segmentInto(slot: number, allocator: SlotAllocator, out: Int32Ar
   return count;
 }
 
-/** Bytes of all headers, up to the payload; MALFORMED when they do not fit the kind of super-frame. */
+/**
+ * Bytes of all headers, up to the payload; MALFORMED when they do not fit the kind of super-frame.
+ */
 function measureHeaders(slot: number): number {
   const type = packet.gsoType(slot) & ~GSO_ECN;
   const isTcp = type === GSO_TCPV4 || type === GSO_TCPV6;
@@ -120,7 +122,9 @@ function takeSlots(allocator: SlotAllocator, out: Int32Array, count: number): bo
   return true;
 }
 
-/** Length, and for IPv4 the identification, which counts up from segment to segment, and checksum. */
+/**
+ * Length, and for IPv4 the identification, which counts up from segment to segment, and checksum.
+ */
 function correctIp(slot: number, index: number): void {
   const l3At = packet.l3At(slot);
   const size = packet.frameAt(slot) + packet.length(slot) - l3At;

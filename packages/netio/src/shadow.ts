@@ -2,8 +2,8 @@
  * Keeps the host's own network stack from acting on frames that a port receives.
  *
  * A packet socket only gets a copy: the kernel would answer ARP a second time and route what is not
- * its own. A two-instruction program at the device's tcx ingress hook drops every frame there; packet
- * sockets tap before it, so the port still receives.
+ * its own. A two-instruction program at the device's tcx ingress hook drops every frame there;
+ * packet sockets tap before it, so the port still receives.
  */
 import {
   ATTACH_TCX_INGRESS,

@@ -4,8 +4,8 @@
  *
  * Packets come to one socket on the Geneve port. They leave by many, each bound to a source port of
  * its own, chosen by the flow's hash: so routers and cards on the way spread flows, never a flow's
- * packets (RFC 8926 §3.3). Packets of one size to one peer in a row leave as one super-datagram that
- * the kernel cuts (UDP_SEGMENT).
+ * packets (RFC 8926 §3.3). Packets of one size to one peer in a row leave as one super-datagram
+ * that the kernel cuts (UDP_SEGMENT).
  */
 import { type Counters, TUNNEL_DEVICE } from "@rhone/rings/counters";
 import { DROP } from "@rhone/rings/drop-reason";

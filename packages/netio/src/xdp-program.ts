@@ -12,8 +12,8 @@ const XDP_FLAGS_SKB_MODE = 2;
 const XDP_FLAGS_DRV_MODE = 4;
 
 /**
- * Attaches the program to a device for as long as the descriptor that is returned stays open: in the
- * driver where it can, else in front of the stack. Throws NativeError.
+ * Attaches the program to a device for as long as the descriptor that is returned stays open: in
+ * the driver where it can, else in front of the stack. Throws NativeError.
  */
 export function attachRedirect(device: number, queue: number, socket: number): number {
   const map = bpf.createMap(bpf.MAP_TYPE_XSKMAP, queue + 1, "make the socket map");

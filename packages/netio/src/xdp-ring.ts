@@ -1,5 +1,6 @@
 /**
- * The four rings that an AF_XDP socket shares with the kernel (Documentation/networking/af_xdp.rst).
+ * The four rings that an AF_XDP socket shares with the kernel
+ * (Documentation/networking/af_xdp.rst).
  *
  *   ring         who produces   entries
  *   fill         we             addresses of chunks that the kernel may receive into, 8 bytes
@@ -8,8 +9,8 @@
  *   tx           we             descriptors of frames to send, 16 bytes
  *
  * A descriptor is address (u64), length (u32), options (u32). An address is a byte offset in the
- * packet pool, below 1 GiB: the high word stays zero as the kernel made it, and so do the options of
- * what we send.
+ * packet pool, below 1 GiB: the high word stays zero as the kernel made it, and so do the options
+ * of what we send.
  *
  * Both counters run free and wrap at 2³². The store of a counter publishes the entries before it.
  */

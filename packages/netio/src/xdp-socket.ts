@@ -1,6 +1,6 @@
 /**
- * An AF_XDP socket whose UMEM is the packet pool: the kernel receives into small slots and sends from
- * them (Documentation/networking/af_xdp.rst, linux/if_xdp.h).
+ * An AF_XDP socket whose UMEM is the packet pool: the kernel receives into small slots and sends
+ * from them (Documentation/networking/af_xdp.rst, linux/if_xdp.h).
  */
 import { poolViews, SLOT_SIZE } from "@rhone/rings/pool";
 import { check, EBUSY, errno, libc, NativeError } from "./native.ts";

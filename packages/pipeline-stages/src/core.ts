@@ -1,6 +1,6 @@
 /**
- * What a stage works with: the tables of the batch's generation, the counters, and the outlets where
- * packets go that leave the batch. One a worker; only that worker touches it.
+ * What a stage works with: the tables of the batch's generation, the counters, and the outlets
+ * where packets go that leave the batch. One a worker; only that worker touches it.
  */
 import type { Counters } from "@rhone/rings/counters";
 import { DEVICES_MAX } from "@rhone/rings/counters";
@@ -36,7 +36,9 @@ export class Outlets {
   readonly devices: readonly Batch[] = Array.from({ length: DEVICES_MAX }, () => new Batch());
   /** By worker, to resume there at the stage in the packet's metadata. */
   readonly workers: readonly Batch[] = Array.from({ length: WORKERS_MAX }, () => new Batch());
-  /** To other chassis, to resume there; `endpoints[i]` is the endpoint row of `chassis.slots[i]`. */
+  /**
+   * To other chassis, to resume there; `endpoints[i]` is the endpoint row of `chassis.slots[i]`.
+   */
   readonly chassis = new Batch();
   readonly endpoints = new Int32Array(BATCH_MAX);
 }

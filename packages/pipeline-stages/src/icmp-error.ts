@@ -50,7 +50,9 @@ export function sourceFromPort(core: Core, slot: number, port: number): boolean 
   return true;
 }
 
-/** Makes the packet's own destination the error's source: for a bridged packet no router answers. */
+/**
+ * Makes the packet's own destination the error's source: for a bridged packet no router answers.
+ */
 export function sourceFromDestination(slot: number): void {
   const at = packet.l3At(slot);
   if (packet.etherType(slot) === ethernet.ETHERTYPE_IPV4) source[3] = ipv4.destination(view, at);

@@ -99,8 +99,8 @@ function answerNd(core: Core, slot: number, l3At: number): boolean {
 }
 
 /**
- * The port with the address in `core.key[1..5)`, if we may speak for it: it is not the asker itself,
- * and it is a router's or its chassis says that it is up.
+ * The port with the address in `core.key[1..5)`, if we may speak for it: it is not the asker
+ * itself, and it is a router's or its chassis says that it is up.
  */
 function findOwner(core: Core, slot: number): number {
   const { key, tables } = core;

@@ -112,7 +112,9 @@ function checkIpv6(ports: Ports, port: number, slot: number, at: number): number
   return isIcmp ? checkNd(ports, port, slot, packet.l4At(slot)) : GOES_ON;
 }
 
-/** A solicitation's source link-layer address, and an advertisement's target, must be the port's. */
+/**
+ * A solicitation's source link-layer address, and an advertisement's target, must be the port's.
+ */
 function checkNd(ports: Ports, port: number, slot: number, at: number): number {
   const type = icmpv6.type(view, at);
   const isSolicitation = type === nd.NEIGHBOR_SOLICITATION || type === nd.ROUTER_SOLICITATION;

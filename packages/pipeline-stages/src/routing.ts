@@ -3,8 +3,8 @@
  * the chassis where the packet started.
  *
  * Per router, in this order (RFC 1812 §5.2): is the source address sound, is it for the router
- * itself (echo is answered), TTL, longest prefix, next hop's MAC address, then TTL and MAC addresses
- * are rewritten and the packet stands in the next switch.
+ * itself (echo is answered), TTL, longest prefix, next hop's MAC address, then TTL and MAC
+ * addresses are rewritten and the packet stands in the next switch.
  */
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";

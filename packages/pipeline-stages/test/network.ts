@@ -83,8 +83,8 @@ function portRow(row: number, rest: Omit<PortRow, "macHigh" | "macLow" | "addres
   };
 }
 
-export function buildTables(generation = 1): Tables {
-  const ports = [
+function buildPortRows(): PortRow[] {
+  return [
     ...SPECS.map((spec) =>
       portRow(spec.row, {
         datapath: spec.switch,
@@ -105,6 +105,10 @@ export function buildTables(generation = 1): Tables {
       }),
     ),
   ];
+}
+
+export function buildTables(generation = 1): Tables {
+  const ports = buildPortRows();
   const index = (width: number, keysOf: (port: PortRow) => readonly (readonly number[])[]) =>
     buildExactTable(
       width,

@@ -30,7 +30,6 @@ const REASONS = [
   ["destination-unknown", "No logical port of the switch has the destination MAC address."],
   ["destination-unbound", "The destination's logical port is not attached to any chassis."],
   ["destination-is-source", "The packet would leave by the port that it came in by."],
-  ["group-empty", "The multicast group has no other member."],
   [
     "router-not-addressed",
     "The frame reached a router port, but its destination MAC is not the router's.",
@@ -71,15 +70,13 @@ const REASONS = [
   ["tunnel-control", "A Geneve control packet: it is never forwarded."],
   ["tunnel-no-stamp", "The Geneve packet carries no resume option."],
   ["tunnel-unknown-critical", "The Geneve packet carries a critical option that is unknown here."],
-  ["stamp-malformed", "The resume option has a wrong length or its reserved bits are set."],
-  ["stamp-tag", "The keyed tag of the resume option does not fit."],
+  ["stamp-malformed", "The resume option has a wrong length."],
   ["stamp-hand-offs", "The packet used up its hand-offs: a loop."],
   ["stamp-stage", "The resume option names a stage that must not be resumed."],
   ["stamp-generation", "The packet's first half ran under tables that are no longer held."],
   ["stamp-datapath", "The resume option names a logical datapath that is unknown here."],
   ["stamp-port", "The resume option names a logical port that is unknown here."],
   ["stamp-not-here", "The destination port of the resume option is not on this chassis."],
-  ["endpoint-unknown", "The chassis that the packet should go to has no known tunnel address."],
   ["tunnel-send-failed", "The underlay socket refused the packet."],
 ] as const;
 

@@ -7,8 +7,8 @@
  *    2    stage         stage to run next, 0–15
  *    3    flags         FLAG_… bits below
  *    4    inPort        row of the logical port it came in by, NO_PORT none
- *    5    outPort       row of the logical port it leaves by, NO_PORT not yet known, FLOOD all ports
- *                       of the datapath
+ *    5    outPort       row of the logical port it leaves by, NO_PORT not yet known, FLOOD every
+ *                       port of the datapath
  *    6    datapath      row of the logical switch or router that it is in
  *    7    generation    the tables that the rows above belong to
  *    8    identity      security identity of the source, 0 unknown
@@ -41,7 +41,8 @@ export const FLAG_CONNTRACK_DONE = 2;
 export const FLAG_LOAD_BALANCED = 4;
 export const FLAG_MIRRORED = 8;
 // The four above travel in the stamp, those below end with the worker's batch.
-export const FLAG_REPLY_TO_INGRESS = 16; // An answer made here: it may leave by the port it came in by.
+/** An answer that was made here: it may leave by the port that the question came in by. */
+export const FLAG_REPLY_TO_INGRESS = 16;
 export const FLAG_FROM_TUNNEL = 32;
 export const FLAGS_ON_THE_WIRE = 15;
 

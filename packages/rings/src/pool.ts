@@ -1,5 +1,6 @@
 /**
- * The packet pool of one chassis: every frame lives here from the moment it arrives until it is sent.
+ * The packet pool of one chassis: every frame lives here from the moment it arrives until it is
+ * sent.
  *
  * One shared `WebAssembly.Memory`, because its buffer is page-aligned (the kernel asks that of an
  * AF_XDP UMEM) and is a SharedArrayBuffer that every worker sees at the same address.
@@ -61,9 +62,8 @@ const memories: WebAssembly.Memory[] = [];
 export function createPool(size: PoolSize): Pool {
   const slots = size.smallCount + size.largeCount * LARGE_SLOT_UNITS;
   if (!(size.smallCount > 0) || !(size.largeCount >= 0) || slots * SLOT_SIZE > POOL_SIZE_MAX) {
-    throw new RangeError(
-      `expected a pool of 1 byte to 1 GiB, got ${size.smallCount} small and ${size.largeCount} large slots`,
-    );
+    const got = `${size.smallCount} small and ${size.largeCount} large slots`;
+    throw new RangeError(`expected a pool of 1 byte to 1 GiB, got ${got}`);
   }
   const pages = Math.ceil((slots * SLOT_SIZE) / PAGE_SIZE);
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });

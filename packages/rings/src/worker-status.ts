@@ -6,8 +6,8 @@
  *   word   2   running      1 between start and end of the run loop          written by the worker
  *   word  32   mail         count of messages ever posted to its mailbox     written by control
  *
- * A producer stores its packets, then loads `sleeping`; the worker stores `sleeping`, then looks for
- * packets. Both are sequentially consistent, so at least one of the two sees the other.
+ * A producer stores its packets, then loads `sleeping`; the worker stores `sleeping`, then looks
+ * for packets. Both are sequentially consistent, so at least one of the two sees the other.
  */
 const SLEEPING = 0;
 const ADOPTED = 1;

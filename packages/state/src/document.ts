@@ -42,7 +42,9 @@ export function parseDocuments(values: readonly unknown[]): Result<Document[]> {
   return problems.length === 0 ? { ok: true, value: documents } : failure("invalid", problems);
 }
 
-/** An entry of a peer or of the disk, its value completed; null when anything in it is malformed. */
+/**
+ * An entry of a peer or of the disk, its value completed; null when anything in it is malformed.
+ */
 export function parseEntry(value: unknown): Entry | null {
   if (!isObject(value)) return null;
   const { kind, name, created, version, value: content } = value;

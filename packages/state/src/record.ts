@@ -3,8 +3,8 @@
  * control thread of every chassis.
  *
  * Time is a Lamport clock (Lamport 1978, "Time, Clocks, and the Ordering of Events"): a change gets
- * a number greater than every number that its chassis has seen, so a change that knew of another one
- * wins over it, whatever the wall clocks say.
+ * a number greater than every number that its chassis has seen, so a change that knew of another
+ * one wins over it, whatever the wall clocks say.
  */
 import type { Kind, Resource } from "./schema.ts";
 
@@ -59,9 +59,9 @@ export function keyOf(entry: { readonly kind: Kind; readonly name: string }): st
 }
 
 /**
- * What two chassis that know `a` and `b` about one name agree on: the value of the later version and
- * the earlier creation. Commutative, associative and idempotent. Returns `a` itself when `b` adds
- * nothing to it.
+ * What two chassis that know `a` and `b` about one name agree on: the value of the later version
+ * and the earlier creation. Commutative, associative and idempotent. Returns `a` itself when `b`
+ * adds nothing to it.
  */
 export function merge<T extends Resource>(a: Entry<T>, b: Entry<T>): Entry<T> {
   const winner = compareEntries(a, b) >= 0 ? a : b;
@@ -71,8 +71,8 @@ export function merge<T extends Resource>(a: Entry<T>, b: Entry<T>): Entry<T> {
 }
 
 /**
- * Two entries differ in nothing but their values only when a chassis lost its disk and counted anew.
- * Even then everybody has to choose the same one.
+ * Two entries differ in nothing but their values only when a chassis lost its disk and counted
+ * anew. Even then everybody has to choose the same one.
  */
 function compareEntries(a: Entry, b: Entry): number {
   return (

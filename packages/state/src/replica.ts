@@ -1,6 +1,6 @@
 /**
- * The store without its disk: transactions, merging, listeners. What keeps the entries is handed in,
- * so that every kind of store behaves the same. Run by the control thread.
+ * The store without its disk: transactions, merging, listeners. What keeps the entries is handed
+ * in, so that every kind of store behaves the same. Run by the control thread.
  */
 import { parseDocument, parseEntry } from "./document.ts";
 import { type ErrorCode, failure, type Problem, problem, type Result } from "./problem.ts";
@@ -41,7 +41,9 @@ export class Replica implements Store {
   readonly #news: Parameters<Listener>[] = [];
   #state: State = EMPTY_STATE;
   #isTelling = false;
-  /** Entries of peers that the disk did not take: in force here, durable only where they came from. */
+  /**
+   * Entries of peers that the disk did not take: in force here, durable only where they came from.
+   */
   #unwritten: readonly Entry[] = [];
   #storageError: string | null = null;
 

@@ -1,6 +1,6 @@
 /**
- * What must hold within one document, beyond the shape that its schema checks: addresses that a host
- * can have, and a router whose networks and routes fit together. Run by the control thread.
+ * What must hold within one document, beyond the shape that its schema checks: addresses that a
+ * host can have, and a router whose networks and routes fit together. Run by the control thread.
  */
 import {
   type Address,

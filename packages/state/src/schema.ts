@@ -1,7 +1,7 @@
 /**
  * The documents of the desired state: what users write (`…Document`) and what is kept (`Switch`,
- * `Router`, …: every default filled in, every address in its one canonical text). Run by the control
- * thread.
+ * `Router`, …: every default filled in, every address in its one canonical text). Run by the
+ * control thread.
  *
  * The schemas only check: they are also what `/openapi.json` publishes. `complete` fills in.
  */

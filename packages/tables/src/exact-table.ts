@@ -20,7 +20,9 @@ export interface ExactEntry {
   readonly value: number;
 }
 
-/** The table's words. The first entry of a key wins; the order of `entries` decides nothing else. */
+/**
+ * The table's words. The first entry of a key wins; the order of `entries` decides nothing else.
+ */
 export function buildExactTable(keyWords: number, entries: readonly ExactEntry[]): Int32Array {
   let buckets = 4;
   while (buckets < entries.length * 2) buckets *= 2;
@@ -29,9 +31,8 @@ export function buildExactTable(keyWords: number, entries: readonly ExactEntry[]
   words[BUCKETS] = buckets;
   for (const { key, value } of entries) {
     if (key.length !== keyWords || value < 0) {
-      throw new RangeError(
-        `expected a key of ${keyWords} words and a value of 0 or more, got ${key.length} and ${value}`,
-      );
+      const got = `${key.length} and ${value}`;
+      throw new RangeError(`expected a key of ${keyWords} words and a value ≥ 0, got ${got}`);
     }
     insert(words, key, value);
   }

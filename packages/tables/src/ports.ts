@@ -1,5 +1,6 @@
 /**
- * Logical ports: every port of every switch that this chassis knows, and what the stages ask of one.
+ * Logical ports: every port of every switch that this chassis knows, and what the stages ask of
+ * one.
  *
  *   word  0   datapath      row of the switch that the port belongs to
  *   word  1   key           number of the port within the switch, 1–32767, as on the wire
@@ -166,7 +167,9 @@ export class Ports {
     return 0;
   }
 
-  /** Number of the port's first IPv6 address that is not link-local, else the first IPv6 one, or -1. */
+  /**
+   * Number of the port's first IPv6 address that is not link-local, else the first IPv6 one, or -1.
+   */
   firstIpv6(row: number): number {
     const count = this.addressCount(row);
     let linkLocal = -1;

@@ -21,7 +21,9 @@ function read(name: string): Promise<string> {
   return readFile(new URL(name, import.meta.url), "utf8");
 }
 
-/** A module without types, without its imports of the others, and with its exports as plain names. */
+/**
+ * A module without types, without its imports of the others, and with its exports as plain names.
+ */
 function toScript(source: string): string {
   return stripTypeScriptTypes(source)
     .replace(/^import [^;]*;$/gm, "")

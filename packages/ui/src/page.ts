@@ -1,6 +1,6 @@
 /**
- * The page that every chassis serves: what it knows of the network, and its own live counters, asked
- * for every second. Run by the browser.
+ * The page that every chassis serves: what it knows of the network, and its own live counters,
+ * asked for every second. Run by the browser.
  */
 import type { CountersView, HealthView, PeerView, StageView } from "@rhone/api/context";
 import type { Chassis, Router, Switch } from "@rhone/state/schema";

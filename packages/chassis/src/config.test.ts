@@ -1,0 +1,39 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { readConfig, tunnelMtu } from "./config.ts";
+
+function read(text: string): ReturnType<typeof readConfig> {
+  const directory = mkdtempSync(join(tmpdir(), "rhone-config-"));
+  try {
+    const path = join(directory, "chassis.yaml");
+    writeFileSync(path, text);
+    return readConfig(path);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+const GOOD = "name: a\nunderlay: 192.168.100.1\ndataDirectory: /tmp/x\napi: {}\n";
+
+test("fills in what is left out", () => {
+  const config = read(GOOD);
+  assert.equal(config.workers, 2);
+  assert.equal(config.driver, "af-packet");
+  assert.deepEqual(config.nats, { clientPort: 4222, routePort: 6222, peers: [] });
+  assert.equal(tunnelMtu(config), 1418);
+});
+
+test("an IPv6 underlay costs twenty bytes more", () => {
+  assert.equal(tunnelMtu(read(GOOD.replace("192.168.100.1", "'fd00::1'"))), 1398);
+});
+
+test("names file, line, field and what was expected", () => {
+  const text = `${GOOD}workers: 99\nunknown: 1\n`;
+  assert.throws(() => read(text), /chassis\.yaml:5: workers: .*16.*\n.*unknown/s);
+  assert.throws(() => read(GOOD.replace("192.168.100.1", "nowhere")), /:2: underlay: .*IP address/);
+  assert.throws(() => read("name: [\n"), /chassis\.yaml: /);
+  assert.throws(() => readConfig("/nonexistent.yaml"), /expected a readable file/);
+});

@@ -1,0 +1,192 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import * as packet from "@rhone/rings/packet";
+import fc from "fast-check";
+import { EXHAUSTED, finishChecksum, MALFORMED, segmentInto } from "./segment.ts";
+import { segmentPlainly, type SuperFrame, transportChecksum } from "./segment.golden.ts";
+import { findHeaders, frameOf, TestWorker } from "./test-worker.ts";
+
+const worker = new TestWorker();
+const { allocator } = worker;
+const out = new Int32Array(128);
+
+interface Shape {
+  readonly isTcp: boolean;
+  readonly isIpv4: boolean;
+  readonly optionWords: number;
+  readonly flags: number;
+  readonly sequence: number;
+  readonly identification: number;
+  readonly payloadSize: number;
+  readonly segmentSize: number;
+  readonly seed: number;
+}
+
+const shape: fc.Arbitrary<Shape> = fc.record({
+  isTcp: fc.boolean(),
+  isIpv4: fc.boolean(),
+  optionWords: fc.integer({ min: 0, max: 10 }),
+  flags: fc.integer({ min: 0, max: 255 }),
+  sequence: fc.integer({ min: 0, max: 0xffff_ffff }),
+  identification: fc.integer({ min: 0, max: 0xffff }),
+  payloadSize: fc.integer({ min: 1, max: 60_000 }),
+  segmentSize: fc.integer({ min: 536, max: 1460 }),
+  seed: fc.integer({ min: 0, max: 255 }),
+});
+
+/** An Ethernet frame that holds more payload than a segment may. */
+function superFrame(given: Shape): SuperFrame {
+  const { isTcp, isIpv4, flags, sequence, identification, payloadSize, segmentSize } = given;
+  const optionWords = isTcp ? given.optionWords : 0;
+  const l3 = 14;
+  const l4 = l3 + (isIpv4 ? 20 : 40);
+  const headersSize = l4 + (isTcp ? 20 + optionWords * 4 : 8);
+  const frame = new Uint8Array(headersSize + payloadSize).map((_, i) => (i * 31 + given.seed) & 255);
+  const view = new DataView(frame.buffer);
+  view.setUint16(12, isIpv4 ? 0x0800 : 0x86dd);
+  if (isIpv4) {
+    view.setUint16(l3, 0x4500);
+    view.setUint16(l3 + 2, frame.length - l3);
+    view.setUint16(l3 + 4, identification);
+    view.setUint16(l3 + 6, 0x4000);
+    frame[l3 + 9] = isTcp ? 6 : 17;
+  } else {
+    view.setUint32(l3, 0x6000_0000);
+    view.setUint16(l3 + 4, frame.length - l3 - 40);
+    frame[l3 + 6] = isTcp ? 6 : 17;
+  }
+  if (isTcp) {
+    view.setUint32(l4 + 4, sequence);
+    frame[l4 + 12] = (5 + optionWords) << 4;
+    frame[l4 + 13] = flags;
+  } else {
+    view.setUint16(l4 + 4, frame.length - l4);
+  }
+  return { frame, l3, l4, isTcp, isIpv4, segmentSize };
+}
+
+function superPacket({ frame, isTcp, isIpv4, segmentSize }: SuperFrame): number {
+  const slot = worker.packet(frame);
+  findHeaders(slot);
+  packet.setGsoType(slot, isTcp ? (isIpv4 ? 1 : 4) : 5);
+  packet.setGsoSize(slot, segmentSize);
+  packet.setIdentity(slot, 4711);
+  return slot;
+}
+
+const plainShape: Shape = {
+  isTcp: true,
+  isIpv4: true,
+  optionWords: 3,
+  flags: 0x99,
+  sequence: 0xffff_fff0,
+  identification: 0xffff,
+  payloadSize: 5000,
+  segmentSize: 1448,
+  seed: 1,
+};
+
+describe("segmentInto", () => {
+  test("cuts as the plain version does, with valid checksums", () => {
+    fc.assert(
+      fc.property(shape, (given) => {
+        const whole = superFrame(given);
+        const count = segmentInto(superPacket(whole), allocator, out);
+        const expected = segmentPlainly(whole);
+        assert.equal(count, expected.length);
+        for (let i = 0; i < count; i++) {
+          const slot = out[i]!;
+          const bytes = frameOf(slot);
+          assert.deepEqual(bytes, expected[i]);
+          assert.equal(transportChecksum(bytes, whole), 0);
+          assert.equal(packet.identity(slot), 4711);
+          assert.equal(packet.l4At(slot) - packet.frameAt(slot), whole.l4);
+          const offloads = [packet.gsoType(slot), packet.gsoSize(slot), packet.checksumStart(slot)];
+          assert.deepEqual(offloads, [0, 0, 0]);
+          allocator.give(slot);
+        }
+        worker.assertAllHome();
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  test("takes the ECN bit of the type for TCP too", () => {
+    const slot = superPacket(superFrame(plainShape));
+    packet.setGsoType(slot, 0x81);
+    const count = segmentInto(slot, allocator, out);
+    assert.equal(count, 4);
+    const flags = Array.from(out.subarray(0, count), (segment) => frameOf(segment)[14 + 20 + 13]);
+    assert.deepEqual(flags, [0x90, 0x10, 0x10, 0x19]);
+    for (let i = 0; i < count; i++) allocator.give(out[i]!);
+  });
+
+  test("takes no slot when there are not enough", () => {
+    const slot = superPacket(superFrame(plainShape));
+    const taken: number[] = [];
+    while (allocator.smallFree > 3) taken.push(allocator.takeSmall());
+    assert.equal(segmentInto(slot, allocator, out), EXHAUSTED);
+    assert.equal(allocator.smallFree, 3);
+    for (const other of taken) allocator.give(other);
+    allocator.give(slot);
+    worker.assertAllHome();
+  });
+
+  test("refuses what contradicts itself, and leaves it to the caller", () => {
+    const breakings: readonly ((slot: number) => void)[] = [
+      (slot) => packet.setGsoType(slot, 3), // whole-datagram UDP
+      (slot) => packet.setGsoType(slot, 4), // TCP over IPv6, but it is IPv4
+      (slot) => packet.setGsoType(slot, 5), // UDP, but it is TCP
+      (slot) => packet.setGsoSize(slot, 0),
+      (slot) => packet.setGsoSize(slot, 1), // more segments than there is room for
+      (slot) => packet.setGsoSize(slot, 1760), // larger than a small slot
+      (slot) => packet.setLength(slot, 3000), // shorter than IP says
+      (slot) => packet.setLength(slot, 60),
+      (slot) => packet.setL3At(slot, 0),
+      (slot) => packet.setL4At(slot, 0),
+    ];
+    for (const [i, spoil] of breakings.entries()) {
+      const slot = superPacket(superFrame(plainShape));
+      spoil(slot);
+      assert.equal(segmentInto(slot, allocator, out), MALFORMED, `breaking ${i}`);
+      allocator.give(slot);
+      worker.assertAllHome();
+    }
+  });
+});
+
+describe("finishChecksum", () => {
+  test("completes what the kernel left to the device", () => {
+    fc.assert(
+      fc.property(shape, (given) => {
+        const whole = superFrame({ ...given, payloadSize: Math.min(given.payloadSize, 1400) });
+        const { frame, l4, isTcp } = whole;
+        const view = new DataView(frame.buffer);
+        const at = l4 + (isTcp ? 16 : 6);
+        view.setUint16(at, 0);
+        // The pseudo header's sum stands in the field: what all else would have to add up to.
+        const pseudo = 0xffff - transportChecksum(frame.slice(0, l4), whole);
+        const size = frame.length - l4;
+        view.setUint16(at, ((pseudo + size) % 0xffff) as number);
+        const slot = worker.packet(frame);
+        packet.setChecksumStart(slot, l4);
+        packet.setChecksumOffset(slot, at - l4);
+        finishChecksum(slot);
+        assert.equal(transportChecksum(frameOf(slot), whole), 0);
+        assert.deepEqual([packet.checksumStart(slot), packet.checksumOffset(slot)], [0, 0]);
+        allocator.give(slot);
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  test("leaves a frame alone whose checksum would lie behind its end", () => {
+    const slot = worker.packet(new Uint8Array(60));
+    packet.setChecksumStart(slot, 50);
+    packet.setChecksumOffset(slot, 9);
+    finishChecksum(slot);
+    assert.deepEqual(frameOf(slot), new Uint8Array(60));
+    assert.equal(packet.checksumStart(slot), 0);
+    allocator.give(slot);
+  });
+});
