@@ -1,7 +1,7 @@
 /**
  * What the documents tell readers to type, typed. Every block of shell commands says in a comment
- * right above it what becomes of it here: "test: lab" runs it beside the lab of the README, "not run:"
- * gives the reason why not. "test: lab file" above YAML checks the file by building its lab.
+ * right above it what becomes of it here: "test: lab" runs it beside the lab of the README, "not
+ * run:" gives the reason why not. "test: lab file" above YAML checks the file by building its lab.
  */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -93,7 +93,8 @@ for (const { at, text } of blocks.filter(({ fate }) => fate === "test: lab")) {
     assert.ok(lab);
     const { status, output } = await run(forThisLab(text, lab), lab.chassis[0]!.url);
     assert.equal(status, 0, output);
-    if (text.includes("tshark")) assert.match(output, /192\.168\.100\.3,10\.0\.2\.10\s\w+\s0xfff7\s0x81/);
+    if (text.includes("tshark"))
+      assert.match(output, /192\.168\.100\.3,10\.0\.2\.10\s\w+\s0xfff7\s0x81/);
     if (text.includes("10.0.1.999")) assert.match(output, /"pointer":"\/addresses\/0"/);
   });
 }

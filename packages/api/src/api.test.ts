@@ -203,7 +203,7 @@ test("a body that is wrong is refused with every problem", async (t) => {
   assert.equal((await call("GET", "/healthz")).headers.get("x-rhone-revision"), "0");
 });
 
-test("a body over the limit is refused, announced or not, and the next one is served", async (t) => {
+test("a body over the limit is refused, announced or not, the next one served", async (t) => {
   const served = await serveApi(createApi(contextWith(createMemoryStore("a"))), {
     host: "127.0.0.1",
     port: 0,

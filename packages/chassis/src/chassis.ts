@@ -39,7 +39,7 @@ export class Chassis {
     if (socket !== undefined) this.#servers.push(await serveApi(app, { path: socket }));
     if (listen !== undefined) {
       const at = listen.lastIndexOf(":");
-      const host = listen.slice(0, at);
+      const host = listen.slice(0, at).replace(/^\[(.*)\]$/, "$1");
       const port = Number(listen.slice(at + 1));
       this.#servers.push(await serveApi(app, { host, port }));
     }
@@ -78,8 +78,9 @@ export class Chassis {
       pipeline: pipelineView,
       health: () => this.#health(),
       peers: () => this.#peers(),
-      waitApplied: (revision, timeoutMs) =>
-        parts.resolve(tokens.CONTROLLER).waitApplied(revision, timeoutMs),
+      // What is known now includes every revision that was ever answered.
+      waitApplied: (_revision, timeoutMs) =>
+        parts.resolve(tokens.CONTROLLER).waitApplied(timeoutMs),
     };
   }
 

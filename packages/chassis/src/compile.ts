@@ -223,8 +223,10 @@ function routesOf(
   const fixed = router.value.routes.flatMap((route) => {
     const nextHop = address(route.nextHop);
     const prefix = parsePrefix(route.prefix)!;
-    const via = connected.find((c) =>
-      prefixContains({ address: c.prefix, length: c.length }, nextHop),
+    const via = connected.find(
+      (c) =>
+        isIpv4(c.prefix) === isIpv4(nextHop) &&
+        prefixContains({ address: c.prefix, length: c.length }, nextHop),
     );
     if (via === undefined) return []; // A peer's merge can leave a route without its network.
     const network = networkOf(prefix.address, prefix.length);

@@ -31,6 +31,10 @@ export class Controller {
   readonly #retryTimer: NodeJS.Timeout;
   #gatherTimer: NodeJS.Timeout | null = null;
   #failure = "";
+  /** Marks so far; those that the last compilation knew of; and the edition that came of it. */
+  #marked = 0;
+  #compiled = 0;
+  #edition = 0;
 
   constructor(options: ControllerOptions) {
     this.#options = options;
@@ -46,6 +50,7 @@ export class Controller {
 
   /** Marks that state or devices changed. */
   mark(): void {
+    this.#marked++;
     this.#gatherTimer ??= setTimeout(() => this.#reconcile(), GATHER_MS);
   }
 
@@ -57,10 +62,11 @@ export class Controller {
     this.mark();
   }
 
-  /** Resolves true when every worker runs `revision` or later, false after the time is up. */
-  async waitApplied(revision: number, timeoutMs: number): Promise<boolean> {
+  /** Resolves true when every worker runs what is known now, false after the time is up. */
+  async waitApplied(timeoutMs: number): Promise<boolean> {
     const deadline = performance.now() + timeoutMs;
-    while (this.#options.dataplane.adopted() < revision) {
+    const wanted = this.#marked;
+    while (this.#compiled < wanted || this.#options.dataplane.adopted() < this.#edition) {
       if (performance.now() > deadline) return false;
       await new Promise((resolve) => setTimeout(resolve, APPLIED_POLL_MS));
     }
@@ -77,10 +83,12 @@ export class Controller {
     this.#gatherTimer = null;
     const { chassis, tunnelMtu, store, dataplane, devices, log } = this.#options;
     const state = store.snapshot();
+    const marked = this.#marked;
     try {
       devices.follow(state);
       const self = { name: chassis, tunnelMtu, devices: devices.placements() };
-      dataplane.publish(compile(state, self));
+      this.#edition = dataplane.publish(compile(state, self));
+      this.#compiled = marked;
       this.#failure = "";
     } catch (error) {
       this.#failure = (error as Error).message;

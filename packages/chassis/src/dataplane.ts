@@ -41,6 +41,7 @@ export class Dataplane {
   readonly #workers: readonly WorkerHandle[];
   readonly #options: DataplaneOptions;
   #isStopping = false;
+  #edition = 0;
 
   constructor(options: DataplaneOptions) {
     this.#options = options;
@@ -103,12 +104,17 @@ export class Dataplane {
     return this.#workers[worker]!.status.isRunning();
   }
 
-  /** Gives every worker a generation; each adopts it before its next batch. */
-  publish(tables: SharedArrayBuffer): void {
-    for (const worker of this.#workers) post(worker, { type: "tables", buffer: tables });
+  /**
+   * Gives every worker a generation; each adopts it before its next batch. Returns its edition: a
+   * generation's number says which state it is of, and can come again with other tables.
+   */
+  publish(tables: SharedArrayBuffer): number {
+    const edition = ++this.#edition;
+    for (const worker of this.#workers) post(worker, { type: "tables", buffer: tables, edition });
+    return edition;
   }
 
-  /** The oldest generation that a worker runs. */
+  /** The oldest edition that a worker runs. */
   adopted(): number {
     return Math.min(...this.#workers.map(({ status }) => status.adopted()));
   }

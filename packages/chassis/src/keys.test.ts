@@ -9,7 +9,7 @@ function claims(list: readonly string[]): Claim[] {
   return list.map((name, i) => ({ name, created: { clock: i + 1, origin: "a" } }));
 }
 
-test("every name has a number of its own within the range, whatever the order of the claims", () => {
+test("every name has a number of its own in the range, in whatever order the claims come", () => {
   fc.assert(
     fc.property(names, (list) => {
       const keys = assignKeys(claims(list), 5, 30);

@@ -80,7 +80,6 @@ export class Actor {
       drainMailbox: () => this.#drainMailbox(),
       onPortDown: (port) => this.#closePort(this.#byIndex.indexOf(port), "the device is gone"),
     });
-    this.#status.setAdopted(this.#history.newest.generation);
     this.#status.setRunning(true);
     try {
       loop.run();
@@ -98,7 +97,7 @@ export class Actor {
       const command: Command = received.message;
       switch (command.type) {
         case "tables":
-          this.#adopt(command.buffer);
+          this.#adopt(command.buffer, command.edition);
           break;
         case "open":
           this.#openPort(command.index, command.device, command.driver);
@@ -112,11 +111,11 @@ export class Actor {
     }
   }
 
-  #adopt(buffer: SharedArrayBuffer): void {
+  #adopt(buffer: SharedArrayBuffer, edition: number): void {
     const tables = new Tables(buffer);
     this.#history.adopt(tables);
     this.#core.tables = tables;
-    this.#status.setAdopted(tables.generation);
+    this.#status.setAdopted(edition);
   }
 
   #openPort(index: number, device: string, driver: Driver): void {

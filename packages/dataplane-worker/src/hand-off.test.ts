@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Core } from "@rhone/pipeline-stages/core";
 import { GOES_ON } from "@rhone/pipeline-stages/parse";
+import { buildTables, VM1, VM3, VM4 } from "@rhone/pipeline-stages/test-network";
 import { COUNTERS_SIZE, Counters } from "@rhone/rings/counters";
 import { DROP, type DropReasonName } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
@@ -11,7 +12,6 @@ import { parseAddress } from "@rhone/wire/address";
 import * as geneve from "@rhone/wire/geneve";
 import * as resume from "@rhone/wire/resume";
 import fc from "fast-check";
-import { buildTables, VM1, VM3, VM4 } from "@rhone/pipeline-stages/test-network";
 import {
   checkEndpoint,
   includeStamp,
@@ -51,7 +51,9 @@ function makePacket(): void {
   assert.equal(writeStamp(tables, slot, resume.REASON_EGRESS), GOES_ON);
 }
 
-/** What the tunnel reader says to the packet after `change` had the Geneve header and the option. */
+/**
+ * What the tunnel reader says to the packet after `change` had the Geneve header and the option.
+ */
 function readChanged(change: (header: number, option: number) => void): number {
   makePacket();
   includeStamp(slot);

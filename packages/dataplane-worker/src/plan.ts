@@ -33,7 +33,7 @@ export interface WorkerPlan {
 
 /** From the control thread to a worker. */
 export type Command =
-  | { readonly type: "tables"; readonly buffer: SharedArrayBuffer }
+  | { readonly type: "tables"; readonly buffer: SharedArrayBuffer; readonly edition: number }
   | {
       readonly type: "open";
       readonly index: number;

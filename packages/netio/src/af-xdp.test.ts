@@ -69,7 +69,8 @@ describe("an AF_XDP port", { timeout: 60_000 }, () => {
           const frames = Array.from({ length: 50 }, () => testFrame(100, next++));
           worker.transmit(peer, frames);
           until("50 frames", () => {
-            for (const frame of worker.receive(ours)) assert.deepEqual(frame, testFrame(100, seen++));
+            for (const frame of worker.receive(ours))
+              assert.deepEqual(frame, testFrame(100, seen++));
             return seen === next;
           });
         }

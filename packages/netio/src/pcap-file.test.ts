@@ -11,7 +11,8 @@ const worker = new TestWorker();
 const folder = mkdtempSync(join(tmpdir(), "rhone-pcap-"));
 after(() => rmSync(folder, { recursive: true }));
 
-const hex = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text.replaceAll(" ", ""), "hex"));
+const hex = (text: string): Uint8Array =>
+  Uint8Array.from(Buffer.from(text.replaceAll(" ", ""), "hex"));
 
 function fileOf(name: string, content: Uint8Array): string {
   const path = join(folder, name);
@@ -70,7 +71,10 @@ describe("a pcap port", () => {
     const open = (path: string) => () => openPcapFile({ read: path }, worker.context(0));
     assert.throws(open(fileOf("short", hex("d4c3"))), /short: expected .* 24 bytes, got 2 bytes/);
     const text = new TextEncoder().encode("this is no capture file at all");
-    assert.throws(open(fileOf("text", text)), /text: expected the magic .*, got 0x74686973 at byte 0/);
+    assert.throws(
+      open(fileOf("text", text)),
+      /text: expected the magic .*, got 0x74686973 at byte 0/,
+    );
     const raw = hex("d4c3b2a1 0200 0400 00000000 00000000 00000400 65000000");
     assert.throws(open(fileOf("raw", raw)), /raw: expected link type 1 \(Ethernet\), got 101/);
     assert.throws(open(join(folder, "missing")), /ENOENT/);

@@ -1,6 +1,6 @@
 /**
- * Segmentation as plainly as it can be said, over copies of bytes: what segment.ts is checked against.
- * Used by tests only.
+ * Segmentation as plainly as it can be said, over copies of bytes: what segment.ts is checked
+ * against. Used by tests only.
  */
 
 export interface SuperFrame {
@@ -58,7 +58,9 @@ export function transportChecksum(
   const addresses = segment.slice(l3 + (isIpv4 ? 12 : 8), l3 + (isIpv4 ? 20 : 40));
   const rest = [size >> 24, (size >> 16) & 255, (size >> 8) & 255, size & 255];
   const protocol = [0, 0, 0, isTcp ? 6 : 17];
-  return onesComplement(Uint8Array.from([...addresses, ...rest, ...protocol, ...segment.slice(l4)]));
+  return onesComplement(
+    Uint8Array.from([...addresses, ...rest, ...protocol, ...segment.slice(l4)]),
+  );
 }
 
 /** RFC 1071 by the letter: add 16-bit words with end-around carry, complement. */

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import * as packet from "@rhone/rings/packet";
 import fc from "fast-check";
+import { type SuperFrame, segmentPlainly, transportChecksum } from "./segment.golden.ts";
 import { EXHAUSTED, finishChecksum, MALFORMED, segmentInto } from "./segment.ts";
-import { segmentPlainly, type SuperFrame, transportChecksum } from "./segment.golden.ts";
 import { findHeaders, frameOf, TestWorker } from "./test-worker.ts";
 
 const worker = new TestWorker();
@@ -41,7 +41,9 @@ function superFrame(given: Shape): SuperFrame {
   const l3 = 14;
   const l4 = l3 + (isIpv4 ? 20 : 40);
   const headersSize = l4 + (isTcp ? 20 + optionWords * 4 : 8);
-  const frame = new Uint8Array(headersSize + payloadSize).map((_, i) => (i * 31 + given.seed) & 255);
+  const frame = new Uint8Array(headersSize + payloadSize).map(
+    (_, i) => (i * 31 + given.seed) & 255,
+  );
   const view = new DataView(frame.buffer);
   view.setUint16(12, isIpv4 ? 0x0800 : 0x86dd);
   if (isIpv4) {

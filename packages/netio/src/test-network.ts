@@ -1,6 +1,6 @@
 /**
- * Network namespaces for tests, with veth pairs between them. Sockets stay in the namespace that they
- * were opened in, so one test holds ports in several. Run by tests only; needs root.
+ * Network namespaces for tests, with veth pairs between them. Sockets stay in the namespace that
+ * they were opened in, so one test holds ports in several. Run by tests only; needs root.
  */
 import assert from "node:assert/strict";
 import { execFileSync, type SpawnSyncReturns, spawnSync } from "node:child_process";

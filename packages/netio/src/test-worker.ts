@@ -11,7 +11,10 @@ import type { Port, PortContext } from "./port.ts";
 
 const pool = poolViews();
 
-/** A worker's allocator and counters. All workers of a thread would hand out the same slots: have one. */
+/**
+ * A worker's allocator and counters. All workers of a thread would hand out the same slots: have
+ * one.
+ */
 export class TestWorker {
   readonly allocator: SlotAllocator;
   readonly counters = new Counters(new SharedArrayBuffer(COUNTERS_SIZE));

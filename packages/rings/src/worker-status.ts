@@ -2,7 +2,7 @@
  * The few words that a worker, its neighbours and the control thread watch of each other.
  *
  *   word   0   sleeping     1 while the worker is about to sleep or sleeps   written by the worker
- *   word   1   adopted      generation that the worker runs                  written by the worker
+ *   word   1   adopted      edition of the tables that the worker runs       written by the worker
  *   word   2   running      1 between start and end of the run loop          written by the worker
  *   word  32   mail         count of messages ever posted to its mailbox     written by control
  *
@@ -32,13 +32,13 @@ export class WorkerStatus {
     Atomics.store(this.#words, SLEEPING, isSleeping ? 1 : 0);
   }
 
-  /** The generation that the worker runs, as an unsigned number. */
+  /** Which of the tables that were published to it the worker runs: they are counted from 1. */
   adopted(): number {
-    return Atomics.load(this.#words, ADOPTED) >>> 0;
+    return Atomics.load(this.#words, ADOPTED);
   }
 
-  setAdopted(generation: number): void {
-    Atomics.store(this.#words, ADOPTED, generation | 0);
+  setAdopted(edition: number): void {
+    Atomics.store(this.#words, ADOPTED, edition);
   }
 
   isRunning(): boolean {

@@ -59,7 +59,7 @@ test("what is wrong is named by a pointer", () => {
   for (const [value, pointers] of cases) assert.deepEqual(pointersOf(value), pointers);
 });
 
-test("every problem of every document is reported, each with what was expected and what came", () => {
+test("every problem of every document is reported with what was expected and what came", () => {
   const parsed = parseDocuments([
     { kind: "port", name: "vm1", switch: 7, addresses: "10.0.1.10", color: "red", device: "eth0" },
     web,

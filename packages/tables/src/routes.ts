@@ -2,20 +2,25 @@
  * Routes of every router, for longest-prefix match.
  *
  * The plain version: the routes of one router lie together, longest prefix first, and the first
- * that fits wins. A prefix is over the 128-bit form of the address, so an IPv4 /24 has length 120.
+ * that fits wins. A prefix is over the 128-bit form of the address, so an IPv4 /24 has length 120;
+ * the families stay apart all the same: ::/0 is no route for IPv4.
  *
  *   index rows, one a datapath:  [first route, count]
- *   route rows:                  [prefix word 0–3, length, out-port row, next hop word 0–3]
+ *   route rows:                  [prefix word 0–3, length, out-port row, next hop word 0–3,
+ *                                 1 for IPv4]
  *
  * A next hop of four zero words means that the destination is in the connected network.
  */
 import type { AddressWords } from "./ports.ts";
 import { buildRows, Rows } from "./row-table.ts";
 
-const WIDTH = 10;
+const WIDTH = 11;
 const LENGTH = 4;
 const OUT_PORT = 5;
 const NEXT_HOP = 6;
+const IS_IPV4 = 10;
+const MAPPED = 0xffff; // Third word of an IPv4 address in its 128-bit form.
+const IPV4_LENGTH_MIN = 96;
 
 export interface Route {
   readonly prefix: AddressWords;
@@ -38,7 +43,8 @@ export function buildRoutes(routesOf: readonly (readonly Route[])[]): {
     index.push([rows.length, routes.length]);
     const longestFirst = routes.toSorted((a, b) => b.length - a.length);
     for (const { prefix, length, outPort, nextHop } of longestFirst) {
-      rows.push([...prefix, length, outPort, ...(nextHop ?? [0, 0, 0, 0])]);
+      const family = length >= IPV4_LENGTH_MIN && isMapped(prefix) ? 1 : 0;
+      rows.push([...prefix, length, outPort, ...(nextHop ?? [0, 0, 0, 0]), family]);
     }
   }
   return { index: buildRows(2, index), routes: buildRows(WIDTH, rows) };
@@ -59,8 +65,10 @@ export class Routes {
     const first = index.words[index.at(router)]!;
     const end = first + index.words[index.at(router) + 1]!;
     const { words } = this.#rows;
+    const family = isMapped(address) ? 1 : 0;
     for (let row = first; row < end; row++) {
       const at = this.#rows.at(row);
+      if (words[at + IS_IPV4] !== family) continue;
       if (covers(words, at, words[at + LENGTH]!, address)) return row;
     }
     return -1;
@@ -77,6 +85,10 @@ export class Routes {
     if ((words[at]! | words[at + 1]! | words[at + 2]! | words[at + 3]!) === 0) return;
     for (let i = 0; i < 4; i++) address[i] = words[at + i]!;
   }
+}
+
+function isMapped(address: ArrayLike<number>): boolean {
+  return address[0] === 0 && address[1] === 0 && address[2] === MAPPED;
 }
 
 function covers(words: Int32Array, at: number, length: number, address: Int32Array): boolean {

@@ -35,6 +35,12 @@ function bitsOf(words: readonly number[]): string {
   return words.map((w) => (w >>> 0).toString(2).padStart(32, "0")).join("");
 }
 
+const IPV4_BITS = "0".repeat(80) + "1".repeat(16);
+
+function isIpv4(words: readonly number[]): boolean {
+  return bitsOf(words).startsWith(IPV4_BITS);
+}
+
 test("routes agree with a comparison of bits, longest prefix first", () => {
   const address = fc.tuple(fc.constantFrom(0, 1), word, fc.constantFrom(0, 0xffff), word);
   const route = fc.record({ prefix: address, length: fc.integer({ min: 0, max: 128 }) });
@@ -46,8 +52,10 @@ test("routes agree with a comparison of bits, longest prefix first", () => {
       const built = buildRoutes([[], routes]);
       const table = new Routes(built.index, built.routes);
       for (const target of [...targets, ...specs.map(({ prefix }) => prefix)]) {
-        const matching = routes.filter(({ prefix, length }) =>
-          bitsOf(target).startsWith(bitsOf(prefix).slice(0, length)),
+        const matching = routes.filter(
+          ({ prefix, length }) =>
+            isIpv4(target) === (isIpv4(prefix) && length >= 96) &&
+            bitsOf(target).startsWith(bitsOf(prefix).slice(0, length)),
         );
         const longest = Math.max(-1, ...matching.map(({ length }) => length));
         const row = table.find(1, Int32Array.from(target));

@@ -1,0 +1,98 @@
+/** A lab for the tests of one file: up before the first, gone after the last. */
+import { after, before } from "node:test";
+import { fileURLToPath } from "node:url";
+import type { CountersView } from "@rhone/api/context";
+import { type LabOptions, type RunningLab, startLab } from "@rhone/cli/lab";
+import { readLabFile } from "@rhone/cli/lab-file";
+import { runIn } from "@rhone/cli/namespaces";
+import { type RunResult, runOrThrow } from "@rhone/cli/run";
+import { runtimeCommand } from "@rhone/cli/runtime";
+import { WorkloadAgent } from "@rhone/cli/workload";
+
+const EXAMPLE = fileURLToPath(new URL("../../../labs/web-db.yaml", import.meta.url));
+const UP_LIMIT = { timeout: 60_000 };
+
+/** The lab of labs/web-db.yaml. */
+export const exampleLab = readLabFile(EXAMPLE);
+
+export class LabFixture {
+  #running: RunningLab | null = null;
+  readonly #agents = new Map<string, WorkloadAgent>();
+
+  get running(): RunningLab {
+    if (this.#running === null) throw new Error("the lab is not up");
+    return this.#running;
+  }
+
+  async up(options: LabOptions): Promise<void> {
+    this.#running = await startLab(options);
+    // What is on the underlay must be whole packets with whole checksums, for whoever looks at it.
+    for (const { process } of this.running.chassis) {
+      const off = ["tx", "off", "tx-udp-segmentation", "off"];
+      const ethtool = ["ethtool", "-K", "underlay", ...off];
+      await runOrThrow(["ip", "netns", "exec", process.namespace, ...ethtool]);
+    }
+  }
+
+  async down(): Promise<void> {
+    await Promise.all([...this.#agents.values()].map((agent) => agent.stop()));
+    await this.#running?.down();
+  }
+
+  /** The workload's program of sockets; its echo servers listen when this resolves. */
+  async agent(workload: string): Promise<WorkloadAgent> {
+    const known = this.#agents.get(workload);
+    if (known !== undefined) return known;
+    const found = this.running.lab.workloads.find(({ name }) => name === workload);
+    if (found === undefined) throw new Error(`expected a workload of the lab, got ${workload}`);
+    const agent = new WorkloadAgent(found, this.running.namespaceOf(workload));
+    this.#agents.set(workload, agent);
+    await agent.ready();
+    return agent;
+  }
+
+  /** Runs a program in a workload. */
+  run(workload: string, ...argv: readonly string[]): Promise<RunResult> {
+    return runIn(this.running.namespaceOf(workload), argv);
+  }
+
+  /** Runs a script of this package in a workload; `input` is its standard input. */
+  script(workload: string, url: string, argv: readonly string[], input = ""): Promise<string> {
+    const command = [...runtimeCommand("node"), fileURLToPath(url), ...argv];
+    const namespace = this.running.namespaceOf(workload);
+    return runOrThrow(["ip", "netns", "exec", namespace, ...command], { input });
+  }
+
+  /** Of one chassis. */
+  counters(chassis: string): Promise<CountersView> {
+    const found = this.running.chassis.find(({ process }) => process.name === chassis);
+    if (found === undefined) throw new Error(`expected a chassis of the lab, got ${chassis}`);
+    return found.process.client.get<CountersView>("/v1/counters");
+  }
+
+  /** The workloads' kernels send nothing by themselves any more. IPv6 does not work afterwards. */
+  async silence(): Promise<void> {
+    for (const { name } of this.running.lab.workloads) {
+      const file = "/proc/sys/net/ipv6/conf/eth0/disable_ipv6";
+      await this.run(name, "sh", "-c", `echo 1 > ${file}`);
+    }
+  }
+}
+
+/** Registers the lab's begin and end with the test runner. `name` is unique among the files. */
+export function useLab(name: string, options: LabOptions): LabFixture {
+  const fixture = new LabFixture();
+  before(() => fixture.up({ prefix: `rhone-t${process.pid}-${name}`, ...options }), UP_LIMIT);
+  after(() => fixture.down(), UP_LIMIT);
+  return fixture;
+}
+
+/** Drops of one reason so far. */
+export function dropsOf({ drops }: CountersView, reason: string): number {
+  return drops.find((drop) => drop.reason === reason)?.packets ?? 0;
+}
+
+/** How many packets each stage saw between two looks. */
+export function stageGrowth(before: CountersView, after: CountersView): number[] {
+  return after.stages.map(({ packets }, number) => packets - before.stages[number]!.packets);
+}

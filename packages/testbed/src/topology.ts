@@ -1,0 +1,35 @@
+/** Lab files for scenarios, written from what matters in them. */
+import { type Lab, parseLab } from "@rhone/cli/lab-file";
+
+export interface Topology {
+  readonly name: string;
+  /** Names; their underlay addresses are 192.168.100.1 and so on. */
+  readonly chassis: readonly string[];
+  /** Each gets a namespace, unless it says that nothing is plugged in. */
+  readonly ports: readonly {
+    readonly name: string;
+    readonly switch: string;
+    readonly chassis: string;
+    readonly addresses: readonly string[];
+    readonly unplugged?: true;
+  }[];
+}
+
+/** Throws UserError like a file would. */
+export function labOf({ name, chassis, ports }: Topology): Lab {
+  const lab = {
+    ...{ kind: "lab", name },
+    chassis: chassis.map((name, index) => ({ name, underlay: `192.168.100.${index + 1}` })),
+    workloads: ports
+      .filter(({ unplugged }) => unplugged !== true)
+      .map((port) => ({ port: port.name })),
+  };
+  const switches = [...new Set(ports.map((port) => port.switch))];
+  const documents = [
+    lab,
+    ...switches.map((name) => ({ kind: "switch", name })),
+    ...ports.map(({ unplugged: _, ...port }) => ({ kind: "port", ...port, device: port.name })),
+  ];
+  const text = documents.map((document) => JSON.stringify(document)).join("\n---\n");
+  return parseLab(text, `topology ${name}`);
+}
