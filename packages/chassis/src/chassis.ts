@@ -5,6 +5,7 @@
 import { createApi } from "@rhone/api/api";
 import type { ApiContext, HealthView, PeerView } from "@rhone/api/context";
 import { type ServedApi, serveApi } from "@rhone/api/serve";
+import { DEVICES_MAX } from "@rhone/rings/counters";
 import { loadPage } from "@rhone/ui/bundle";
 import type { DependencyContainer } from "tsyringe";
 import type { Config } from "./config.ts";
@@ -103,6 +104,7 @@ export class Chassis {
     const nats = parts.resolve(tokens.NATS_SERVER).state;
     const storage = parts.resolve(tokens.STORE).storageError;
     const { failure } = parts.resolve(tokens.CONTROLLER);
+    const { homeless } = parts.resolve(tokens.DEVICES);
     const workers = Array.from({ length: dataplane.workerCount }, (_, worker) => worker);
     const lost = workers.filter((worker) => !dataplane.isRunning(worker));
     const checks = [
@@ -112,6 +114,14 @@ export class Chassis {
         detail: lost.length === 0 ? `${workers.length} run` : `not running: ${lost.join(", ")}`,
       },
       { name: "tables", ok: failure === "", detail: failure || "the newest state is in force" },
+      {
+        name: "devices",
+        ok: homeless.length === 0,
+        detail:
+          homeless.length === 0
+            ? "every port has a place"
+            : `no place for more than ${DEVICES_MAX} devices: ${homeless.join(", ")}`,
+      },
       { name: "storage", ok: storage === null, detail: storage ?? "the state is on disk" },
       {
         name: "nats",

@@ -44,6 +44,7 @@ export class Devices {
   readonly #driver: Driver;
   readonly #opener: DeviceOpener;
   readonly #records = new Map<number, DeviceRecord>();
+  #homeless: readonly string[] = [];
 
   constructor(self: string, driver: Driver, opener: DeviceOpener) {
     this.#self = self;
@@ -65,7 +66,14 @@ export class Devices {
       else if (record.phase !== "closing") this.#close(record);
       if (record.phase === "closing") wanted.delete(record.port); // It opens once it is closed.
     }
-    for (const [port, { device, driver }] of wanted) this.#open(port, device, driver);
+    this.#homeless = [...wanted]
+      .filter(([port, { device, driver }]) => !this.#open(port, device, driver))
+      .map(([port]) => port);
+  }
+
+  /** Ports that found no place: a chassis serves DEVICES_MAX devices. */
+  get homeless(): readonly string[] {
+    return this.#homeless;
   }
 
   /** Tries again what was refused. */
@@ -110,12 +118,13 @@ export class Devices {
     return [...this.#records.values()].toSorted((a, b) => (a.port < b.port ? -1 : 1));
   }
 
-  #open(port: string, device: string, driver: Driver): void {
+  #open(port: string, device: string, driver: Driver): boolean {
     const index = this.#freeIndex();
-    if (index < 0) return; // Said by the health check: more devices than a chassis can have.
+    if (index < 0) return false;
     const worker = this.#leastLoadedWorker();
     this.#records.set(index, { port, device, driver, index, worker, phase: "opening", detail: "" });
     this.#opener.openDevice(worker, index, device, driver);
+    return true;
   }
 
   #close(record: DeviceRecord): void {

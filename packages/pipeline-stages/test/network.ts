@@ -176,6 +176,7 @@ export class TestWorker {
   readonly counters = new Counters(new SharedArrayBuffer(COUNTERS_SIZE));
   readonly core: Core;
   readonly arrivals = new Arrivals(STAGES.map(() => new Batch()));
+  readonly #running = new Batch();
 
   constructor(worker = 0, tables = buildTables()) {
     this.core = new Core(worker, this.counters, allocator, tables);
@@ -191,6 +192,11 @@ export class TestWorker {
     return slot;
   }
 
+  /** Writes the first bytes of a frame anew, byte by byte: nothing is allocated. */
+  restore(at: number, header: Uint8Array): void {
+    for (let i = 0; i < header.length; i++) bytes[at + i] = header[i]!;
+  }
+
   /** Runs one frame from a device through all stages. */
   send(frame: Uint8Array, device: number): void {
     this.arrivals.stages[0]!.add(this.receive(frame, device));
@@ -198,7 +204,7 @@ export class TestWorker {
   }
 
   run(): void {
-    runPipeline(this.core, this.arrivals, new Batch());
+    runPipeline(this.core, this.arrivals, this.#running);
   }
 
   /** Takes the frames that wait for a device. */
