@@ -9,11 +9,11 @@ mtu=1418 # What the tunnel leaves of 1500.
 # workload NAME NETWORK HOST: addresses 10.0.NETWORK.HOST and fd00:0:0:NETWORK::HOST
 workload() {
   name=$1 network=$2 host=$3
-  ip netns list | grep -qw "$name" && return
+  ! ip netns list | grep -qw "$name" || return 0
   ip netns add "$name"
-  ip link add "$name" mtu $mtu addrgenmode none type veth \
+  ip link add "$name" mtu $mtu type veth \
     peer name eth0 netns "$name" mtu $mtu address "02:00:00:00:0$network:$host"
-  ip link set "$name" up
+  ip link set "$name" addrgenmode none up
   ip -n "$name" link set lo up
   ip -n "$name" link set eth0 up
   ip -n "$name" address add "10.0.$network.$host/24" dev eth0

@@ -19,7 +19,7 @@ const STRICT = ["ip", "tcp", "udp"].flatMap((protocol) => [
 export interface CaptureOptions {
   readonly namespace: string;
   readonly device: string;
-  /** For tcpdump. */
+  /** For tcpdump; not "inbound", of which libpcap loses the first packet. */
   readonly filter: string;
 }
 

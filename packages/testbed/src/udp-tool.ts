@@ -1,8 +1,8 @@
 /**
  * A program for workloads that sends or counts UDP datagrams.
  *
- *   send ADDRESS PORT FLOWS EACH [broadcast]   EACH datagrams from each of FLOWS source ports
- *   count PORT COUNT TIMEOUT                   prints how many came, at COUNT or after TIMEOUT ms
+ *   send ADDRESS PORT FLOWS EACH   EACH datagrams from each of FLOWS source ports
+ *   count PORT COUNT TIMEOUT       prints how many came, at COUNT or after TIMEOUT ms
  */
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";

@@ -8,7 +8,7 @@ import { loadPage } from "./bundle.ts";
 const { html } = await loadPage();
 const script = /<script type="module">([\s\S]*)<\/script>/.exec(html)?.[1] ?? "";
 
-test("the page's script is one piece of valid JavaScript without types, imports and exports", () => {
+test("the page's script is one piece of JavaScript without types, imports, exports", () => {
   assert.match(script, /async function run\(\)/);
   assert.doesNotMatch(script, /^(?:import|export|interface|type) /m);
   assert.doesNotThrow(() => new Script(`"use strict"; ${script}`));
