@@ -25,7 +25,10 @@ test("the example has the workloads that it draws", () => {
 });
 
 test("a workload on a switch without a router has no gateway", () => {
-  const text = `{kind: lab, name: l, chassis: [{name: a, underlay: "fd01::1"}], workloads: [{port: p}]}
+  const text = `kind: lab
+name: l
+chassis: [{name: a, underlay: "fd01::1"}]
+workloads: [{port: p}]
 --- {kind: switch, name: s}
 --- {kind: port, name: p, switch: s, addresses: [10.9.0.1], chassis: a, device: d}
 `;

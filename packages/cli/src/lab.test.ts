@@ -90,7 +90,8 @@ test("what a dead lab left is cleaned up by the next of its name", LIMIT, async 
   const prefix = prefixOf("dead");
   const namespaces = namespaceNames(lab, prefix);
   // As if the machine had lost lab and watcher: a claim by a process that is no more.
-  const claim = `import { claimRunDirectory } from ${JSON.stringify(import.meta.resolve("./run-directory.ts"))};
+  const module = JSON.stringify(import.meta.resolve("./run-directory.ts"));
+  const claim = `import { claimRunDirectory } from ${module};
     claimRunDirectory("web-db", ${JSON.stringify(prefix)}, ${JSON.stringify(namespaces)});`;
   await runOrThrow([process.execPath, "--input-type=module", "-e", claim]);
   await runOrThrow(["ip", "netns", "add", namespaces[1]!]);

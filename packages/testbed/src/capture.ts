@@ -29,8 +29,8 @@ export interface Capture {
 }
 
 /**
- * Captures while `body` runs. The capture can be read until `read` has returned: its file is removed
- * then.
+ * Captures while `body` runs. The capture can be read until `read` has returned: its file is
+ * removed then.
  */
 export async function withCapture<T>(
   options: CaptureOptions,
