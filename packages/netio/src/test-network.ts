@@ -3,18 +3,43 @@
  * they were opened in, so one test holds ports in several. Run by tests only; needs root.
  */
 import assert from "node:assert/strict";
-import { execFileSync, type SpawnSyncReturns, spawnSync } from "node:child_process";
+import { execFileSync, type SpawnSyncReturns, spawn, spawnSync } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import { check, libc } from "./native.ts";
 
 const SYS_SETNS = process.arch === "arm64" ? 268n : 308n;
 const CLONE_NEWNET = 0x4000_0000n;
 
+const PREFIX = `rhone-netio-${process.pid}-`;
+// Waits on a pipe that this process holds, so it cleans up also after a process that was killed.
+const WATCH = `
+cat >/dev/null
+for namespace in $(ip netns list | cut -d " " -f 1); do
+  case $namespace in "$1"*)
+    processes=$(ip netns pids "$namespace")
+    [ -z "$processes" ] || kill -KILL $processes
+    ip netns delete "$namespace"
+  esac
+done`;
+
 let networks = 0;
 
+function startWatcher(): void {
+  const watcher = spawn("sh", ["-c", WATCH, "rhone-test-watcher", PREFIX], {
+    detached: true,
+    stdio: ["pipe", "ignore", "ignore"],
+  });
+  watcher.unref();
+  (watcher.stdin as unknown as { unref(): void }).unref();
+}
+
 export class TestNetwork {
-  readonly #prefix = `rhone-netio-${process.pid}-${networks++}`;
+  readonly #prefix = `${PREFIX}${networks++}`;
   readonly #namespaces: string[] = [];
+
+  constructor() {
+    if (networks === 1) startWatcher();
+  }
 
   /** Makes a quiet namespace: no IPv6 unless asked for, as it talks by itself. Returns its name. */
   namespace(label: string, hasIpv6 = false): string {

@@ -10,10 +10,14 @@ import { runOrThrow } from "@rhone/cli/run";
 
 /** After the last packet was sent, until tcpdump has it. */
 const SETTLE_MS = 200;
-// Checksums of inner headers are part of what must be right.
 const STRICT = ["ip", "tcp", "udp"].flatMap((protocol) => [
   "-o",
   `${protocol}.check_checksum:TRUE`,
+]);
+// What programs send is data, even when it looks like, or has the port of, a protocol.
+const PLAIN = ["udp.port==1-6080", "udp.port==6082-65535", "tcp.port==1-65535"].flatMap((ports) => [
+  "-d",
+  `${ports},data`,
 ]);
 
 export interface CaptureOptions {
@@ -82,8 +86,8 @@ async function readRows(
 ): Promise<string[][]> {
   const columns = fields.flatMap((field) => ["-e", field]);
   const filter = displayFilter === undefined ? [] : ["-Y", displayFilter];
-  const tshark = ["tshark", "-n", "-r", path, ...STRICT, ...filter, "-T", "fields", ...columns];
-  const printed = await runOrThrow(tshark);
+  const tshark = ["tshark", "-n", "-r", path, ...STRICT, ...PLAIN, ...filter];
+  const printed = await runOrThrow([...tshark, "-T", "fields", ...columns]);
   return printed
     .split("\n")
     .filter((line) => line !== "")

@@ -40,7 +40,8 @@ const WRONG = [
   "_ws.unreassembled",
   "geneve.option.length.invalid",
   "ip.checksum.status == 0",
-  "tcp.checksum.status == 0",
+  // Linux, and we, send a sum of 0 as 0xffff, which UDP asks for and TCP allows; tshark does not.
+  "(tcp.checksum.status == 0 && tcp.checksum != 0xffff)",
   "udp.checksum.status == 0",
   "icmpv6.checksum.status == 0",
 ].join(" || ");
