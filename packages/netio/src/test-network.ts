@@ -48,7 +48,8 @@ export class TestNetwork {
     this.#namespaces.push(name);
     if (!hasIpv6) {
       for (const which of ["all", "default"]) {
-        this.run(name, "sysctl", "-qw", `net.ipv6.conf.${which}.disable_ipv6=1`);
+        const setting = `/proc/sys/net/ipv6/conf/${which}/disable_ipv6`;
+        this.run(name, "sh", "-c", `echo 1 > ${setting}`);
       }
     }
     ip("-n", name, "link", "set", "lo", "up");
