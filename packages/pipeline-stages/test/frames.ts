@@ -97,9 +97,9 @@ export function solicitation(ends: Ends, target: string, optionMac = ends.fromMa
   const view = viewOf(frame);
   icmpv6.write(view, l4At, nd.NEIGHBOR_SOLICITATION, 0);
   const words = parseAddress(target)!;
-  for (let i = 0; i < 4; i++) view.setInt32(l4At + nd.TARGET + i * 4, words[i]!);
+  for (let i = 0; i < 4; i++) view.setInt32(l4At + 8 + i * 4, words[i]!);
   const mac = parseMac(optionMac)!;
-  const option = l4At + nd.OPTIONS;
+  const option = l4At + 24;
   nd.writeLinkLayerOption(view, option, nd.OPTION_SOURCE_LINK_LAYER, mac.high, mac.low);
   icmpv6.updateChecksum(view, 14, l4At, frame.length);
   return frame;

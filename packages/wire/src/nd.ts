@@ -27,9 +27,9 @@ export const HOP_LIMIT = 255;
 export const ADVERTISEMENT_SIZE = 32;
 
 /** Byte offsets within a neighbour message. */
-export const FLAGS = 4;
-export const TARGET = 8;
-export const OPTIONS = 24;
+const FLAGS = 4;
+const TARGET = 8;
+const OPTIONS = 24;
 
 const SIZE_MIN = 8; // bytes, a router solicitation without options
 const LINK_LAYER_OPTION_SIZE = 8; // bytes
