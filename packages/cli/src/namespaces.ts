@@ -33,6 +33,8 @@ interface NamespacePlan {
 
 // No duplicate address detection: addresses work at once, as a hypervisor's guest would have them.
 const NO_DETECTION = ["ipv6/conf/all/accept_dad=0", "ipv6/conf/default/accept_dad=0"];
+// Nobody advertises routes in a lab: workloads need not ask for them.
+const NO_SOLICITATION = ["ipv6/conf/all/accept_ra=0", "ipv6/conf/default/accept_ra=0"];
 // Off, or the host's packet filter would see, and slow down, each frame of the bridge.
 const NO_BRIDGE_FILTER = ["iptables", "ip6tables", "arptables"].map(
   (table) => `bridge/bridge-nf-call-${table}=0`,
@@ -132,7 +134,7 @@ function planWorkload(workload: Workload, prefix: string, driver: Driver): Names
   );
   return {
     name: namespaceName(prefix, workload.name),
-    sysctls: NO_DETECTION,
+    sysctls: [...NO_DETECTION, ...NO_SOLICITATION],
     links: ["link set lo up"],
     addresses: [`link set ${WORKLOAD_DEVICE} up`, ...addresses, ...routes],
     offloadsOff: (workload.driver ?? driver) === "af-xdp" ? OFFLOADS_OFF : [],

@@ -14,8 +14,9 @@ const STRICT = ["ip", "tcp", "udp"].flatMap((protocol) => [
   "-o",
   `${protocol}.check_checksum:TRUE`,
 ]);
-// What programs send is data, even when it looks like, or has the port of, a protocol.
-const PLAIN = ["udp.port==1-6080", "udp.port==6082-65535", "tcp.port==1-65535"].flatMap((ports) => [
+// What programs send is data, even when it looks like, or has the port of, a protocol. From 49152
+// on are the outer source ports, by which tshark would judge first.
+const PLAIN = ["udp.port==1-6080", "udp.port==6082-49151", "tcp.port==1-65535"].flatMap((ports) => [
   "-d",
   `${ports},data`,
 ]);

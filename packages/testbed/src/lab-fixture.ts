@@ -1,5 +1,6 @@
 /** A lab for the tests of one file: up before the first, gone after the last. */
 import { after, before } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { CountersView } from "@rhone/api/context";
 import { type LabOptions, type RunningLab, startLab } from "@rhone/cli/lab";
@@ -10,6 +11,8 @@ import { runtimeCommand } from "@rhone/cli/runtime";
 import { WorkloadAgent } from "@rhone/cli/workload";
 
 const EXAMPLE = fileURLToPath(new URL("../../../labs/web-db.yaml", import.meta.url));
+/** For what is still under way. */
+const SILENCE_MS = 200;
 const UP_LIMIT = { timeout: 60_000 };
 
 /** The lab of labs/web-db.yaml. */
@@ -76,6 +79,7 @@ export class LabFixture {
       const file = "/proc/sys/net/ipv6/conf/eth0/disable_ipv6";
       await this.run(name, "sh", "-c", `echo 1 > ${file}`);
     }
+    await sleep(SILENCE_MS);
   }
 }
 
