@@ -140,7 +140,7 @@ test(
       assert.notEqual(victim.pid, before);
       assert.match(events.join(), /chassis b ended \(SIGKILL\) and is started again/);
       for (const { namespaceOf } of [running, second]) {
-        const ping = ["ping", "-q", "-c", "2", "-i", "0.1", "-W", "1", "10.0.1.12"];
+        const ping = ["ping", "-q", "-c", "2", "-i", "0.25", "-W", "1", "10.0.1.12"];
         const { stdout } = await runIn(namespaceOf("vm1"), ping);
         assert.match(stdout, / 2 received/);
       }

@@ -23,7 +23,7 @@ test("S01: ping and 10 MB of TCP work and nothing enters a tunnel", LIMIT, async
   const traffic = async (): Promise<void> => {
     const [vm1] = [await fixture.agent("vm1"), await fixture.agent("vm2")];
     for (const to of ["10.0.1.11", "fd00:0:0:1::11"]) {
-      const pinged = await vm1.ask({ op: "ping", arguments: ["-c", "5", "-i", "0.05", to] });
+      const pinged = await vm1.ask({ op: "ping", arguments: ["-c", "5", "-i", "0.25", to] });
       assert.match(pinged.detail, / 5 received/);
       const { ok, detail } = await vm1.ask({ op: "tcp", to, size: 10_000_000 });
       assert.ok(ok, detail);

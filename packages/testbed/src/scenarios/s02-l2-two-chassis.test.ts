@@ -27,7 +27,7 @@ test("S02: ping, 10 MB of TCP and UDP work, each in one clean tunnel", LIMIT, as
   const traffic = async (): Promise<void> => {
     const [vm1] = [await fixture.agent("vm1"), await fixture.agent("vm2")];
     for (const to of ["10.0.1.11", "fd00:0:0:1::11"]) {
-      const pinged = await vm1.ask({ op: "ping", arguments: ["-c", "5", "-i", "0.05", to] });
+      const pinged = await vm1.ask({ op: "ping", arguments: ["-c", "5", "-i", "0.25", to] });
       assert.match(pinged.detail, / 5 received/);
       const tcp = await vm1.ask({ op: "tcp", to, size: 10_000_000 });
       assert.ok(tcp.ok, tcp.detail);
