@@ -89,12 +89,13 @@ test("every block of shell commands says whether it is tested", () => {
 });
 
 for (const { at, text } of blocks.filter(({ fate }) => fate === "test: lab")) {
-  test(`the commands of ${at} work`, async () => {
+  test(`the commands of ${at} work`, async (context) => {
     assert.ok(lab);
     const { status, output } = await run(forThisLab(text, lab), lab.chassis[0]!.url);
     assert.equal(status, 0, output);
     if (text.includes("tshark"))
       assert.match(output, /192\.168\.100\.3,10\.0\.2\.10\s\w+\s0xfff7\s0x81/);
+    for (const [figures] of output.matchAll(/.*receiver$/gm)) context.diagnostic(figures);
     if (text.includes("10.0.1.999")) assert.match(output, /"pointer":"\/addresses\/0"/);
   });
 }

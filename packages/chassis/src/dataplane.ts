@@ -7,7 +7,7 @@
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import type { Command, Driver, Report, WorkerPlan } from "@rhone/dataplane-worker/plan";
 import { RING_CAPACITY } from "@rhone/dataplane-worker/plan";
-import { createDoorbell, ringDoorbell } from "@rhone/netio/doorbell";
+import { closeDoorbell, createDoorbell, ringDoorbell } from "@rhone/netio/doorbell";
 import { COUNTERS_SIZE, Counters } from "@rhone/rings/counters";
 import { createPool, type PoolSize } from "@rhone/rings/pool";
 import { ringWords } from "@rhone/rings/ring";
@@ -132,7 +132,10 @@ export class Dataplane {
     this.#isStopping = true;
     for (const worker of this.#workers) post(worker, { type: "stop" });
     await Promise.all(this.#workers.map(({ ended }) => ended));
-    for (const { mailbox } of this.#workers) mailbox.close();
+    for (const { mailbox, doorbell } of this.#workers) {
+      mailbox.close();
+      closeDoorbell(doorbell);
+    }
     await this.#threads.destroy();
   }
 }

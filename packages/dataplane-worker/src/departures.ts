@@ -4,7 +4,7 @@
  */
 import { ringDoorbell } from "@rhone/netio/doorbell";
 import type { Port } from "@rhone/netio/port";
-import { finishChecksum, segmentInto } from "@rhone/netio/segment";
+import { finishChecksum, MALFORMED, segmentInto } from "@rhone/netio/segment";
 import type { UdpUnderlay } from "@rhone/netio/udp-underlay";
 import type { Batch, Core } from "@rhone/pipeline-stages/core";
 import { BATCH_MAX } from "@rhone/pipeline-stages/core";
@@ -17,9 +17,10 @@ import type { WorkerStatus } from "@rhone/rings/worker-status";
 import * as resume from "@rhone/wire/resume";
 import { copyStamp, includeStamp, writeStamp } from "./hand-off.ts";
 
-/** Segments that one super-frame may become: 64 KiB at the smallest payload that TCP uses. */
-const SEGMENTS_MAX = 128;
-const MALFORMED = -1;
+/** Segments that one super-frame may become: 64 KiB in segments of 64 bytes of payload. */
+const SEGMENTS_MAX = 1024;
+/** The stage that a frame has reached when it waits for a device. */
+const OUTPUT = 15;
 
 /** How to reach another worker of this chassis. */
 export interface Neighbour {
@@ -65,6 +66,7 @@ export class Departures {
 
   #flushDevice(index: number, batch: Batch): void {
     const port = this.#ports[index]!;
+    this.#core.stage = OUTPUT;
     if (port === null || !port.isUp) {
       for (let i = 0; i < batch.count; i++) this.#core.drop(batch.slots[i]!, DROP["device-down"]);
     } else if (port.carriesOffloads) {
@@ -91,6 +93,7 @@ export class Departures {
     let stamped = 0;
     for (let i = 0; i < batch.count; i++) {
       const slot = slots[i]!;
+      core.stage = packet.stage(slot);
       const reason = writeStamp(core.tables, slot, resume.REASON_EGRESS);
       if (reason === GOES_ON) slots[stamped++] = slot;
       else core.drop(slot, reason);
@@ -107,6 +110,7 @@ export class Departures {
     const { endpoints } = core.outlets;
     for (let i = 0; i < batch.count; i++) {
       const slot = batch.slots[i]!;
+      core.stage = packet.stage(slot);
       const reason = writeStamp(core.tables, slot, resume.REASON_EGRESS);
       if (reason !== GOES_ON) {
         core.drop(slot, reason);

@@ -71,8 +71,10 @@ export class RunLoop {
       core.counters.countLoop();
       core.allocator.collect();
       const received = this.#receive();
-      if (received > 0) this.#process();
-      departures.flush();
+      if (received > 0) {
+        this.#process();
+        departures.flush();
+      }
       core.allocator.flush();
       idle = received > 0 ? 0 : idle + 1;
       const isInFlight = this.#reclaim();

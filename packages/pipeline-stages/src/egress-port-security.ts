@@ -5,11 +5,11 @@
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import { poolViews } from "@rhone/rings/pool";
+import { IPV4_MAPPED } from "@rhone/tables/ports";
 import * as ethernet from "@rhone/wire/ethernet";
 import * as ipv4 from "@rhone/wire/ipv4";
 import * as ipv6 from "@rhone/wire/ipv6";
 import type { Batch, Core } from "./core.ts";
-import { IPV4_MAPPED } from "./icmp-error.ts";
 import { GOES_ON } from "./parse.ts";
 
 const MULTICAST_IPV4_FIRST = 224; // First byte; broadcast is above.

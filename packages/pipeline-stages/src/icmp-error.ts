@@ -17,7 +17,6 @@ const HOP_LIMIT = 64;
 const ICMP_SIZE = 8;
 const IPV4_ERROR_MAX = 576; // RFC 1812 §4.3.2.3: as much as fits without exceeding 576 bytes.
 const IPV6_ERROR_MAX = 1280; // RFC 4443 §2.4 (c): the minimum IPv6 MTU.
-const MAPPED = 0xffff;
 
 /** What an error says: its type and code in both protocols. */
 export interface ErrorKind {
@@ -152,6 +151,3 @@ export function isUnicastIpv4(address: number): boolean {
   const first = address >>> 24;
   return first !== 0 && first !== 127 && first < 224;
 }
-
-/** The third word of an IPv4 address in its 128-bit form. */
-export const IPV4_MAPPED = MAPPED;

@@ -6,7 +6,7 @@
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import { poolViews } from "@rhone/rings/pool";
-import { KIND_ROUTER } from "@rhone/tables/ports";
+import { IPV4_MAPPED, KIND_ROUTER } from "@rhone/tables/ports";
 import * as arp from "@rhone/wire/arp";
 import * as ethernet from "@rhone/wire/ethernet";
 import * as icmpv6 from "@rhone/wire/icmpv6";
@@ -17,7 +17,6 @@ import type { Batch, Core } from "./core.ts";
 import { answerSolicitation } from "./nd-reply.ts";
 import { GOES_ON } from "./parse.ts";
 
-const MAPPED = 0xffff;
 const ND_HOP_LIMIT = 255; // RFC 4861 §7.1.1: anything less came through a router.
 
 const view = poolViews().view;
@@ -60,7 +59,7 @@ function answer(core: Core, slot: number): boolean {
     const { key } = core;
     key[1] = 0;
     key[2] = 0;
-    key[3] = MAPPED;
+    key[3] = IPV4_MAPPED;
     key[4] = arp.targetIp(view, l3At);
     const owner = findOwner(core, slot);
     if (owner < 0) return false;

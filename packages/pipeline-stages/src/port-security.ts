@@ -10,7 +10,7 @@
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import { poolViews } from "@rhone/rings/pool";
-import type { Ports } from "@rhone/tables/ports";
+import { IPV4_MAPPED, type Ports } from "@rhone/tables/ports";
 import * as arp from "@rhone/wire/arp";
 import * as ethernet from "@rhone/wire/ethernet";
 import * as icmpv6 from "@rhone/wire/icmpv6";
@@ -23,7 +23,6 @@ import { GOES_ON, parse } from "./parse.ts";
 
 const DHCP_SERVER_PORT = 67;
 const BROADCAST_IPV4 = -1; // 255.255.255.255
-const MAPPED = 0xffff; // Third word of an IPv4 address in its 128-bit form.
 
 const view = poolViews().view;
 
@@ -80,13 +79,13 @@ function checkArp(ports: Ports, port: number, at: number): number {
   const sender = arp.senderIp(view, at);
   // A probe (RFC 5227 §2.1.1) has no sender address yet.
   if (ports.addressCount(port) === 0 || sender === 0) return GOES_ON;
-  return ports.hasAddress(port, 0, 0, MAPPED, sender) ? GOES_ON : DROP["port-security-arp"];
+  return ports.hasAddress(port, 0, 0, IPV4_MAPPED, sender) ? GOES_ON : DROP["port-security-arp"];
 }
 
 function checkIpv4(ports: Ports, port: number, slot: number, at: number): number {
   if (ports.addressCount(port) === 0) return GOES_ON;
   const source = ipv4.source(view, at);
-  if (ports.hasAddress(port, 0, 0, MAPPED, source)) return GOES_ON;
+  if (ports.hasAddress(port, 0, 0, IPV4_MAPPED, source)) return GOES_ON;
   const l4At = packet.l4At(slot);
   const isDhcp =
     source === 0 &&

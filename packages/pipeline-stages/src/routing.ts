@@ -9,7 +9,7 @@
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import { poolViews } from "@rhone/rings/pool";
-import { KIND_ROUTER } from "@rhone/tables/ports";
+import { IPV4_MAPPED, KIND_ROUTER } from "@rhone/tables/ports";
 import * as ethernet from "@rhone/wire/ethernet";
 import * as icmp from "@rhone/wire/icmp";
 import * as icmpv6 from "@rhone/wire/icmpv6";
@@ -19,7 +19,6 @@ import type { Batch, Core } from "./core.ts";
 import {
   type ErrorKind,
   HOST_UNREACHABLE,
-  IPV4_MAPPED,
   isUnicastIpv4,
   NO_ROUTE,
   sourceFromPort,

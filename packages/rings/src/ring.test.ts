@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { test } from "node:test";
 import { Worker } from "node:worker_threads";
 import fc from "fast-check";
-import { RingConsumer, RingProducer, ringFill, ringWords } from "./ring.ts";
+import { RingConsumer, RingProducer, ringWords } from "./ring.ts";
 
 function makeRing(capacity: number): Int32Array {
   return new Int32Array(new SharedArrayBuffer(ringWords(capacity) * 4));
@@ -30,7 +30,6 @@ test("gives back what was pushed, in order, never more than fits", () => {
         for (let i = 0; i < pushed; i++) golden.push(next++);
         const popped = consumer.pop(slots, pop);
         assert.deepEqual([...slots.subarray(0, popped)], golden.splice(0, pop));
-        assert.equal(ringFill(words), golden.length);
         assert.equal(consumer.isEmpty(), golden.length === 0);
       }
     }),

@@ -20,11 +20,6 @@ export function ringWords(capacity: number): number {
   return SLOTS + capacity;
 }
 
-/** Slots in the ring, as seen by a third party: exact only when both sides rest. */
-export function ringFill(words: Int32Array): number {
-  return (Atomics.load(words, TAIL) - Atomics.load(words, HEAD)) | 0;
-}
-
 function capacityOf(words: Int32Array): number {
   const capacity = words.length - SLOTS;
   if (capacity < 1 || (capacity & (capacity - 1)) !== 0) {

@@ -25,6 +25,8 @@ export const KIND_ROUTER = 2;
 export const LOCATED_HERE = -1;
 export const LOCATED_NOWHERE = -2;
 export const FLAG_SECURED = 1;
+/** Third word of an IPv4 address in its 128-bit form; the first two are 0. */
+export const IPV4_MAPPED = 0xffff;
 
 const WIDTH = 13;
 const DATAPATH = 0;
@@ -162,7 +164,7 @@ export class Ports {
   firstIpv4(row: number): number {
     const count = this.addressCount(row);
     for (let i = 0; i < count; i++) {
-      if (this.addressWord(row, i, 2) === 0xffff) return this.addressWord(row, i, 3);
+      if (this.addressWord(row, i, 2) === IPV4_MAPPED) return this.addressWord(row, i, 3);
     }
     return 0;
   }
@@ -174,7 +176,8 @@ export class Ports {
     const count = this.addressCount(row);
     let linkLocal = -1;
     for (let i = 0; i < count; i++) {
-      if (this.addressWord(row, i, 2) === 0xffff && this.addressWord(row, i, 0) === 0) continue;
+      if (this.addressWord(row, i, 2) === IPV4_MAPPED && this.addressWord(row, i, 0) === 0)
+        continue;
       if (this.addressWord(row, i, 0) >>> 22 !== 0x3fa) return i;
       if (linkLocal < 0) linkLocal = i;
     }

@@ -11,7 +11,7 @@
  *
  * A next hop of four zero words means that the destination is in the connected network.
  */
-import type { AddressWords } from "./ports.ts";
+import { type AddressWords, IPV4_MAPPED } from "./ports.ts";
 import { buildRows, Rows } from "./row-table.ts";
 
 const WIDTH = 11;
@@ -19,7 +19,6 @@ const LENGTH = 4;
 const OUT_PORT = 5;
 const NEXT_HOP = 6;
 const IS_IPV4 = 10;
-const MAPPED = 0xffff; // Third word of an IPv4 address in its 128-bit form.
 const IPV4_LENGTH_MIN = 96;
 
 export interface Route {
@@ -88,7 +87,7 @@ export class Routes {
 }
 
 function isMapped(address: ArrayLike<number>): boolean {
-  return address[0] === 0 && address[1] === 0 && address[2] === MAPPED;
+  return address[0] === 0 && address[1] === 0 && address[2] === IPV4_MAPPED;
 }
 
 function covers(words: Int32Array, at: number, length: number, address: Int32Array): boolean {
