@@ -29,9 +29,8 @@ import {
   parsePrefix,
   prefixContains,
 } from "@rhone/wire/address";
-import { assignKeys } from "./keys.ts";
+import { assignKeys, DATAPATH_KEYS } from "./keys.ts";
 
-const DATAPATH_KEYS = 2 ** 24 - 1;
 const PORT_KEYS = 32767;
 const SHORT_IDS = 65535;
 

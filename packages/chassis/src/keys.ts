@@ -7,6 +7,9 @@
  */
 import { compareVersions, type Version } from "@rhone/state/record";
 
+/** Numbers for switches and routers together: every VNI but 0. */
+export const DATAPATH_KEYS = 2 ** 24 - 1;
+
 export interface Claim {
   readonly name: string;
   readonly created: Version;

@@ -1,6 +1,7 @@
 /** S08: from web to db over two chassis; the first half of the pipeline here, the second there. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { assignKeys, DATAPATH_KEYS } from "@rhone/chassis/keys";
 import { withCapture } from "../capture.ts";
 import { exampleLab as lab, stageGrowth, useLab } from "../lab-fixture.ts";
 import { readTunnel, TUNNEL_FILTER } from "../tunnel.ts";
@@ -11,6 +12,14 @@ const ROUTER_MAC = "02:00:00:00:02:01"; // In db; labs/web-db.yaml.
 const VM1_MAC = "02:00:00:00:01:10";
 const VM4_MAC = "02:00:00:00:02:10";
 const fixture = useLab("s08", { lab });
+
+// One transaction made them all, so every one was created at the same time.
+const created = { clock: 1, origin: "a" };
+const VNIS = assignKeys(
+  ["switch/web", "switch/db", "router/router1"].map((name) => ({ name, created })),
+  1,
+  DATAPATH_KEYS,
+);
 
 const FAMILIES = [
   { title: "IPv4", to: "10.0.2.10", hops: "ip.ttl" },
@@ -55,8 +64,8 @@ for (const { title, to, hops } of FAMILIES) {
         assert.deepEqual([forth.length, back.length], [3, 3]);
         assert.deepEqual(new Set(packets.map(({ stage }) => stage)), new Set([8]));
         assert.equal(new Set(packets.map(({ handOffsLeft }) => handOffsLeft)).size, 1);
-        const [db] = new Set(forth.map(({ vni }) => vni));
-        const [web] = new Set(back.map(({ vni }) => vni));
+        const db = VNIS.get("switch/db");
+        const web = VNIS.get("switch/web");
         assert.notEqual(db, web);
         assert.ok(forth.every(({ vni, to }) => vni === db && to === "192.168.100.3"));
         assert.ok(back.every(({ vni, from }) => vni === web && from === "192.168.100.3"));
