@@ -22,11 +22,15 @@
  *   16    l3At          byte offset of the IP, IPv6 or ARP header in the pool, 0 none
  *   17    l4At          byte offset of the transport header, 0 none (non-first fragment, not IP)
  *   18    protocol      IP protocol number of the header at l4At, -1 none
+ *   19    rule         counter index of the rule that decided in the last rules stage, -1 none
  *   20    gsoType       VIRTIO_NET_HDR_GSO_…, 0 none: the frame is a super-frame
  *   21    gsoSize       payload bytes of each segment of a super-frame
  *   22    checksumStart bytes from the frame's start to where an unfinished checksum begins, 0 none
  *   23    checksumOffset  bytes from there to where the checksum goes
  *   24    headerLength  bytes of headers that a super-frame repeats in each segment; a hint
+ *   25    ports         source and destination port of a later fragment, as its first one told
+ *   26    entry         connection entry that the last look-up found, -1 none
+ *   27    ringHopsLeft  hand-offs between workers of this chassis that are still allowed
  *
  * Run by the worker that owns the packet, and by nobody else until it hands the slot over.
  */
@@ -44,7 +48,23 @@ export const FLAG_MIRRORED = 8;
 /** An answer that was made here: it may leave by the port that the question came in by. */
 export const FLAG_REPLY_TO_INGRESS = 16;
 export const FLAG_FROM_TUNNEL = 32;
+/** A fragment whose flow is known: `ports` and `flowHash` are those of the whole packet. */
+export const FLAG_FRAGMENT_RESOLVED = 64;
+/** The commit stage behind the rules leaves this packet alone: it is not to be tracked. */
+export const FLAG_STATELESS = 128;
 export const FLAGS_ON_THE_WIRE = 15;
+
+// Bits of `connection`: what the look-up says of a packet. All but the last travel in the stamp.
+export const CONNECTION_NEW = 1;
+export const CONNECTION_ESTABLISHED = 2;
+export const CONNECTION_RELATED = 4;
+export const CONNECTION_REPLY = 8;
+export const CONNECTION_INVALID = 16;
+export const CONNECTION_SNAT = 32;
+export const CONNECTION_DNAT = 64;
+/** The entry was blocked by a rule. */
+export const CONNECTION_BLOCKED = 128;
+export const CONNECTION_ON_THE_WIRE = 127;
 
 const FRAME_AT = 0;
 const LENGTH = 1;
@@ -65,12 +85,16 @@ const ETHER_TYPE = 15;
 const L3_AT = 16;
 const L4_AT = 17;
 const PROTOCOL = 18;
+const RULE = 19;
 const GSO_TYPE = 20;
 const GSO_SIZE = 21;
 const CHECKSUM_START = 22;
 const CHECKSUM_OFFSET = 23;
 const HEADER_LENGTH = 24;
-const WORD_COUNT = 25;
+const PORTS = 25;
+const ENTRY = 26;
+const RING_HOPS_LEFT = 27;
+const WORD_COUNT = 28;
 
 const WORD_SHIFT = SLOT_SHIFT - 2;
 const words = poolViews().words;
@@ -92,6 +116,9 @@ export function begin(slot: number, frameAt: number, length: number, device: num
   words[base + DATAPATH] = -1;
   words[base + PROTOCOL] = -1;
   words[base + HAND_OFFS_LEFT] = HAND_OFFS_MAX;
+  words[base + RULE] = -1;
+  words[base + ENTRY] = -1;
+  words[base + RING_HOPS_LEFT] = RING_HOPS_MAX;
 }
 
 /** Copies every word of `from`, except where its frame starts. */
@@ -101,8 +128,10 @@ export function copyMetadata(from: number, to: number): void {
   for (let i = LENGTH; i < WORD_COUNT; i++) words[target + i] = words[source + i]!;
 }
 
-/** Hand-offs that a packet may make in its life; at 0 the next one is a named drop. */
+/** Times that a packet may cross to another chassis; at 0 the next one is a named drop. */
 export const HAND_OFFS_MAX = 4;
+/** Times that a packet may go from worker to worker on one chassis, likewise. */
+export const RING_HOPS_MAX = 8;
 
 export function frameAt(slot: number): number {
   return words[(slot << WORD_SHIFT) + FRAME_AT]!;
@@ -294,4 +323,36 @@ export function headerLength(slot: number): number {
 
 export function setHeaderLength(slot: number, value: number): void {
   words[(slot << WORD_SHIFT) + HEADER_LENGTH] = value;
+}
+
+export function rule(slot: number): number {
+  return words[(slot << WORD_SHIFT) + RULE]!;
+}
+
+export function setRule(slot: number, value: number): void {
+  words[(slot << WORD_SHIFT) + RULE] = value;
+}
+
+export function ports(slot: number): number {
+  return words[(slot << WORD_SHIFT) + PORTS]!;
+}
+
+export function setPorts(slot: number, value: number): void {
+  words[(slot << WORD_SHIFT) + PORTS] = value;
+}
+
+export function entry(slot: number): number {
+  return words[(slot << WORD_SHIFT) + ENTRY]!;
+}
+
+export function setEntry(slot: number, value: number): void {
+  words[(slot << WORD_SHIFT) + ENTRY] = value;
+}
+
+export function ringHopsLeft(slot: number): number {
+  return words[(slot << WORD_SHIFT) + RING_HOPS_LEFT]!;
+}
+
+export function setRingHopsLeft(slot: number, value: number): void {
+  words[(slot << WORD_SHIFT) + RING_HOPS_LEFT] = value;
 }
