@@ -8,7 +8,7 @@ import { openAfXdp } from "@rhone/netio/af-xdp";
 import { Poller } from "@rhone/netio/doorbell";
 import type { Port, PortContext } from "@rhone/netio/port";
 import { UdpUnderlay } from "@rhone/netio/udp-underlay";
-import { Core } from "@rhone/pipeline-stages/core";
+import { BUCKET_COUNT, Core } from "@rhone/pipeline-stages/core";
 import { Counters, DEVICES_MAX } from "@rhone/rings/counters";
 import { RingConsumer, RingProducer } from "@rhone/rings/ring";
 import { SlotAllocator } from "@rhone/rings/slot-allocator";
@@ -46,6 +46,9 @@ export class Actor {
     const tables = new Tables(plan.tables);
     this.#history = new TableHistory(tables);
     this.#core = new Core(worker, this.#counters, this.#allocator, tables);
+    for (let bucket = 0; bucket < BUCKET_COUNT; bucket++) {
+      this.#core.owners[bucket] = bucket % workerCount;
+    }
     this.#underlay = new UdpUnderlay({
       ...plan.underlay,
       allocator: this.#allocator,

@@ -8,6 +8,7 @@ import { finishChecksum, MALFORMED, segmentInto } from "@rhone/netio/segment";
 import type { UdpUnderlay } from "@rhone/netio/udp-underlay";
 import type { Batch, Core } from "@rhone/pipeline-stages/core";
 import { BATCH_MAX } from "@rhone/pipeline-stages/core";
+import { DELIVERY } from "@rhone/pipeline-stages/output";
 import { GOES_ON } from "@rhone/pipeline-stages/parse";
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
@@ -19,9 +20,6 @@ import { copyStamp, includeStamp, writeStamp } from "./hand-off.ts";
 
 /** Segments that one super-frame may become: 64 KiB in segments of 64 bytes of payload. */
 const SEGMENTS_MAX = 1024;
-/** The stage that a frame has reached when it waits for a device. */
-const OUTPUT = 15;
-
 /** How to reach another worker of this chassis. */
 export interface Neighbour {
   readonly ring: RingProducer;
@@ -66,7 +64,7 @@ export class Departures {
 
   #flushDevice(index: number, batch: Batch): void {
     const port = this.#ports[index]!;
-    this.#core.stage = OUTPUT;
+    this.#core.stage = DELIVERY;
     if (port === null || !port.isUp) {
       for (let i = 0; i < batch.count; i++) this.#core.drop(batch.slots[i]!, DROP["device-down"]);
     } else if (port.carriesOffloads) {
@@ -94,7 +92,8 @@ export class Departures {
     for (let i = 0; i < batch.count; i++) {
       const slot = slots[i]!;
       core.stage = packet.stage(slot);
-      const reason = writeStamp(core.tables, slot, resume.REASON_EGRESS);
+      const isDelivery = core.stage === DELIVERY;
+      const reason = isDelivery ? GOES_ON : writeStamp(core.tables, slot, resume.REASON_OWNER);
       if (reason === GOES_ON) slots[stamped++] = slot;
       else core.drop(slot, reason);
     }

@@ -10,8 +10,10 @@ import { drainDoorbell, type Poller } from "@rhone/netio/doorbell";
 import type { Port } from "@rhone/netio/port";
 import type { UdpUnderlay } from "@rhone/netio/udp-underlay";
 import { BATCH_MAX, Batch, type Core } from "@rhone/pipeline-stages/core";
+import { DELIVERY } from "@rhone/pipeline-stages/output";
 import { GOES_ON } from "@rhone/pipeline-stages/parse";
 import { Arrivals, runPipeline, STAGES } from "@rhone/pipeline-stages/pipeline";
+import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import type { RingConsumer } from "@rhone/rings/ring";
 import type { WorkerStatus } from "@rhone/rings/worker-status";
@@ -115,12 +117,21 @@ export class RunLoop {
       const count = rings[i]!.pop(this.#received, RECEIVE_MAX);
       for (let k = 0; k < count; k++) {
         const slot = this.#received[k]!;
-        this.#arrive(slot, readRingPacket(history, core, slot));
+        if (packet.stage(slot) === DELIVERY) this.#deliver(slot);
+        else this.#arrive(slot, readRingPacket(history, core, slot));
       }
       received += count;
     }
     core.counters.countPopped(received);
     return received;
+  }
+
+  /** Another worker has run every stage: the frame only wants to be sent. */
+  #deliver(slot: number): void {
+    const { core } = this.#parts;
+    core.stage = DELIVERY;
+    const outlet = core.outlets.devices[packet.device(slot)]!;
+    if (!outlet.add(slot)) core.drop(slot, DROP["batch-full"]);
   }
 
   /** Lines a handed-over packet up for its stage, among those of its generation. */

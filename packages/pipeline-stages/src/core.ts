@@ -4,6 +4,7 @@
  */
 import type { Counters } from "@rhone/rings/counters";
 import { DEVICES_MAX } from "@rhone/rings/counters";
+import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import { LARGE_FRAME_MAX, poolViews, SMALL_FRAME_MAX } from "@rhone/rings/pool";
 import type { SlotAllocator } from "@rhone/rings/slot-allocator";
@@ -14,6 +15,10 @@ import { Meter } from "./meter.ts";
 export const BATCH_MAX = 1024;
 /** Workers that a chassis can have. */
 export const WORKERS_MAX = 16;
+
+/** Buckets of flows, by the top bits of their hash. */
+export const BUCKET_COUNT = 256;
+const BUCKET_SHIFT = 24;
 
 const { bytes } = poolViews();
 
@@ -62,12 +67,32 @@ export class Core {
   handedOver = 0;
   /** Scratch for keys of exact-match tables. */
   readonly key = new Int32Array(8);
+  /** By bucket: the worker that owns its flows. Changed between two batches only. */
+  readonly owners = new Uint8Array(BUCKET_COUNT);
 
   constructor(worker: number, counters: Counters, allocator: SlotAllocator, tables: Tables) {
     this.worker = worker;
     this.counters = counters;
     this.allocator = allocator;
     this.tables = tables;
+    this.owners.fill(worker);
+  }
+
+  /** The worker that owns the packet's flow. */
+  ownerOf(slot: number): number {
+    return this.owners[packet.flowHash(slot) >>> BUCKET_SHIFT]!;
+  }
+
+  /** Whether this worker may touch the state of the packet's flow, if it has one. */
+  isOwner(slot: number): boolean {
+    return (packet.flags(slot) & packet.FLAG_TRACKED) === 0 || this.ownerOf(slot) === this.worker;
+  }
+
+  /** Moves a packet to the outlet of another worker, to go on there at `stage`. */
+  handOver(slot: number, worker: number, stage: number): void {
+    packet.setStage(slot, stage);
+    if (this.outlets.workers[worker]!.add(slot)) this.handedOver++;
+    else this.drop(slot, DROP["batch-full"]);
   }
 
   /** Ends a packet's life under a reason of `DROP`. */

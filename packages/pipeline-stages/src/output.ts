@@ -1,16 +1,30 @@
-/** Stage 15, output: to the device of the logical port, which this worker owns. */
+/**
+ * Stage 15, output: to the device of the logical port. A device belongs to one worker; a frame for
+ * another's goes to that worker as it is, with nothing left to do but to send it.
+ */
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import type { Batch, Core } from "./core.ts";
 
+/** This stage's number: a packet that a worker gets with it is only to be sent. */
+export const DELIVERY = 15;
+
 export function output(core: Core, batch: Batch): void {
-  const { devices } = core.outlets;
+  const { devices, workers } = core.outlets;
   const { ports } = core.tables;
   for (let i = 0; i < batch.count; i++) {
     const slot = batch.slots[i]!;
-    const device = ports.device(packet.outPort(slot));
-    if (device < 0) core.drop(slot, DROP["device-down"]);
-    else if (!devices[device]!.add(slot)) core.drop(slot, DROP["batch-full"]);
+    const port = packet.outPort(slot);
+    const device = ports.device(port);
+    if (device < 0) {
+      core.drop(slot, DROP["device-down"]);
+      continue;
+    }
+    const worker = ports.worker(port);
+    packet.setDevice(slot, device);
+    packet.setStage(slot, DELIVERY);
+    const outlet = worker === core.worker ? devices[device]! : workers[worker]!;
+    if (!outlet.add(slot)) core.drop(slot, DROP["batch-full"]);
   }
   batch.count = 0;
 }

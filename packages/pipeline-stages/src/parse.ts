@@ -1,5 +1,5 @@
 /**
- * Finds the headers of a frame and remembers where they are; computes the flow hash.
+ * Finds the headers of a frame and remembers where they are; computes the flow hash and the ports.
  *
  * Runs where a packet enters a worker: in stage 0 for a frame from a device, before the resumed
  * stage for a frame from a hand-off. After it, no later stage reads past the frame's end.
@@ -16,6 +16,9 @@ import * as ipv6 from "@rhone/wire/ipv6";
 import * as tcp from "@rhone/wire/tcp";
 import * as udp from "@rhone/wire/udp";
 import * as vlan from "@rhone/wire/vlan";
+import { flowHash, mix } from "./flow-hash.ts";
+import { isTracked } from "./is-tracked.ts";
+import { isIcmpError, quotedFlowHash } from "./quoted-packet.ts";
 
 /** What `parse` and the per-packet halves of the stages answer when the packet goes on. */
 export const GOES_ON = -1;
@@ -25,6 +28,14 @@ const view = poolViews().view;
 
 /** GOES_ON, or the reason to drop the packet for. */
 export function parse(slot: number): number {
+  const reason = parseHeaders(slot);
+  if (reason !== GOES_ON) return reason;
+  const flags = packet.flags(slot) & ~packet.FLAG_TRACKED;
+  packet.setFlags(slot, isTracked(slot) ? flags | packet.FLAG_TRACKED : flags);
+  return GOES_ON;
+}
+
+function parseHeaders(slot: number): number {
   const at = packet.frameAt(slot);
   const end = at + packet.length(slot);
   if (!ethernet.isValid(view, at, end)) return DROP["malformed-ethernet"];
@@ -61,12 +72,11 @@ function parseIpv4(slot: number, at: number, end: number): number {
   const protocol = ipv4.protocol(view, at);
   packet.setProtocol(slot, protocol);
   const addresses = mix(ipv4.source(view, at)) + mix(ipv4.destination(view, at));
-  packet.setFlowHash(slot, mix(addresses ^ protocol));
+  packet.setFlowHash(slot, flowHash(addresses, protocol, 0, 0));
   if (ipv4.fragmentOffset(view, at) !== 0) return GOES_ON;
   const l4At = at + ipv4.headerSize(view, at);
-  // A fragment's hash leaves the ports out, so that all fragments of a packet have the same one.
-  const hasPorts = !ipv4.isFragment(view, at);
-  return parseTransport(slot, l4At, at + ipv4.totalLength(view, at), protocol, hasPorts);
+  const isWhole = !ipv4.isFragment(view, at);
+  return parseTransport(slot, l4At, at + ipv4.totalLength(view, at), addresses, isWhole);
 }
 
 function parseIpv6(slot: number, at: number, end: number): number {
@@ -83,34 +93,46 @@ function parseIpv6(slot: number, at: number, end: number): number {
   if (l4At < 0) return DROP["malformed-ipv6"];
   const protocol = ipv6.transportProtocol(view, at, packetEnd);
   packet.setProtocol(slot, protocol);
-  packet.setFlowHash(slot, mix((source + destination) ^ protocol));
+  packet.setFlowHash(slot, flowHash(source + destination, protocol, 0, 0));
   if (l4At === 0) return GOES_ON;
-  const hasPorts = !ipv6.isFragment(view, at, packetEnd);
-  return parseTransport(slot, l4At, packetEnd, protocol, hasPorts);
+  const isWhole = !ipv6.isFragment(view, at, packetEnd);
+  return parseTransport(slot, l4At, packetEnd, source + destination, isWhole);
 }
 
+/**
+ * A fragment keeps the hash without ports, so that all fragments of a packet meet at one worker.
+ */
 function parseTransport(
   slot: number,
   at: number,
   end: number,
-  protocol: number,
-  hasPorts: boolean,
+  addresses: number,
+  isWhole: boolean,
 ): number {
-  let ports = 0;
+  const protocol = packet.protocol(slot);
+  let source = 0;
+  let destination = 0;
   if (protocol === ipv4.PROTOCOL_TCP) {
     // Only the first eight bytes are promised in a first fragment (RFC 791); more are needed here.
     if (!tcp.isValid(view, at, end)) return DROP["malformed-transport"];
-    ports = mix(tcp.sourcePort(view, at)) + mix(tcp.destinationPort(view, at));
+    source = tcp.sourcePort(view, at);
+    destination = tcp.destinationPort(view, at);
   } else if (protocol === ipv4.PROTOCOL_UDP) {
     if (!udp.isValid(view, at, end)) return DROP["malformed-transport"];
-    ports = mix(udp.sourcePort(view, at)) + mix(udp.destinationPort(view, at));
+    source = udp.sourcePort(view, at);
+    destination = udp.destinationPort(view, at);
   } else if (protocol === ipv4.PROTOCOL_ICMP) {
     if (!icmp.isValid(view, at, end)) return DROP["malformed-transport"];
+    if (icmp.isEcho(view, at)) source = destination = icmp.identifier(view, at);
   } else if (protocol === ipv4.PROTOCOL_ICMPV6) {
     if (!icmpv6.isValid(view, at, end)) return DROP["malformed-transport"];
+    if (icmpv6.isEcho(view, at)) source = destination = icmpv6.identifier(view, at);
   }
   packet.setL4At(slot, at);
-  if (hasPorts) packet.setFlowHash(slot, mix(packet.flowHash(slot) ^ ports));
+  packet.setPorts(slot, (source << 16) | destination);
+  if (!isWhole) return GOES_ON;
+  const hash = flowHash(addresses, protocol, source, destination);
+  packet.setFlowHash(slot, isIcmpError(slot) ? quotedFlowHash(slot, end, hash) : hash);
   return GOES_ON;
 }
 
@@ -119,12 +141,4 @@ function hashMacs(at: number): number {
   const destination = ethernet.destinationHigh(view, at) ^ ethernet.destinationLow(view, at);
   const source = ethernet.sourceHigh(view, at) ^ ethernet.sourceLow(view, at);
   return mix(mix(destination) + mix(source));
-}
-
-/** The finaliser of MurmurHash3. */
-function mix(value: number): number {
-  let hash = value | 0;
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return (hash ^ (hash >>> 16)) | 0;
 }

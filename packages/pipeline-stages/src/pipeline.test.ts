@@ -21,6 +21,8 @@ import {
   viewOf,
 } from "../test/frames.ts";
 import { MACS, ROUTER_WEB, TestWorker, VM1, VM2, VM3, VM4, VM5, VM6 } from "../test/network.ts";
+import { DELIVERY } from "./output.ts";
+import { parse } from "./parse.ts";
 import { STAGES } from "./pipeline.ts";
 
 const vm1 = { from: "10.0.1.10", fromMac: MACS[VM1]! };
@@ -85,11 +87,31 @@ test("hands a packet for another chassis over at stage 8, and counts it there on
   worker.toChassis();
 });
 
-test("hands a packet for another worker's port over at stage 8", () => {
+test("a frame for another worker's device goes there with every stage done", () => {
   const worker = new TestWorker();
   worker.send(udpFrame({ ...vm1, to: "10.0.1.11", toMac: MACS[VM2]! }, 10), 0);
+  const slot = worker.core.outlets.workers[1]!.slots[0]!;
   assert.equal(worker.core.outlets.workers[1]!.count, 1);
-  assert.equal(packet.stage(worker.core.outlets.workers[1]!.slots[0]!), 8);
+  assert.equal(packet.stage(slot), DELIVERY);
+  assert.equal(packet.device(slot), 1);
+  assert.equal(worker.counters.stage(15).packets, 1);
+  worker.toWorker(1);
+});
+
+test("what resumes at stage 8 goes to the worker that owns its flow", () => {
+  const worker = new TestWorker();
+  worker.core.owners.fill(1);
+  const ends = { from: "10.0.1.12", fromMac: MACS[VM3]!, to: "10.0.1.10", toMac: MACS[VM1]! };
+  const slot = worker.receive(udpFrame(ends, 10), -1);
+  parse(slot);
+  packet.setDatapath(slot, 0);
+  packet.setInPort(slot, VM3);
+  packet.setOutPort(slot, VM1);
+  worker.arrivals.stages[8]!.add(slot);
+  worker.run();
+  assert.equal(worker.core.outlets.workers[1]!.slots[0], slot);
+  assert.equal(packet.stage(slot), 8);
+  assert.equal(worker.counters.stage(8).packets, 0);
   worker.toWorker(1);
 });
 

@@ -1,7 +1,7 @@
 /**
  * Stage 8, post-routing: the packet stands in the switch of its destination. Here it crosses over,
- * to the chassis or the worker that has the destination's port, and goes on there at this stage; a
- * packet for many is copied, once for each other chassis and once for each port here.
+ * to the chassis that has the destination's port, and goes on there at this stage; a packet for many
+ * is copied, once for each other chassis and once for each port here.
  */
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
@@ -59,11 +59,8 @@ function cross(core: Core, slot: number): number {
   const location = ports.location(port);
   if (location === LOCATED_NOWHERE) return DROP["destination-unbound"];
   if (location !== LOCATED_HERE) return toChassis(core, slot, location);
-  const worker = ports.worker(port);
-  if (worker === core.worker) return GOES_ON;
-  packet.setStage(slot, STAGE);
-  if (!core.outlets.workers[worker]!.add(slot)) return DROP["batch-full"];
-  core.handedOver++;
+  if (core.isOwner(slot)) return GOES_ON;
+  core.handOver(slot, core.ownerOf(slot), STAGE);
   return LEFT;
 }
 
@@ -143,8 +140,5 @@ function copyToPort(core: Core, slot: number, port: number): void {
     return;
   }
   packet.setOutPort(copy, port);
-  const worker = core.tables.ports.worker(port);
-  packet.setStage(copy, STAGE);
-  const outlet = worker === core.worker ? core.copies : core.outlets.workers[worker]!;
-  if (!outlet.add(copy)) core.drop(copy, DROP["batch-full"]);
+  if (!core.copies.add(copy)) core.drop(copy, DROP["batch-full"]);
 }

@@ -52,6 +52,8 @@ export const FLAG_FROM_TUNNEL = 32;
 export const FLAG_FRAGMENT_RESOLVED = 64;
 /** The commit stage behind the rules leaves this packet alone: it is not to be tracked. */
 export const FLAG_STATELESS = 128;
+/** Part of a flow whose connection is tracked, by the worker that owns it. */
+export const FLAG_TRACKED = 256;
 export const FLAGS_ON_THE_WIRE = 15;
 
 // Bits of `connection`: what the look-up says of a packet. All but the last travel in the stamp.

@@ -8,8 +8,11 @@ import * as sums from "./checksum.ts";
 export const HEADER_SIZE = 8; // bytes
 export const ECHO_REPLY = 0;
 export const DESTINATION_UNREACHABLE = 3;
+export const SOURCE_QUENCH = 4;
+export const REDIRECT = 5;
 export const ECHO_REQUEST = 8;
 export const TIME_EXCEEDED = 11;
+export const PARAMETER_PROBLEM = 12;
 
 const TYPE_AND_CODE = 0;
 const CHECKSUM = 2;
@@ -37,6 +40,19 @@ export function identifier(view: DataView, at: number): number {
 
 export function sequence(view: DataView, at: number): number {
   return view.getUint16(at + REST + 2);
+}
+
+/** Whether it is an echo request or reply: a message with an identifier. */
+export function isEcho(view: DataView, at: number): boolean {
+  const kind = type(view, at);
+  return kind === ECHO_REQUEST || kind === ECHO_REPLY;
+}
+
+/** Whether it is about another packet, which it quotes (RFC 1122 §3.2.2). */
+export function isError(view: DataView, at: number): boolean {
+  const kind = type(view, at);
+  if (kind === TIME_EXCEEDED || kind === PARAMETER_PROBLEM) return true;
+  return kind >= DESTINATION_UNREACHABLE && kind <= REDIRECT;
 }
 
 /** Writes the header with checksum 0; `rest` is its second word. */

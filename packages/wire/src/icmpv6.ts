@@ -33,6 +33,22 @@ export function checksum(view: DataView, at: number): number {
   return view.getUint16(at + CHECKSUM);
 }
 
+/** Of an echo request or reply (RFC 4443 §4). */
+export function identifier(view: DataView, at: number): number {
+  return view.getUint16(at + BODY);
+}
+
+/** Whether it is an echo request or reply: a message with an identifier. */
+export function isEcho(view: DataView, at: number): boolean {
+  const kind = type(view, at);
+  return kind === ECHO_REQUEST || kind === ECHO_REPLY;
+}
+
+/** Whether it is about another packet, which it quotes (RFC 4443 §2.1: types below 128). */
+export function isError(view: DataView, at: number): boolean {
+  return type(view, at) < ECHO_REQUEST;
+}
+
 /** Writes the header with checksum and body word 0. */
 export function write(view: DataView, at: number, type: number, code: number): void {
   view.setUint16(at + TYPE_AND_CODE, (type << 8) | code);
