@@ -24,6 +24,9 @@ function contextWith(store: Store): ApiContext {
       drops: [{ reason: "no-route", text: "The router has no route.", packets: 4 }],
       devices: [{ device: "vm1-0", port: "vm1", worker: 0, ...counts }],
       tunnel: counts,
+      connections: {
+        ...{ capacity: 256, inUse: 0, inserted: 0, expired: 0, earlyDropped: 0, refused: 0 },
+      },
     }),
     pipeline: () => [{ number: 8, name: "post-routing", job: "crosses", resumable: true }],
     health: () => ({ status: "ok", checks: [{ name: "workers", ok: true, detail: "2 run" }] }),

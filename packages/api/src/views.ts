@@ -31,6 +31,14 @@ export const countersView = z
       z.object({ device: z.string(), port: z.string(), worker: count, ...deviceCounts }),
     ),
     tunnel: z.object(deviceCounts),
+    connections: z.object({
+      capacity: count,
+      inUse: count,
+      inserted: count,
+      expired: count,
+      earlyDropped: count,
+      refused: count,
+    }),
   })
   .openapi("Counters");
 

@@ -15,6 +15,9 @@ import * as tokens from "./tokens.ts";
 /** The version that this chassis tells the others. */
 export const VERSION = "0.1.0";
 
+/** The part of the connection table from which on health warns. */
+const CONNECTIONS_ALARM = 0.9;
+
 export class Chassis {
   readonly #parts: DependencyContainer;
   readonly #config: Config;
@@ -107,6 +110,7 @@ export class Chassis {
     const { homeless } = parts.resolve(tokens.DEVICES);
     const workers = Array.from({ length: dataplane.workerCount }, (_, worker) => worker);
     const lost = workers.filter((worker) => !dataplane.isRunning(worker));
+    const connections = dataplane.connections();
     const checks = [
       {
         name: "workers",
@@ -121,6 +125,11 @@ export class Chassis {
           homeless.length === 0
             ? "every port has a place"
             : `no place for more than ${DEVICES_MAX} devices: ${homeless.join(", ")}`,
+      },
+      {
+        name: "connections",
+        ok: connections.inUse < connections.capacity * CONNECTIONS_ALARM,
+        detail: `${connections.inUse} of ${connections.capacity} in use`,
       },
       { name: "storage", ok: storage === null, detail: storage ?? "the state is on disk" },
       {

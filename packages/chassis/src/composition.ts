@@ -100,6 +100,7 @@ function makeDataplane(parts: DependencyContainer): Dataplane {
   const self = { name: config.name, tunnelMtu: tunnelMtu(config), devices: new Map() };
   return new Dataplane({
     workers: config.workers,
+    connections: config.connections,
     underlay: config.underlay,
     underlayPort: UDP_PORT,
     tables: compile(parts.resolve(tokens.STORE).snapshot(), self),

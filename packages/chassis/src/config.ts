@@ -2,6 +2,7 @@
  * The configuration file of one chassis: YAML, checked in full before anything starts.
  */
 import { readFileSync } from "node:fs";
+import { ENTRIES_MAX } from "@rhone/tables/connection-memory";
 import { parseAddress } from "@rhone/wire/address";
 import { LineCounter, parseDocument } from "yaml";
 import { z } from "zod";
@@ -18,6 +19,8 @@ const schema = z.strictObject({
   underlayMtu: z.int().min(1280).max(9216).default(1500),
   dataDirectory: z.string().min(1),
   workers: z.int().min(1).max(16).default(2),
+  /** Connections that can be tracked at a time; each takes 136 bytes or a little more. */
+  connections: z.int().min(256).max(ENTRIES_MAX).default(262_144),
   /** How devices are opened whose port does not say. */
   driver: z.enum(["af-packet", "af-xdp"]).default("af-packet"),
   api: z.strictObject({

@@ -12,6 +12,7 @@ import { COUNTERS_SIZE, Counters } from "@rhone/rings/counters";
 import { createPool, type PoolSize } from "@rhone/rings/pool";
 import { ringWords } from "@rhone/rings/ring";
 import { WORKER_STATUS_SIZE, WorkerStatus } from "@rhone/rings/worker-status";
+import { createConnections, type Usage, usageOf } from "@rhone/tables/connection-memory";
 import { Piscina } from "piscina";
 
 /** Packet slots of each worker. */
@@ -27,6 +28,8 @@ interface WorkerHandle {
 
 export interface DataplaneOptions {
   readonly workers: number;
+  /** Connections that the chassis can track. */
+  readonly connections: number;
   readonly underlay: string;
   readonly underlayPort: number;
   /** The first generation. */
@@ -40,12 +43,14 @@ export class Dataplane {
   readonly #threads: Piscina;
   readonly #workers: readonly WorkerHandle[];
   readonly #options: DataplaneOptions;
+  readonly #connections: SharedArrayBuffer;
   #isStopping = false;
   #edition = 0;
 
   constructor(options: DataplaneOptions) {
     this.#options = options;
     const { workers: count } = options;
+    this.#connections = createConnections(options.connections);
     const numbers = Array.from({ length: count }, (_, i) => i);
     const pool = createPool({
       smallCount: SLOTS_PER_WORKER.smallCount * count,
@@ -68,6 +73,8 @@ export class Dataplane {
       const counters = new SharedArrayBuffer(COUNTERS_SIZE);
       const plan: WorkerPlan = {
         ...{ worker, workerCount: count, pool, rings, returns, statuses, doorbells, counters },
+        connections: this.#connections,
+        clockOriginMs: performance.timeOrigin,
         tables: options.tables,
         underlay: { address: options.underlay, port: options.underlayPort },
         mailbox: port2,
@@ -98,6 +105,10 @@ export class Dataplane {
 
   counters(worker: number): Counters {
     return this.#workers[worker]!.counters;
+  }
+
+  connections(): Usage {
+    return usageOf(this.#connections);
   }
 
   isRunning(worker: number): boolean {

@@ -50,6 +50,7 @@ export function countersView(
       ...deviceCounts(workers, index),
     })),
     tunnel: deviceCounts(workers, TUNNEL_DEVICE),
+    connections: dataplane.connections(),
   };
 }
 

@@ -78,6 +78,8 @@ export class Actor {
       rings: others(worker, workerCount).map((from) => consumer(rings[from]![worker]!)),
       status: this.#status,
       doorbell: doorbells[worker]!,
+      // Every thread's own clock starts with the thread.
+      clockOffsetMs: performance.timeOrigin - this.#plan.clockOriginMs,
       poller: this.#poller,
       open: this.#open,
       drainMailbox: () => this.#drainMailbox(),

@@ -23,6 +23,9 @@ import type { TableHistory } from "./table-history.ts";
 /** The key of the multicast group that means every port of a switch. */
 const FLOOD_KEY = 32768;
 
+/** From this stage on a packet is at the chassis of its destination. */
+const CROSSING_STAGE = 8;
+
 const view = poolViews().view;
 
 /**
@@ -173,9 +176,11 @@ function readPorts(tables: Tables, core: Core, slot: number, option: number): nu
     packet.setOutPort(slot, packet.FLOOD);
     return GOES_ON;
   }
+  const isCrossed = packet.stage(slot) >= CROSSING_STAGE;
+  if (key[1] === 0 && !isCrossed) return GOES_ON; // Found out at stage 6.
   const outPort = tables.portByKey.find(key);
   if (outPort === NOT_FOUND) return DROP["stamp-port"];
-  if (tables.ports.location(outPort) !== LOCATED_HERE) return DROP["stamp-not-here"];
+  if (isCrossed && tables.ports.location(outPort) !== LOCATED_HERE) return DROP["stamp-not-here"];
   packet.setOutPort(slot, outPort);
   return GOES_ON;
 }

@@ -24,6 +24,10 @@ export interface WorkerPlan {
   /** By worker: eventfd descriptors, valid in every thread of the process. */
   readonly doorbells: readonly number[];
   readonly counters: SharedArrayBuffer;
+  /** Of the whole chassis; a worker touches only the buckets that it owns. */
+  readonly connections: SharedArrayBuffer;
+  /** What `performance.timeOrigin` is on the control thread: the chassis's clock starts there. */
+  readonly clockOriginMs: number;
   /** The first generation. */
   readonly tables: SharedArrayBuffer;
   /** Local address and UDP port of the tunnel. */

@@ -9,7 +9,7 @@
 import { drainDoorbell, type Poller } from "@rhone/netio/doorbell";
 import type { Port } from "@rhone/netio/port";
 import type { UdpUnderlay } from "@rhone/netio/udp-underlay";
-import { BATCH_MAX, Batch, type Core } from "@rhone/pipeline-stages/core";
+import { BATCH_MAX, Batch, BUCKET_COUNT, type Core } from "@rhone/pipeline-stages/core";
 import { DELIVERY } from "@rhone/pipeline-stages/output";
 import { GOES_ON } from "@rhone/pipeline-stages/parse";
 import { Arrivals, runPipeline, STAGES } from "@rhone/pipeline-stages/pipeline";
@@ -17,6 +17,7 @@ import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import type { RingConsumer } from "@rhone/rings/ring";
 import type { WorkerStatus } from "@rhone/rings/worker-status";
+import { sweep } from "@rhone/tables/connections";
 import type { Departures } from "./departures.ts";
 import { checkEndpoint, readRingPacket, readTunnelPacket } from "./hand-off.ts";
 import type { TableHistory } from "./table-history.ts";
@@ -28,6 +29,9 @@ const SPINS = 4;
 /** Longest sleep, in milliseconds: nothing depends on it but a bound for the unforeseen. */
 const SLEEP_MS = 1000;
 const SLEEP_IN_FLIGHT_MS = 1;
+/** How often connections are looked through, and how many of each bucket. */
+const SWEEP_MS = 100;
+const SWEEP_ENTRIES = 16;
 
 export interface LoopParts {
   readonly core: Core;
@@ -37,6 +41,8 @@ export interface LoopParts {
   readonly rings: readonly RingConsumer[];
   readonly status: WorkerStatus;
   readonly doorbell: number;
+  /** From this thread's `performance.now()` to the chassis's clock. */
+  readonly clockOffsetMs: number;
   readonly poller: Poller;
   /** Open ports; changes as devices come and go. */
   readonly open: readonly Port[];
@@ -53,6 +59,7 @@ export class RunLoop {
   readonly #newest = new Arrivals(STAGES.map(() => new Batch()));
   readonly #previous = new Arrivals(STAGES.map(() => new Batch()));
   #hasPrevious = false;
+  #sweepAtMs = 0;
 
   constructor(parts: LoopParts) {
     this.#parts = parts;
@@ -60,7 +67,7 @@ export class RunLoop {
 
   /** Runs until the mailbox says stop. */
   run(): void {
-    const { core, status, departures } = this.#parts;
+    const { core, status, departures, clockOffsetMs } = this.#parts;
     let mailSeen = -1;
     let idle = 0;
     for (;;) {
@@ -69,7 +76,7 @@ export class RunLoop {
         mailSeen = mail;
         if (!this.#parts.drainMailbox()) return;
       }
-      core.nowMs = performance.now();
+      core.nowMs = performance.now() + clockOffsetMs;
       core.counters.countLoop();
       core.allocator.collect();
       const received = this.#receive();
@@ -78,6 +85,7 @@ export class RunLoop {
         departures.flush();
       }
       core.allocator.flush();
+      if (core.nowMs >= this.#sweepAtMs) this.#sweepConnections();
       idle = received > 0 ? 0 : idle + 1;
       const isInFlight = this.#reclaim();
       if (idle > SPINS) this.#sleep(mailSeen, isInFlight);
@@ -162,6 +170,15 @@ export class RunLoop {
     }
     core.tables = history.newest;
     runPipeline(core, this.#newest, this.#running);
+  }
+
+  /** Forgets connections that ran out, so that a table which nobody asks gets empty, too. */
+  #sweepConnections(): void {
+    const { core } = this.#parts;
+    this.#sweepAtMs = core.nowMs + SWEEP_MS;
+    for (let bucket = 0; bucket < BUCKET_COUNT; bucket++) {
+      if (core.owners[bucket] === core.worker) sweep(bucket, SWEEP_ENTRIES, core.nowMs);
+    }
   }
 
   /** True while the kernel still holds frames of ours. */

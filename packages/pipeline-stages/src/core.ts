@@ -8,6 +8,7 @@ import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import { LARGE_FRAME_MAX, poolViews, SMALL_FRAME_MAX } from "@rhone/rings/pool";
 import type { SlotAllocator } from "@rhone/rings/slot-allocator";
+import { Fragments } from "@rhone/tables/fragments";
 import type { Tables } from "@rhone/tables/generation";
 import { Meter } from "./meter.ts";
 
@@ -67,6 +68,8 @@ export class Core {
   handedOver = 0;
   /** Scratch for keys of exact-match tables. */
   readonly key = new Int32Array(8);
+  /** First fragments whose later ones are still on their way. */
+  readonly fragments = new Fragments();
   /** By bucket: the worker that owns its flows. Changed between two batches only. */
   readonly owners = new Uint8Array(BUCKET_COUNT);
 

@@ -3,6 +3,14 @@
  * low ones choose the outer source port; the owner of the bucket owns the flow's state.
  */
 
+import * as packet from "@rhone/rings/packet";
+import { poolViews } from "@rhone/rings/pool";
+import * as ethernet from "@rhone/wire/ethernet";
+import * as ipv4 from "@rhone/wire/ipv4";
+import * as ipv6 from "@rhone/wire/ipv6";
+
+const view = poolViews().view;
+
 /** `addresses` is the sum of both addresses' mixes; ports as the protocol has them, else 0. */
 export function flowHash(
   addresses: number,
@@ -11,6 +19,23 @@ export function flowHash(
   destination: number,
 ): number {
   return mix(mix(addresses ^ protocol) ^ (mix(source) + mix(destination)));
+}
+
+/** The first argument of `flowHash` for an IP packet whose headers were found. */
+export function sumOfAddresses(slot: number): number {
+  return sumAt(packet.l3At(slot), packet.etherType(slot) === ethernet.ETHERTYPE_IPV4);
+}
+
+/** As `sumOfAddresses`, for the IP header at a byte offset of the pool. */
+export function sumAt(at: number, isIpv4: boolean): number {
+  if (isIpv4) return mix(ipv4.source(view, at)) + mix(ipv4.destination(view, at));
+  let source = 0;
+  let destination = 0;
+  for (let i = 0; i < 4; i++) {
+    source = mix(source ^ ipv6.sourceWord(view, at, i));
+    destination = mix(destination ^ ipv6.destinationWord(view, at, i));
+  }
+  return source + destination;
 }
 
 /** The finaliser of MurmurHash3. */

@@ -16,7 +16,7 @@ import * as ipv6 from "@rhone/wire/ipv6";
 import * as tcp from "@rhone/wire/tcp";
 import * as udp from "@rhone/wire/udp";
 import * as vlan from "@rhone/wire/vlan";
-import { flowHash, mix } from "./flow-hash.ts";
+import { flowHash, mix, sumAt } from "./flow-hash.ts";
 import { isTracked } from "./is-tracked.ts";
 import { isIcmpError, quotedFlowHash } from "./quoted-packet.ts";
 
@@ -30,8 +30,7 @@ const view = poolViews().view;
 export function parse(slot: number): number {
   const reason = parseHeaders(slot);
   if (reason !== GOES_ON) return reason;
-  const flags = packet.flags(slot) & ~packet.FLAG_TRACKED;
-  packet.setFlags(slot, isTracked(slot) ? flags | packet.FLAG_TRACKED : flags);
+  if (isTracked(slot)) packet.setFlags(slot, packet.flags(slot) | packet.FLAG_TRACKED);
   return GOES_ON;
 }
 
@@ -51,6 +50,7 @@ function parseHeaders(slot: number): number {
   packet.setL4At(slot, 0);
   packet.setProtocol(slot, -1);
   packet.setFlowHash(slot, hashMacs(at));
+  packet.setFlags(slot, packet.flags(slot) & ~(packet.FLAG_TRACKED | packet.FLAG_FRAGMENT));
   if (etherType === ethernet.ETHERTYPE_IPV4) return parseIpv4(slot, l3At, end);
   if (etherType === ethernet.ETHERTYPE_IPV6) return parseIpv6(slot, l3At, end);
   if (etherType === ethernet.ETHERTYPE_ARP) {
@@ -71,32 +71,29 @@ function parseIpv4(slot: number, at: number, end: number): number {
   packet.setL3At(slot, at);
   const protocol = ipv4.protocol(view, at);
   packet.setProtocol(slot, protocol);
-  const addresses = mix(ipv4.source(view, at)) + mix(ipv4.destination(view, at));
+  const addresses = sumAt(at, true);
   packet.setFlowHash(slot, flowHash(addresses, protocol, 0, 0));
+  const isFragment = ipv4.isFragment(view, at);
+  if (isFragment) packet.setFlags(slot, packet.flags(slot) | packet.FLAG_FRAGMENT);
   if (ipv4.fragmentOffset(view, at) !== 0) return GOES_ON;
   const l4At = at + ipv4.headerSize(view, at);
-  const isWhole = !ipv4.isFragment(view, at);
-  return parseTransport(slot, l4At, at + ipv4.totalLength(view, at), addresses, isWhole);
+  return parseTransport(slot, l4At, at + ipv4.totalLength(view, at), addresses, !isFragment);
 }
 
 function parseIpv6(slot: number, at: number, end: number): number {
   if (!ipv6.isValid(view, at, end)) return DROP["malformed-ipv6"];
   packet.setL3At(slot, at);
   const packetEnd = at + ipv6.HEADER_SIZE + ipv6.payloadLength(view, at);
-  let source = 0;
-  let destination = 0;
-  for (let i = 0; i < 4; i++) {
-    source = mix(source ^ ipv6.sourceWord(view, at, i));
-    destination = mix(destination ^ ipv6.destinationWord(view, at, i));
-  }
+  const addresses = sumAt(at, false);
   const l4At = ipv6.findTransport(view, at, packetEnd);
   if (l4At < 0) return DROP["malformed-ipv6"];
   const protocol = ipv6.transportProtocol(view, at, packetEnd);
   packet.setProtocol(slot, protocol);
-  packet.setFlowHash(slot, flowHash(source + destination, protocol, 0, 0));
+  packet.setFlowHash(slot, flowHash(addresses, protocol, 0, 0));
+  const isFragment = ipv6.isFragment(view, at, packetEnd);
+  if (isFragment) packet.setFlags(slot, packet.flags(slot) | packet.FLAG_FRAGMENT);
   if (l4At === 0) return GOES_ON;
-  const isWhole = !ipv6.isFragment(view, at, packetEnd);
-  return parseTransport(slot, l4At, packetEnd, source + destination, isWhole);
+  return parseTransport(slot, l4At, packetEnd, addresses, !isFragment);
 }
 
 /**

@@ -9,7 +9,9 @@ import { output } from "./output.ts";
 import { passThrough } from "./pass-through.ts";
 import { portSecurity } from "./port-security.ts";
 import { postRouting } from "./post-routing.ts";
+import { egressPreAcl, preAcl } from "./pre-acl.ts";
 import { routing } from "./routing.ts";
+import { egressStateful, stateful } from "./stateful.ts";
 
 export interface Stage {
   readonly name: string;
@@ -21,19 +23,27 @@ export interface Stage {
 /** A stage's number is its index: the one on the wire. */
 export const STAGES: readonly Stage[] = [
   { name: "port-security", job: "admit frames, stop spoofed addresses", run: portSecurity },
-  { name: "pre-acl", job: "", run: passThrough },
+  { name: "pre-acl", job: "look the connection up at the flow's owner", run: preAcl },
   { name: "acl", job: "", run: passThrough },
   { name: "qos", job: "", run: passThrough },
   { name: "load-balancing", job: "", run: passThrough },
-  { name: "stateful", job: "", run: passThrough },
+  { name: "stateful", job: "commit the connection", run: stateful },
   { name: "l2", job: "answer ARP and ND, find the port of the MAC address", run: l2 },
   { name: "routing", job: "route between switches, answer for the routers", run: routing },
   { name: "post-routing", job: "cross to the destination's chassis and worker", run: postRouting },
   { name: "nat", job: "", run: passThrough },
-  { name: "egress-pre-acl", job: "", run: passThrough },
+  {
+    name: "egress-pre-acl",
+    job: "look the connection up in the destination's zone",
+    run: egressPreAcl,
+  },
   { name: "egress-acl", job: "", run: passThrough },
   { name: "egress-qos", job: "", run: passThrough },
-  { name: "egress-stateful", job: "", run: passThrough },
+  {
+    name: "egress-stateful",
+    job: "commit the connection in the destination's zone",
+    run: egressStateful,
+  },
   {
     name: "egress-port-security",
     job: "deliver to a port only what is its own",

@@ -1,7 +1,7 @@
 /**
  * Stage 8, post-routing: the packet stands in the switch of its destination. Here it crosses over,
- * to the chassis that has the destination's port, and goes on there at this stage; a packet for many
- * is copied, once for each other chassis and once for each port here.
+ * to the chassis that has the destination's port, and goes on there at this stage; a packet for
+ * many is copied, once for each other chassis and once for each port here.
  */
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";

@@ -9,7 +9,7 @@ import * as icmp from "@rhone/wire/icmp";
 import * as icmpv6 from "@rhone/wire/icmpv6";
 import * as ipv4 from "@rhone/wire/ipv4";
 import * as ipv6 from "@rhone/wire/ipv6";
-import { flowHash, mix } from "./flow-hash.ts";
+import { flowHash, sumAt } from "./flow-hash.ts";
 
 const ERROR_HEADER_SIZE = 8; // bytes, of both protocols, in front of the quotation
 const PORTS_SIZE = 4; // bytes: all that is read of the quoted transport header, but for ICMP
@@ -55,20 +55,9 @@ export function readQuotedPacket(slot: number, end: number): boolean {
 /** The flow hash of the quoted packet, or `fallback` when the error quotes too little. */
 export function quotedFlowHash(slot: number, end: number, fallback: number): number {
   if (!readQuotedPacket(slot, end)) return fallback;
-  const at = quoted.l3At;
-  let source = 0;
-  let destination = 0;
-  if (packet.etherType(slot) === ethernet.ETHERTYPE_IPV4) {
-    source = mix(ipv4.source(view, at));
-    destination = mix(ipv4.destination(view, at));
-  } else {
-    for (let i = 0; i < 4; i++) {
-      source = mix(source ^ ipv6.sourceWord(view, at, i));
-      destination = mix(destination ^ ipv6.destinationWord(view, at, i));
-    }
-  }
+  const isIpv4 = packet.etherType(slot) === ethernet.ETHERTYPE_IPV4;
   const { protocol, sourcePort, destinationPort } = quoted;
-  return flowHash(source + destination, protocol, sourcePort, destinationPort);
+  return flowHash(sumAt(quoted.l3At, isIpv4), protocol, sourcePort, destinationPort);
 }
 
 function readPorts(at: number, end: number, request: number, reply: number): boolean {

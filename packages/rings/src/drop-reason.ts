@@ -78,6 +78,14 @@ const REASONS = [
   ["stamp-port", "The resume option names a logical port that is unknown here."],
   ["stamp-not-here", "The destination port of the resume option is not on this chassis."],
   ["tunnel-send-failed", "The underlay socket refused the packet."],
+  [
+    "fragment-orphan",
+    "A later fragment came whose first fragment, which has the ports, has not been seen.",
+  ],
+  [
+    "connections-full",
+    "The flow's part of the connection table is full, and none in it could give way.",
+  ],
 ] as const;
 
 export type DropReasonName = (typeof REASONS)[number][0];

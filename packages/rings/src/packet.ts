@@ -54,6 +54,7 @@ export const FLAG_FRAGMENT_RESOLVED = 64;
 export const FLAG_STATELESS = 128;
 /** Part of a flow whose connection is tracked, by the worker that owns it. */
 export const FLAG_TRACKED = 256;
+export const FLAG_FRAGMENT = 512;
 export const FLAGS_ON_THE_WIRE = 15;
 
 // Bits of `connection`: what the look-up says of a packet. All but the last travel in the stamp.

@@ -48,6 +48,12 @@ export function isEcho(view: DataView, at: number): boolean {
   return kind === ECHO_REQUEST || kind === ECHO_REPLY;
 }
 
+/** Whether it asks: echo, timestamp, information (RFC 792), address mask (RFC 950). */
+export function isRequest(view: DataView, at: number): boolean {
+  const kind = type(view, at);
+  return kind === ECHO_REQUEST || kind === 13 || kind === 15 || kind === 17;
+}
+
 /** Whether it is about another packet, which it quotes (RFC 1122 §3.2.2). */
 export function isError(view: DataView, at: number): boolean {
   const kind = type(view, at);

@@ -17,8 +17,10 @@ const VERSION_CLASS_LABEL = 0;
 const PAYLOAD_LENGTH = 4;
 const NEXT_HEADER = 6;
 const HOP_LIMIT = 7;
-const SOURCE = 8;
-const DESTINATION = 24;
+/** Byte offset of the source address in the header. */
+export const SOURCE = 8;
+/** Byte offset of the destination address in the header. */
+export const DESTINATION = 24;
 /** More extension headers than this are nobody's honest packet. */
 const EXTENSIONS_MAX = 8;
 const CUT_OFF = -1;
@@ -135,6 +137,19 @@ export function isFragment(view: DataView, at: number, end: number): boolean {
     next += size;
   }
   return false;
+}
+
+/** Identification of a fragment header (RFC 8200 §4.5), signed; 0 when there is none. */
+export function fragmentIdentification(view: DataView, at: number, end: number): number {
+  let header = nextHeader(view, at);
+  let next = at + HEADER_SIZE;
+  for (let count = 0; count < EXTENSIONS_MAX && isExtension(header) && end - next >= 8; count++) {
+    if (header === NEXT_HEADER_FRAGMENT) return view.getInt32(next + 4);
+    const size = extensionSize(view, next, header);
+    header = view.getUint8(next);
+    next += size;
+  }
+  return 0;
 }
 
 function isExtension(header: number): boolean {

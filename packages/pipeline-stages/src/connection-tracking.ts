@@ -1,0 +1,186 @@
+/**
+ * The connection of a packet: looked up before the rules (stages 1 and 10), committed after them (5
+ * and 13), in the zone of a logical port. Run by the worker that owns the packet's flow.
+ *
+ * The look-up changes nothing but what the packet's own words say; the commit finds the entry anew,
+ * because others of the batch may have replaced it.
+ */
+import { DROP } from "@rhone/rings/drop-reason";
+import * as packet from "@rhone/rings/packet";
+import { poolViews } from "@rhone/rings/pool";
+import * as connections from "@rhone/tables/connections";
+import { KIND_VIF } from "@rhone/tables/ports";
+import * as tracker from "@rhone/tables/tcp-tracker";
+import * as timeouts from "@rhone/tables/timeouts";
+import * as ethernet from "@rhone/wire/ethernet";
+import * as icmp from "@rhone/wire/icmp";
+import * as icmpv6 from "@rhone/wire/icmpv6";
+import * as ipv4 from "@rhone/wire/ipv4";
+import * as ipv6 from "@rhone/wire/ipv6";
+import * as tcp from "@rhone/wire/tcp";
+import type { Core } from "./core.ts";
+import { GOES_ON } from "./parse.ts";
+import { isIcmpError, quoted, readQuotedPacket } from "./quoted-packet.ts";
+
+const view = poolViews().view;
+
+/** Says in the packet's `connection` and `entry` words what it is in the zone of `port`. */
+export function lookUp(core: Core, slot: number, port: number): void {
+  packet.setEntry(slot, connections.NONE);
+  packet.setConnection(slot, isTrackedAt(core, slot, port) ? classify(core, slot, port) : 0);
+}
+
+/**
+ * Makes or refreshes the packet's entry in the zone of `port`. GOES_ON, or the reason to drop for.
+ */
+export function commit(core: Core, slot: number, port: number): number {
+  const connection = packet.connection(slot);
+  const isCommitted = packet.CONNECTION_NEW | packet.CONNECTION_ESTABLISHED;
+  if ((connection & isCommitted) === 0) return GOES_ON;
+  const flags = packet.flags(slot);
+  packet.setFlags(slot, flags & ~packet.FLAG_STATELESS);
+  if ((flags & packet.FLAG_STATELESS) !== 0) return GOES_ON;
+  loadKey(core, slot, port);
+  const hash = packet.flowHash(slot);
+  let entry = connections.find(hash, core.nowMs);
+  const hasSegment = readSegment(slot);
+  if (entry !== connections.NONE && hasSegment) {
+    const verdict = tracker.classify(entry, connections.isReply(entry));
+    if (verdict === tracker.INVALID) return GOES_ON; // Another of its batch was quicker.
+    if (verdict === tracker.REOPENS) {
+      connections.remove(entry);
+      entry = connections.NONE;
+    }
+  }
+  if (entry === connections.NONE) entry = connections.insert(hash, core.nowMs);
+  if (entry === connections.NONE) return DROP["connections-full"];
+  packet.setEntry(slot, entry);
+  const isReply = connections.isReply(entry);
+  if (isReply) connections.setFlag(entry, connections.REPLY_SEEN);
+  else connections.clearFlag(entry, connections.BLOCKED);
+  const lifetime = hasSegment ? tracker.track(entry, isReply) : lifetimeOf(slot, entry);
+  if (!isLaterTcp(slot)) connections.setExpires(entry, core.nowMs + lifetime);
+  return GOES_ON;
+}
+
+/** Blocks the connection of a packet that a rule refused, if there is one: replies stop too. */
+export function block(slot: number): void {
+  const entry = packet.entry(slot);
+  if (entry !== connections.NONE) connections.setFlag(entry, connections.BLOCKED);
+}
+
+function isTrackedAt(core: Core, slot: number, port: number): boolean {
+  return (
+    (packet.flags(slot) & packet.FLAG_TRACKED) !== 0 && core.tables.ports.kind(port) === KIND_VIF
+  );
+}
+
+function classify(core: Core, slot: number, port: number): number {
+  if (packet.l4At(slot) !== 0 && isIcmpError(slot)) return classifyError(core, slot, port);
+  loadKey(core, slot, port);
+  const entry = connections.find(packet.flowHash(slot), core.nowMs);
+  const hasSegment = readSegment(slot);
+  if (entry === connections.NONE) {
+    return mayBegin(slot, hasSegment) ? packet.CONNECTION_NEW : packet.CONNECTION_INVALID;
+  }
+  const isReply = connections.isReply(entry);
+  if (hasSegment) {
+    const verdict = tracker.classify(entry, isReply);
+    if (verdict === tracker.INVALID) return packet.CONNECTION_INVALID;
+    if (verdict === tracker.REOPENS) return packet.CONNECTION_NEW;
+  }
+  packet.setEntry(slot, entry);
+  const blocked = connections.hasFlag(entry, connections.BLOCKED) ? packet.CONNECTION_BLOCKED : 0;
+  if (isReply) return packet.CONNECTION_ESTABLISHED | packet.CONNECTION_REPLY | blocked;
+  const isReplySeen = connections.hasFlag(entry, connections.REPLY_SEEN);
+  return (isReplySeen ? packet.CONNECTION_ESTABLISHED : packet.CONNECTION_NEW) | blocked;
+}
+
+/** An ICMP error runs against the packet that it quotes. */
+function classifyError(core: Core, slot: number, port: number): number {
+  if (!readQuotedPacket(slot, ipEnd(slot))) return packet.CONNECTION_INVALID;
+  const ports = (quoted.sourcePort << 16) | quoted.destinationPort;
+  loadKeyOf(core, port, packet.etherType(slot), quoted.l3At, quoted.protocol, ports);
+  const entry = connections.find(packet.flowHash(slot), core.nowMs);
+  if (entry === connections.NONE) return packet.CONNECTION_INVALID;
+  packet.setEntry(slot, entry);
+  const blocked = connections.hasFlag(entry, connections.BLOCKED) ? packet.CONNECTION_BLOCKED : 0;
+  const reply = connections.isReply(entry) ? 0 : packet.CONNECTION_REPLY;
+  return packet.CONNECTION_RELATED | reply | blocked;
+}
+
+function loadKey(core: Core, slot: number, port: number): void {
+  const l3At = packet.l3At(slot);
+  const protocol = packet.protocol(slot);
+  loadKeyOf(core, port, packet.etherType(slot), l3At, protocol, packet.ports(slot));
+}
+
+function loadKeyOf(
+  core: Core,
+  port: number,
+  etherType: number,
+  l3At: number,
+  protocol: number,
+  bothPorts: number,
+): void {
+  const { ports, datapaths } = core.tables;
+  const vni = datapaths.key(ports.datapath(port));
+  const key = ports.key(port);
+  const sourcePort = bothPorts >>> 16;
+  const destinationPort = bothPorts & 0xffff;
+  if (etherType === ethernet.ETHERTYPE_IPV4) {
+    const source = ipv4.source(view, l3At);
+    const destination = ipv4.destination(view, l3At);
+    connections.loadIpv4(vni, key, protocol, source, destination, sourcePort, destinationPort);
+    return;
+  }
+  const sourceAt = l3At + ipv6.SOURCE;
+  const destinationAt = l3At + ipv6.DESTINATION;
+  connections.loadIpv6(vni, key, protocol, sourceAt, destinationAt, sourcePort, destinationPort);
+}
+
+/** Loads the TCP segment into the tracker; false when the packet is none, or a later fragment. */
+function readSegment(slot: number): boolean {
+  const l4At = packet.l4At(slot);
+  if (packet.protocol(slot) !== ipv4.PROTOCOL_TCP || l4At === 0) return false;
+  tracker.read(l4At, Math.max(0, ipEnd(slot) - l4At - tcp.headerSize(view, l4At)));
+  return true;
+}
+
+/** Byte offset behind the IP packet, as its own header has it. */
+function ipEnd(slot: number): number {
+  const l3At = packet.l3At(slot);
+  if (packet.etherType(slot) === ethernet.ETHERTYPE_IPV4) {
+    return l3At + ipv4.totalLength(view, l3At);
+  }
+  return l3At + ipv6.HEADER_SIZE + ipv6.payloadLength(view, l3At);
+}
+
+/** Answers without a question begin nothing, nor do segments from the middle of nowhere. */
+function mayBegin(slot: number, hasSegment: boolean): boolean {
+  if (hasSegment) return tracker.mayBegin();
+  const l4At = packet.l4At(slot);
+  if (l4At === 0) return true;
+  const protocol = packet.protocol(slot);
+  if (protocol === ipv4.PROTOCOL_ICMP) return icmp.isRequest(view, l4At);
+  return protocol !== ipv4.PROTOCOL_ICMPV6 || icmpv6.type(view, l4At) !== icmpv6.ECHO_REPLY;
+}
+
+function lifetimeOf(slot: number, entry: number): number {
+  switch (packet.protocol(slot)) {
+    case ipv4.PROTOCOL_UDP: {
+      const isReplied = connections.hasFlag(entry, connections.REPLY_SEEN);
+      return isReplied ? timeouts.UDP_REPLIED_MS : timeouts.UDP_MS;
+    }
+    case ipv4.PROTOCOL_ICMP:
+    case ipv4.PROTOCOL_ICMPV6:
+      return timeouts.ICMP_MS;
+    default:
+      return timeouts.OTHER_MS;
+  }
+}
+
+/** A later fragment of TCP says nothing of the connection's state, so its timeout stays. */
+function isLaterTcp(slot: number): boolean {
+  return packet.protocol(slot) === ipv4.PROTOCOL_TCP && packet.l4At(slot) === 0;
+}

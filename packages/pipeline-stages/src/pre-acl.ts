@@ -1,0 +1,53 @@
+/**
+ * Stages 1 and 10: bring the packet to the worker that owns its flow, and look its connection up,
+ * in the zone of the in-port (pre-acl) and of the out-port (egress-pre-acl).
+ */
+import * as packet from "@rhone/rings/packet";
+import { lookUp } from "./connection-tracking.ts";
+import type { Batch, Core } from "./core.ts";
+import { resolveFragment } from "./fragment.ts";
+import { GOES_ON } from "./parse.ts";
+
+const PRE_ACL = 1; // The stages' numbers: where a packet goes on that is handed over.
+const EGRESS_PRE_ACL = 10;
+
+export function preAcl(core: Core, batch: Batch): void {
+  const { slots } = batch;
+  let kept = 0;
+  for (let i = 0; i < batch.count; i++) {
+    const slot = slots[i]!;
+    if (!isReady(core, slot, PRE_ACL)) continue;
+    lookUp(core, slot, packet.inPort(slot));
+    slots[kept++] = slot;
+  }
+  batch.count = kept;
+}
+
+export function egressPreAcl(core: Core, batch: Batch): void {
+  const { slots } = batch;
+  let kept = 0;
+  for (let i = 0; i < batch.count; i++) {
+    const slot = slots[i]!;
+    if (!isReady(core, slot, EGRESS_PRE_ACL)) continue;
+    lookUp(core, slot, packet.outPort(slot));
+    slots[kept++] = slot;
+  }
+  batch.count = kept;
+}
+
+/** False when the packet left the batch: to its owner, or dropped. */
+function isReady(core: Core, slot: number, stage: number): boolean {
+  if (!core.isOwner(slot)) {
+    core.handOver(slot, core.ownerOf(slot), stage);
+    return false;
+  }
+  const reason = resolveFragment(core, slot);
+  if (reason !== GOES_ON) {
+    core.drop(slot, reason);
+    return false;
+  }
+  // The owner of the fragments now knows the flow, which may be another's.
+  if (core.isOwner(slot)) return true;
+  core.handOver(slot, core.ownerOf(slot), stage);
+  return false;
+}

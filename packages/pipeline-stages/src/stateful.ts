@@ -1,0 +1,43 @@
+/**
+ * Stages 5 and 13: commit the connection of what the rules let pass, in the zone of the in-port
+ * (stateful) and of the out-port (egress-stateful).
+ */
+import * as packet from "@rhone/rings/packet";
+import { commit } from "./connection-tracking.ts";
+import type { Batch, Core } from "./core.ts";
+import { GOES_ON } from "./parse.ts";
+
+const STATEFUL = 5; // The stages' numbers: where a packet goes on that is handed over.
+const EGRESS_STATEFUL = 13;
+
+export function stateful(core: Core, batch: Batch): void {
+  const { slots } = batch;
+  let kept = 0;
+  for (let i = 0; i < batch.count; i++) {
+    const slot = slots[i]!;
+    if (isCommitted(core, slot, packet.inPort(slot), STATEFUL)) slots[kept++] = slot;
+  }
+  batch.count = kept;
+}
+
+export function egressStateful(core: Core, batch: Batch): void {
+  const { slots } = batch;
+  let kept = 0;
+  for (let i = 0; i < batch.count; i++) {
+    const slot = slots[i]!;
+    if (isCommitted(core, slot, packet.outPort(slot), EGRESS_STATEFUL)) slots[kept++] = slot;
+  }
+  batch.count = kept;
+}
+
+/** False when the packet left the batch: to its owner, or dropped. */
+function isCommitted(core: Core, slot: number, port: number, stage: number): boolean {
+  if (!core.isOwner(slot)) {
+    core.handOver(slot, core.ownerOf(slot), stage);
+    return false;
+  }
+  const reason = commit(core, slot, port);
+  if (reason === GOES_ON) return true;
+  core.drop(slot, reason);
+  return false;
+}

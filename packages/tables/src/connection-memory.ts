@@ -1,0 +1,114 @@
+/**
+ * The memory of a chassis's connections (connections.ts): made by the control thread, installed by
+ * each worker, its counters read by anybody.
+ *
+ *   word 0 entries of a bucket    word 1 places of a bucket's index    then three arrays
+ *   heads    256 × 32 words   counters and lists of a bucket, HEAD_… below, written by its owner
+ *   index    256 × places     see connections.ts
+ *   entries  256 × n × 32 words, two cache lines each
+ */
+export const BUCKETS = 256;
+/** Entries that a table can have. */
+export const ENTRIES_MAX = 4_194_304;
+/** Of a thread that installed none, such as a test. */
+const DEFAULT_ENTRIES = 16_384;
+
+export const HEAD_WORDS = 32;
+export const ENTRY_WORDS = 32;
+
+export const HEAD_UNUSED = 0; // The first entry that was never used.
+export const HEAD_FREE = 1; // First of the list of those that are free again, plus one.
+export const HEAD_IN_USE = 2;
+export const HEAD_INSERTED = 3;
+export const HEAD_EXPIRED = 4;
+export const HEAD_EARLY_DROPPED = 5;
+export const HEAD_REFUSED = 6;
+export const HEAD_SWEEP = 7; // The next entry to look at.
+
+const PER_BUCKET = 0;
+const PLACES = 1;
+const HEADS = 2;
+
+/** Where things stand, in words. */
+export interface Layout {
+  readonly words: Int32Array;
+  readonly perBucket: number;
+  /** A power of two. */
+  readonly places: number;
+  readonly headsAt: number;
+  readonly indexAt: number;
+  readonly entriesAt: number;
+}
+
+/** Counts over all buckets since the chassis started; the first two are of now. */
+export interface Usage {
+  readonly capacity: number;
+  readonly inUse: number;
+  readonly inserted: number;
+  readonly expired: number;
+  readonly earlyDropped: number;
+  readonly refused: number;
+}
+
+const INSTALLED = Symbol.for("rhone.connections");
+const registry = globalThis as { [INSTALLED]?: SharedArrayBuffer };
+
+/** Memory for at least `entryCount` connections, 256 to 4,194,304. */
+export function createConnections(entryCount: number): SharedArrayBuffer {
+  if (!(entryCount >= BUCKETS) || entryCount > ENTRIES_MAX) {
+    throw new RangeError(`expected ${BUCKETS} to ${ENTRIES_MAX} connections, got ${entryCount}`);
+  }
+  const perBucket = Math.ceil(entryCount / BUCKETS);
+  const places = 2 ** Math.ceil(Math.log2(perBucket * 2));
+  const size = HEADS + BUCKETS * (HEAD_WORDS + places + perBucket * ENTRY_WORDS) + ENTRY_WORDS;
+  const buffer = new SharedArrayBuffer(size * 4);
+  const header = new Int32Array(buffer);
+  header[PER_BUCKET] = perBucket;
+  header[PLACES] = places;
+  return buffer;
+}
+
+/** Makes `buffer` this thread's table, before connections.ts is imported. */
+export function installConnections(buffer: SharedArrayBuffer): void {
+  const present = registry[INSTALLED];
+  if (present !== undefined && present !== buffer) {
+    throw new Error("expected one table of connections per thread, got a second one");
+  }
+  registry[INSTALLED] = buffer;
+}
+
+/** The installed memory; a thread that installed none gets a small table. */
+export function installedConnections(): Layout {
+  registry[INSTALLED] ??= createConnections(DEFAULT_ENTRIES);
+  return layoutOf(registry[INSTALLED]);
+}
+
+/** The sums over all buckets; exact when the owners rest. */
+export function usageOf(buffer: SharedArrayBuffer): Usage {
+  const { words, perBucket, headsAt } = layoutOf(buffer);
+  const sum = (word: number): number => {
+    let total = 0;
+    for (let bucket = 0; bucket < BUCKETS; bucket++) {
+      total += words[headsAt + bucket * HEAD_WORDS + word]!;
+    }
+    return total;
+  };
+  return {
+    capacity: perBucket * BUCKETS,
+    inUse: sum(HEAD_IN_USE),
+    inserted: sum(HEAD_INSERTED),
+    expired: sum(HEAD_EXPIRED),
+    earlyDropped: sum(HEAD_EARLY_DROPPED),
+    refused: sum(HEAD_REFUSED),
+  };
+}
+
+function layoutOf(buffer: SharedArrayBuffer): Layout {
+  const words = new Int32Array(buffer);
+  const perBucket = words[PER_BUCKET]!;
+  const places = words[PLACES]!;
+  const indexAt = HEADS + BUCKETS * HEAD_WORDS;
+  // Entries start on a cache line, the size has room for that.
+  const entriesAt = (indexAt + BUCKETS * places + ENTRY_WORDS - 1) & ~(ENTRY_WORDS - 1);
+  return { words, perBucket, places, headsAt: HEADS, indexAt, entriesAt };
+}

@@ -1,0 +1,338 @@
+/**
+ * The connections of one chassis, in shared memory that every worker sees. Run by the workers.
+ *
+ * Flows are split into 256 buckets by the top bits of their hash, and memory with them: only the
+ * owner of a bucket reads or writes its part, without locks. So a bucket moves to another worker
+ * without anything being copied.
+ *
+ *   index of a bucket: places, 0 empty, else the hash's high 16 bits | entry number + 1
+ *   entry, 32 words in two cache lines:
+ *    0 hash       1 VNI << 8 | protocol   2 port key << 8 | version   3, 4 low and high address
+ *    5 ports      6 flags                 7 expires, ms               8 … 15 decisions, see below
+ *   16 … 21 the rest of IPv6 addresses   22 … 29 TCP: two directions × [end, maxEnd, maxWindow,
+ *   30 next in the free list                     scale]
+ *
+ * The two ends of a flow are kept in one order, so both directions have one key. The index is half
+ * full at most and closes its gaps, so absent keys are found absent quickly; most look-ups touch
+ * one line of the index and one of the entry.
+ */
+
+import { poolViews } from "@rhone/rings/pool";
+import * as memory from "./connection-memory.ts";
+
+export const NONE = -1;
+
+export const REPLY_SEEN = 1;
+/** A rule blocks the connection, replies too. */
+export const BLOCKED = 2;
+/** The first packet came from the high end. */
+const FROM_HIGH = 4;
+const STATE_SHIFT = 8;
+
+const BUCKET_SHIFT = 24;
+const ENTRY_SHIFT = 5;
+/** Entries that are looked at for one to drop early. */
+const EARLY_DROP_LOOKS = 32;
+
+const HASH = 0; // Words of an entry.
+const VNI_PROTOCOL = 1;
+const PORT_VERSION = 2;
+const LOW = 3;
+const HIGH = 4;
+const PORTS = 5;
+const FLAGS = 6;
+const EXPIRES = 7;
+const LOW_REST = 16;
+const HIGH_REST = 19;
+const TCP = 22;
+const NEXT_FREE = 30;
+/** The decision words of the fast path; who writes them says what they mean. */
+const DECISIONS = 8;
+const DECISION_WORDS = 8;
+/** Word of an entry that is not in use: no hash of a key in use needs it. */
+const NOT_IN_USE = 0;
+
+const { words, perBucket, places, headsAt, indexAt, entriesAt } = memory.installedConnections();
+const placeMask = places - 1;
+const poolView = poolViews().view;
+
+/** The key that was loaded last: words 1 to 5 of an entry, then both ends' further words. */
+const key = new Int32Array(11);
+let isFromHigh = false;
+
+/**
+ * Loads the key of an IPv4 packet in the zone of a logical port (VNI of its switch, 24 bits; port
+ * key, 16 bits). Ports are 0 where the protocol has none; of ICMP echo both are the identifier.
+ */
+export function loadIpv4(
+  vni: number,
+  port: number,
+  protocol: number,
+  source: number,
+  destination: number,
+  sourcePort: number,
+  destinationPort: number,
+): void {
+  key[0] = (vni << 8) | protocol;
+  key[1] = (port << 8) | 4;
+  const order = (source ^ 0x80000000) - (destination ^ 0x80000000);
+  isFromHigh = order > 0 || (order === 0 && sourcePort > destinationPort);
+  key[2] = isFromHigh ? destination : source;
+  key[3] = isFromHigh ? source : destination;
+  key[4] = isFromHigh ? (destinationPort << 16) | sourcePort : (sourcePort << 16) | destinationPort;
+}
+
+/** As `loadIpv4`; the addresses are 16 bytes each at byte offsets of the packet pool. */
+export function loadIpv6(
+  vni: number,
+  port: number,
+  protocol: number,
+  sourceAt: number,
+  destinationAt: number,
+  sourcePort: number,
+  destinationPort: number,
+): void {
+  key[0] = (vni << 8) | protocol;
+  key[1] = (port << 8) | 6;
+  let order = 0;
+  for (let i = 0; i < 4 && order === 0; i++) {
+    const a = poolView.getInt32(sourceAt + i * 4);
+    const b = poolView.getInt32(destinationAt + i * 4);
+    order = (a ^ 0x80000000) - (b ^ 0x80000000);
+  }
+  isFromHigh = order > 0 || (order === 0 && sourcePort > destinationPort);
+  const lowAt = isFromHigh ? destinationAt : sourceAt;
+  const highAt = isFromHigh ? sourceAt : destinationAt;
+  key[2] = poolView.getInt32(lowAt + 12);
+  key[3] = poolView.getInt32(highAt + 12);
+  key[4] = isFromHigh ? (destinationPort << 16) | sourcePort : (sourcePort << 16) | destinationPort;
+  for (let i = 0; i < 3; i++) {
+    key[5 + i] = poolView.getInt32(lowAt + i * 4);
+    key[8 + i] = poolView.getInt32(highAt + i * 4);
+  }
+}
+
+/**
+ * The entry of the loaded key, or NONE. `flowHash` is that of the packet, the same for both
+ * directions. One that has run out is removed and not found.
+ */
+export function find(flowHash: number, nowMs: number): number {
+  const bucket = flowHash >>> BUCKET_SHIFT;
+  const hash = zoneHash(flowHash);
+  const base = indexAt + bucket * places;
+  for (let place = hash & placeMask; ; place = (place + 1) & placeMask) {
+    const word = words[base + place]!;
+    if (word === 0) return NONE;
+    if ((word ^ hash) >>> 16 !== 0) continue;
+    const entry = bucket * perBucket + (word & 0xffff) - 1;
+    if (!isKeyOf(entry)) continue;
+    if (!hasRunOut(entry, nowMs)) return entry;
+    words[bucketHead(bucket) + memory.HEAD_EXPIRED]! += 1;
+    remove(entry);
+    return NONE;
+  }
+}
+
+/**
+ * A new entry for the loaded key, which must not have one: the packet at hand is its first. NONE
+ * when the bucket is full and nothing in it may go.
+ */
+export function insert(flowHash: number, nowMs: number): number {
+  const bucket = flowHash >>> BUCKET_SHIFT;
+  const head = bucketHead(bucket);
+  const number = takeFree(bucket, head, nowMs);
+  if (number < 0) {
+    words[head + memory.HEAD_REFUSED]! += 1;
+    return NONE;
+  }
+  const hash = zoneHash(flowHash);
+  const entry = bucket * perBucket + number;
+  const at = entriesAt + (entry << ENTRY_SHIFT);
+  words.fill(0, at, at + memory.ENTRY_WORDS);
+  words[at + HASH] = hash;
+  for (let i = 0; i < 5; i++) words[at + VNI_PROTOCOL + i] = key[i]!;
+  if ((key[1]! & 0xff) === 6) {
+    for (let i = 0; i < 6; i++) words[at + LOW_REST + i] = key[5 + i]!;
+  }
+  words[at + FLAGS] = isFromHigh ? FROM_HIGH : 0;
+  words[at + EXPIRES] = nowMs | 0;
+  words.fill(-1, at + DECISIONS, at + DECISIONS + DECISION_WORDS);
+  const base = indexAt + bucket * places;
+  let place = hash & placeMask;
+  while (words[base + place] !== 0) place = (place + 1) & placeMask;
+  words[base + place] = (hash & 0xffff0000) | (number + 1);
+  words[head + memory.HEAD_IN_USE]! += 1;
+  words[head + memory.HEAD_INSERTED]! += 1;
+  return entry;
+}
+
+/** Forgets an entry. */
+export function remove(entry: number): void {
+  const at = entriesAt + (entry << ENTRY_SHIFT);
+  const bucket = Math.floor(entry / perBucket);
+  const number = entry - bucket * perBucket;
+  const head = bucketHead(bucket);
+  unlink(bucket, words[at + HASH]!, number);
+  words[at + VNI_PROTOCOL] = NOT_IN_USE;
+  words[at + NEXT_FREE] = words[head + memory.HEAD_FREE]!;
+  words[head + memory.HEAD_FREE] = number + 1;
+  words[head + memory.HEAD_IN_USE]! -= 1;
+}
+
+/** Looks at the next `count` entries of a bucket and removes those that have run out. */
+export function sweep(bucket: number, count: number, nowMs: number): void {
+  const head = bucketHead(bucket);
+  const limit = Math.min(count, words[head + memory.HEAD_UNUSED]!);
+  for (let i = 0; i < limit; i++) {
+    const entry = nextSwept(bucket, head);
+    if (!isInUse(entry) || !hasRunOut(entry, nowMs)) continue;
+    words[head + memory.HEAD_EXPIRED]! += 1;
+    remove(entry);
+  }
+}
+
+/** Whether the packet of the loaded key runs against the entry's first one. */
+export function isReply(entry: number): boolean {
+  const isEntryFromHigh = (words[entriesAt + (entry << ENTRY_SHIFT) + FLAGS]! & FROM_HIGH) !== 0;
+  return isEntryFromHigh !== isFromHigh;
+}
+
+export function hasFlag(entry: number, flag: number): boolean {
+  return (words[entriesAt + (entry << ENTRY_SHIFT) + FLAGS]! & flag) !== 0;
+}
+
+export function setFlag(entry: number, flag: number): void {
+  words[entriesAt + (entry << ENTRY_SHIFT) + FLAGS]! |= flag;
+}
+
+export function clearFlag(entry: number, flag: number): void {
+  words[entriesAt + (entry << ENTRY_SHIFT) + FLAGS]! &= ~flag;
+}
+
+/** State of the protocol, 0–255; 0 at first. */
+export function state(entry: number): number {
+  return (words[entriesAt + (entry << ENTRY_SHIFT) + FLAGS]! >>> STATE_SHIFT) & 0xff;
+}
+
+export function setState(entry: number, value: number): void {
+  const at = entriesAt + (entry << ENTRY_SHIFT) + FLAGS;
+  words[at] = (words[at]! & ~(0xff << STATE_SHIFT)) | (value << STATE_SHIFT);
+}
+
+/** Milliseconds on the chassis's clock, 32 bits: only differences mean something. */
+export function expires(entry: number): number {
+  return words[entriesAt + (entry << ENTRY_SHIFT) + EXPIRES]!;
+}
+
+export function setExpires(entry: number, value: number): void {
+  words[entriesAt + (entry << ENTRY_SHIFT) + EXPIRES] = value | 0;
+}
+
+/** Decision word 0–7 of the fast path, -1 at first. */
+export function decision(entry: number, word: number): number {
+  return words[entriesAt + (entry << ENTRY_SHIFT) + DECISIONS + word]!;
+}
+
+export function setDecision(entry: number, word: number, value: number): void {
+  words[entriesAt + (entry << ENTRY_SHIFT) + DECISIONS + word] = value;
+}
+
+/** Word 0–3 of what the TCP tracker knows of a direction, 0 the original and 1 the reply. */
+export function tcpWord(entry: number, direction: number, word: number): number {
+  return words[entriesAt + (entry << ENTRY_SHIFT) + TCP + (direction << 2) + word]!;
+}
+
+export function setTcpWord(entry: number, direction: number, word: number, value: number): void {
+  words[entriesAt + (entry << ENTRY_SHIFT) + TCP + (direction << 2) + word] = value;
+}
+
+function bucketHead(bucket: number): number {
+  return headsAt + bucket * memory.HEAD_WORDS;
+}
+
+/** Flows in several zones share a hash; mixed with the zone they spread over the index. */
+function zoneHash(flowHash: number): number {
+  const mixed = Math.imul(flowHash ^ Math.imul(key[1]!, 0x9e3779b1) ^ key[0]!, 0x85ebca6b);
+  return mixed ^ (mixed >>> 15);
+}
+
+function isKeyOf(entry: number): boolean {
+  const at = entriesAt + (entry << ENTRY_SHIFT);
+  const isSame =
+    words[at + HIGH] === key[3] &&
+    words[at + LOW] === key[2] &&
+    words[at + PORTS] === key[4] &&
+    words[at + VNI_PROTOCOL] === key[0] &&
+    words[at + PORT_VERSION] === key[1];
+  if (!isSame || (key[1]! & 0xff) === 4) return isSame;
+  for (let i = 0; i < 3; i++) {
+    if (words[at + LOW_REST + i] !== key[5 + i]) return false;
+    if (words[at + HIGH_REST + i] !== key[8 + i]) return false;
+  }
+  return true;
+}
+
+function isInUse(entry: number): boolean {
+  return words[entriesAt + (entry << ENTRY_SHIFT) + VNI_PROTOCOL] !== NOT_IN_USE;
+}
+
+function hasRunOut(entry: number, nowMs: number): boolean {
+  return ((expires(entry) - nowMs) | 0) < 0;
+}
+
+/** The number of an entry that can be filled, -1 when there is none. */
+function takeFree(bucket: number, head: number, nowMs: number): number {
+  if (words[head + memory.HEAD_FREE] === 0 && words[head + memory.HEAD_UNUSED]! < perBucket) {
+    words[head + memory.HEAD_UNUSED]! += 1;
+    return words[head + memory.HEAD_UNUSED]! - 1;
+  }
+  if (words[head + memory.HEAD_FREE] === 0) dropEarly(bucket, head, nowMs);
+  const number = words[head + memory.HEAD_FREE]! - 1;
+  if (number < 0) return -1;
+  const at = entriesAt + ((bucket * perBucket + number) << ENTRY_SHIFT);
+  words[head + memory.HEAD_FREE] = words[at + NEXT_FREE]!;
+  return number;
+}
+
+/** Makes room in a full bucket: what has run out, else the oldest of some without a reply. */
+function dropEarly(bucket: number, head: number, nowMs: number): void {
+  let oldest = NONE;
+  for (let i = 0; i < EARLY_DROP_LOOKS; i++) {
+    const entry = nextSwept(bucket, head);
+    if (hasRunOut(entry, nowMs)) {
+      words[head + memory.HEAD_EXPIRED]! += 1;
+      remove(entry);
+      return;
+    }
+    if (hasFlag(entry, REPLY_SEEN)) continue;
+    if (oldest === NONE || ((expires(entry) - expires(oldest)) | 0) < 0) oldest = entry;
+  }
+  if (oldest === NONE) return;
+  words[head + memory.HEAD_EARLY_DROPPED]! += 1;
+  remove(oldest);
+}
+
+function nextSwept(bucket: number, head: number): number {
+  const number = words[head + memory.HEAD_SWEEP]!;
+  words[head + memory.HEAD_SWEEP] =
+    number + 1 >= words[head + memory.HEAD_UNUSED]! ? 0 : number + 1;
+  return bucket * perBucket + number;
+}
+
+/** Takes an entry out of the index and moves what was pushed away by it back. */
+function unlink(bucket: number, hash: number, number: number): void {
+  const base = indexAt + bucket * places;
+  let gap = hash & placeMask;
+  while ((words[base + gap]! & 0xffff) !== number + 1) gap = (gap + 1) & placeMask;
+  for (let place = (gap + 1) & placeMask; ; place = (place + 1) & placeMask) {
+    const word = words[base + place]!;
+    if (word === 0) break;
+    const entry = bucket * perBucket + (word & 0xffff) - 1;
+    const home = words[entriesAt + (entry << ENTRY_SHIFT) + HASH]! & placeMask;
+    // It may move if its home does not lie between the gap and its place.
+    if (((place - home) & placeMask) < ((place - gap) & placeMask)) continue;
+    words[base + gap] = word;
+    gap = place;
+  }
+  words[base + gap] = 0;
+}
