@@ -43,7 +43,7 @@ export class Actor {
       returns[worker]!.map((ring, to) => (to === worker ? null : producer(ring))),
       others(worker, workerCount).map((from) => consumer(returns[from]![worker]!)),
     );
-    const tables = new Tables(plan.tables);
+    const tables = new Tables(plan.tables, 0);
     this.#history = new TableHistory(tables);
     this.#core = new Core(worker, this.#counters, this.#allocator, tables);
     for (let bucket = 0; bucket < BUCKET_COUNT; bucket++) {
@@ -117,7 +117,7 @@ export class Actor {
   }
 
   #adopt(buffer: SharedArrayBuffer, edition: number): void {
-    const tables = new Tables(buffer);
+    const tables = new Tables(buffer, edition);
     this.#history.adopt(tables);
     this.#core.tables = tables;
     this.#status.setAdopted(edition);

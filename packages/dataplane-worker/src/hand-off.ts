@@ -25,6 +25,8 @@ const FLOOD_KEY = 32768;
 
 /** From this stage on a packet is at the chassis of its destination. */
 const CROSSING_STAGE = 8;
+/** A packet that is handed over before this stage has only been admitted. */
+const PRE_ACL = 1;
 
 const view = poolViews().view;
 
@@ -157,7 +159,11 @@ function readStamp(
   packet.setFlowHash(slot, resume.flowHash(view, option));
   packet.setConnection(slot, resume.connection(view, option));
   packet.setTtlDecrements(slot, resume.ttlDecrements(view, option));
-  return readPorts(tables, core, slot, option);
+  packet.setEntry(slot, -1);
+  const reason = readPorts(tables, core, slot, option);
+  // A row of the tables that the packet goes on under, not of those that it came by.
+  packet.setEnteredBy(slot, stage === PRE_ACL ? packet.inPort(slot) : packet.NO_PORT);
+  return reason;
 }
 
 function readPorts(tables: Tables, core: Core, slot: number, option: number): number {

@@ -10,6 +10,7 @@ import { drainDoorbell, type Poller } from "@rhone/netio/doorbell";
 import type { Port } from "@rhone/netio/port";
 import type { UdpUnderlay } from "@rhone/netio/udp-underlay";
 import { BATCH_MAX, Batch, BUCKET_COUNT, type Core } from "@rhone/pipeline-stages/core";
+import { fastPath } from "@rhone/pipeline-stages/fast-path";
 import { DELIVERY } from "@rhone/pipeline-stages/output";
 import { GOES_ON } from "@rhone/pipeline-stages/parse";
 import { Arrivals, runPipeline, STAGES } from "@rhone/pipeline-stages/pipeline";
@@ -169,6 +170,7 @@ export class RunLoop {
       this.#hasPrevious = false;
     }
     core.tables = history.newest;
+    fastPath(core, this.#newest);
     runPipeline(core, this.#newest, this.#running);
   }
 

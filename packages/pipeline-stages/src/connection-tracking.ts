@@ -34,9 +34,9 @@ export function lookUp(core: Core, slot: number, port: number): void {
  * Makes or refreshes the packet's entry in the zone of `port`. GOES_ON, or the reason to drop for.
  */
 export function commit(core: Core, slot: number, port: number): number {
-  const connection = packet.connection(slot);
+  packet.setEntry(slot, connections.NONE);
   const isCommitted = packet.CONNECTION_NEW | packet.CONNECTION_ESTABLISHED;
-  if ((connection & isCommitted) === 0) return GOES_ON;
+  if ((packet.connection(slot) & isCommitted) === 0) return GOES_ON;
   const flags = packet.flags(slot);
   packet.setFlags(slot, flags & ~packet.FLAG_STATELESS);
   if ((flags & packet.FLAG_STATELESS) !== 0) return GOES_ON;
@@ -109,7 +109,14 @@ function classifyError(core: Core, slot: number, port: number): number {
   return packet.CONNECTION_RELATED | reply | blocked;
 }
 
-function loadKey(core: Core, slot: number, port: number): void {
+/** The packet's entry in the zone of `port`, or NONE. */
+export function findConnection(core: Core, slot: number, port: number): number {
+  loadKey(core, slot, port);
+  return connections.find(packet.flowHash(slot), core.nowMs);
+}
+
+/** Loads the packet's key in the zone of `port` for the connection table. */
+export function loadKey(core: Core, slot: number, port: number): void {
   const l3At = packet.l3At(slot);
   const protocol = packet.protocol(slot);
   loadKeyOf(core, port, packet.etherType(slot), l3At, protocol, packet.ports(slot));
@@ -140,7 +147,7 @@ function loadKeyOf(
 }
 
 /** Loads the TCP segment into the tracker; false when the packet is none, or a later fragment. */
-function readSegment(slot: number): boolean {
+export function readSegment(slot: number): boolean {
   const l4At = packet.l4At(slot);
   if (packet.protocol(slot) !== ipv4.PROTOCOL_TCP || l4At === 0) return false;
   tracker.read(l4At, Math.max(0, ipEnd(slot) - l4At - tcp.headerSize(view, l4At)));

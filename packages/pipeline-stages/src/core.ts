@@ -11,6 +11,7 @@ import type { SlotAllocator } from "@rhone/rings/slot-allocator";
 import { Fragments } from "@rhone/tables/fragments";
 import type { Tables } from "@rhone/tables/generation";
 import { Meter } from "./meter.ts";
+import { Walkers } from "./walkers.ts";
 
 /** Packets that one batch or outlet holds, copies included. */
 export const BATCH_MAX = 1024;
@@ -70,6 +71,7 @@ export class Core {
   readonly key = new Int32Array(8);
   /** First fragments whose later ones are still on their way. */
   readonly fragments = new Fragments();
+  readonly walkers = new Walkers();
   /** By bucket: the worker that owns its flows. Changed between two batches only. */
   readonly owners = new Uint8Array(BUCKET_COUNT);
 

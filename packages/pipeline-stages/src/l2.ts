@@ -48,6 +48,7 @@ function findOutPort(core: Core, slot: number): number {
   if (port < 0) return DROP["destination-unknown"];
   if (port === packet.inPort(slot)) return DROP["destination-is-source"];
   packet.setOutPort(slot, port);
+  packet.setFirstHop(slot, port);
   return GOES_ON;
 }
 

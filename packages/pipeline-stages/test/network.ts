@@ -24,6 +24,7 @@ import {
 import { buildRoutes } from "@rhone/tables/routes";
 import { type Address, linkLocalFromMac, parseAddress, parseMac } from "@rhone/wire/address";
 import { Batch, Core } from "../src/core.ts";
+import { fastPath } from "../src/fast-path.ts";
 import { Arrivals, runPipeline, STAGES } from "../src/pipeline.ts";
 
 export const VM1 = 0;
@@ -177,6 +178,8 @@ export class TestWorker {
   readonly core: Core;
   readonly arrivals = new Arrivals(STAGES.map(() => new Batch()));
   readonly #running = new Batch();
+  /** Whether flows that are known take the fast path. */
+  isFast = true;
 
   constructor(worker = 0, tables = buildTables()) {
     this.core = new Core(worker, this.counters, allocator, tables);
@@ -204,6 +207,7 @@ export class TestWorker {
   }
 
   run(): void {
+    if (this.isFast) fastPath(this.core, this.arrivals);
     runPipeline(this.core, this.arrivals, this.#running);
   }
 

@@ -10,6 +10,7 @@
  *   word   4…     one pair a section, in the order of SECTIONS: [first word, words]
  *   then          the sections
  */
+import { DEVICES_MAX } from "@rhone/rings/counters";
 import { Datapaths } from "./datapaths.ts";
 import { Endpoints } from "./endpoints.ts";
 import { ExactTable } from "./exact-table.ts";
@@ -70,8 +71,13 @@ export function buildGeneration(header: GenerationHeader, images: TableImages): 
   return buffer;
 }
 
+/** Editions of tables that nobody published, as in tests, count down; -1 means none anywhere. */
+let unpublished = -1;
+
 /** A worker's view of one generation. */
 export class Tables {
+  /** Tells these very tables from all others of the chassis; a generation's number may come again. */
+  readonly edition: number;
   readonly generation: number;
   readonly shortId: number;
   readonly tunnelMtu: number;
@@ -88,8 +94,11 @@ export class Tables {
   readonly endpoints: Endpoints;
   readonly endpointByAddress: ExactTable;
 
+  readonly #portOfDevice = new Int32Array(DEVICES_MAX);
+
   /** Throws when the buffer is no generation of this layout. */
-  constructor(buffer: SharedArrayBuffer) {
+  constructor(buffer: SharedArrayBuffer, edition = --unpublished) {
+    this.edition = edition;
     const words = new Int32Array(buffer);
     if (words[0] !== MAGIC) {
       throw new Error(`expected a table image with magic ${MAGIC}, got ${words[0]}`);
@@ -113,5 +122,15 @@ export class Tables {
     this.groups = new Groups(section("groupIndex"), section("groupMembers"));
     this.endpoints = new Endpoints(section("endpoints"));
     this.endpointByAddress = new ExactTable(section("endpointByAddress"));
+    const key = new Int32Array(1);
+    for (let device = 0; device < DEVICES_MAX; device++) {
+      key[0] = device;
+      this.#portOfDevice[device] = this.portByDevice.find(key);
+    }
+  }
+
+  /** The port row of a device by its index; negative when there is none. */
+  portOfDevice(device: number): number {
+    return device < 0 ? -1 : this.#portOfDevice[device]!;
   }
 }
