@@ -76,7 +76,7 @@ let unpublished = -1;
 
 /** A worker's view of one generation. */
 export class Tables {
-  /** Tells these very tables from all others of the chassis; a generation's number may come again. */
+  /** Tells these tables from all others of the chassis; a generation's number may come again. */
   readonly edition: number;
   readonly generation: number;
   readonly shortId: number;
