@@ -7,8 +7,7 @@
  * mailbox, and rings its doorbell when it sleeps.
  */
 import { drainDoorbell, type Poller } from "@rhone/netio/doorbell";
-import type { Port } from "@rhone/netio/port";
-import type { UdpUnderlay } from "@rhone/netio/udp-underlay";
+import type { Port, Tunnel } from "@rhone/netio/port";
 import { BATCH_MAX, Batch, type Core } from "@rhone/pipeline-stages/core";
 import { DELIVERY } from "@rhone/pipeline-stages/output";
 import { GOES_ON } from "@rhone/pipeline-stages/parse";
@@ -33,7 +32,7 @@ export interface LoopParts {
   readonly core: Core;
   readonly history: TableHistory;
   readonly departures: Departures;
-  readonly underlay: UdpUnderlay;
+  readonly underlay: Tunnel;
   readonly rings: readonly RingConsumer[];
   readonly status: WorkerStatus;
   readonly doorbell: number;
@@ -60,7 +59,7 @@ export class RunLoop {
 
   /** Runs until the mailbox says stop. */
   run(): void {
-    const { core, status, departures } = this.#parts;
+    const { status } = this.#parts;
     let mailSeen = -1;
     let idle = 0;
     for (;;) {
@@ -69,19 +68,26 @@ export class RunLoop {
         mailSeen = mail;
         if (!this.#parts.drainMailbox()) return;
       }
-      core.nowMs = performance.now();
-      core.counters.countLoop();
-      core.allocator.collect();
-      const received = this.#receive();
-      if (received > 0) {
-        this.#process();
-        departures.flush();
-      }
-      core.allocator.flush();
+      const received = this.turn(performance.now());
       idle = received > 0 ? 0 : idle + 1;
       const isInFlight = this.#reclaim();
       if (idle > SPINS) this.#sleep(mailSeen, isInFlight);
     }
+  }
+
+  /** Takes in what has arrived, runs the stages and sends off; returns how many packets came. */
+  turn(nowMs: number): number {
+    const { core, departures } = this.#parts;
+    core.nowMs = nowMs;
+    core.counters.countLoop();
+    core.allocator.collect();
+    const received = this.#receive();
+    if (received > 0) {
+      this.#process();
+      departures.flush();
+    }
+    core.allocator.flush();
+    return received;
   }
 
   #receive(): number {
