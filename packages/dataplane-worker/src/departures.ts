@@ -3,9 +3,8 @@
  * and to other chassis. What cannot leave is dropped under a named reason.
  */
 import { ringDoorbell } from "@rhone/netio/doorbell";
-import type { Port } from "@rhone/netio/port";
+import type { Port, Tunnel } from "@rhone/netio/port";
 import { finishChecksum, MALFORMED, segmentInto } from "@rhone/netio/segment";
-import type { UdpUnderlay } from "@rhone/netio/udp-underlay";
 import type { Batch, Core } from "@rhone/pipeline-stages/core";
 import { BATCH_MAX } from "@rhone/pipeline-stages/core";
 import { DELIVERY } from "@rhone/pipeline-stages/output";
@@ -31,7 +30,7 @@ export class Departures {
   readonly #core: Core;
   readonly #ports: readonly (Port | null)[];
   readonly #neighbours: readonly (Neighbour | null)[];
-  readonly #underlay: UdpUnderlay;
+  readonly #underlay: Tunnel;
   readonly #ready = new Int32Array(BATCH_MAX + SEGMENTS_MAX);
   readonly #segments = new Int32Array(SEGMENTS_MAX);
   readonly #destinations = new Int32Array((BATCH_MAX + SEGMENTS_MAX) * 4);
@@ -42,7 +41,7 @@ export class Departures {
     core: Core,
     ports: readonly (Port | null)[],
     neighbours: readonly (Neighbour | null)[],
-    underlay: UdpUnderlay,
+    underlay: Tunnel,
   ) {
     this.#core = core;
     this.#ports = ports;

@@ -7,8 +7,7 @@
  * mailbox, and rings its doorbell when it sleeps.
  */
 import { drainDoorbell, type Poller } from "@rhone/netio/doorbell";
-import type { Port } from "@rhone/netio/port";
-import type { UdpUnderlay } from "@rhone/netio/udp-underlay";
+import type { Port, Tunnel } from "@rhone/netio/port";
 import { BATCH_MAX, Batch, BUCKET_COUNT, type Core } from "@rhone/pipeline-stages/core";
 import { fastPath } from "@rhone/pipeline-stages/fast-path";
 import { DELIVERY } from "@rhone/pipeline-stages/output";
@@ -38,7 +37,7 @@ export interface LoopParts {
   readonly core: Core;
   readonly history: TableHistory;
   readonly departures: Departures;
-  readonly underlay: UdpUnderlay;
+  readonly underlay: Tunnel;
   readonly rings: readonly RingConsumer[];
   readonly status: WorkerStatus;
   readonly doorbell: number;
@@ -68,7 +67,7 @@ export class RunLoop {
 
   /** Runs until the mailbox says stop. */
   run(): void {
-    const { core, status, departures, clockOffsetMs } = this.#parts;
+    const { status, clockOffsetMs } = this.#parts;
     let mailSeen = -1;
     let idle = 0;
     for (;;) {
@@ -77,20 +76,27 @@ export class RunLoop {
         mailSeen = mail;
         if (!this.#parts.drainMailbox()) return;
       }
-      core.nowMs = performance.now() + clockOffsetMs;
-      core.counters.countLoop();
-      core.allocator.collect();
-      const received = this.#receive();
-      if (received > 0) {
-        this.#process();
-        departures.flush();
-      }
-      core.allocator.flush();
-      if (core.nowMs >= this.#sweepAtMs) this.#sweepConnections();
+      const received = this.turn(performance.now() + clockOffsetMs);
       idle = received > 0 ? 0 : idle + 1;
       const isInFlight = this.#reclaim();
       if (idle > SPINS) this.#sleep(mailSeen, isInFlight);
     }
+  }
+
+  /** Takes in what has arrived, runs the stages and sends off; returns how many packets came. */
+  turn(nowMs: number): number {
+    const { core, departures } = this.#parts;
+    core.nowMs = nowMs;
+    core.counters.countLoop();
+    core.allocator.collect();
+    const received = this.#receive();
+    if (received > 0) {
+      this.#process();
+      departures.flush();
+    }
+    core.allocator.flush();
+    if (nowMs >= this.#sweepAtMs) this.#sweepConnections();
+    return received;
   }
 
   #receive(): number {

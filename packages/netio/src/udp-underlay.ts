@@ -16,6 +16,7 @@ import { isIpv4, parseAddress } from "@rhone/wire/address";
 import { MessageVector } from "./message-vector.ts";
 import * as native from "./native.ts";
 import { allocate } from "./native-memory.ts";
+import type { Tunnel } from "./port.ts";
 import { openSocket, setBufferSizes, setOption } from "./socket-option.ts";
 
 const AF_INET = 2;
@@ -59,7 +60,7 @@ export interface UdpUnderlayOptions {
   readonly counters: Counters;
 }
 
-export class UdpUnderlay {
+export class UdpUnderlay implements Tunnel {
   /** Polls readable when `receive` would find a packet. */
   readonly descriptor: number;
   /** After `receive`: the outer source address of `slots[i]`, four words from `i * 4`. */
