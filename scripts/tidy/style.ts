@@ -101,7 +101,7 @@ export function pureClock(file: SourceFile): Finding[] {
 const HOT_FILES = [
   /^packages\/rings\/src\/ring\.ts$/,
   /^packages\/pipeline-stages\/src\/[\w-]+\.ts$/,
-  /^packages\/netio\/src\/(?:af-packet|af-xdp|udp-underlay)\.ts$/,
+  /^packages\/netio\/src\/(?:af-packet|af-xdp|segment|udp-[a-z]+)\.ts$/,
   /^packages\/dataplane-worker\/src\/run-loop\.ts$/,
 ];
 

@@ -4,7 +4,7 @@
  */
 import { ringDoorbell } from "@rhone/netio/doorbell";
 import type { Port, Tunnel } from "@rhone/netio/port";
-import { finishChecksum, MALFORMED, segmentInto } from "@rhone/netio/segment";
+import { finishChecksum, MALFORMED, segmentHeadersInto, segmentInto } from "@rhone/netio/segment";
 import type { Batch, Core } from "@rhone/pipeline-stages/core";
 import { BATCH_MAX } from "@rhone/pipeline-stages/core";
 import { DELIVERY } from "@rhone/pipeline-stages/output";
@@ -114,12 +114,15 @@ export class Departures {
         core.drop(slot, reason);
         continue;
       }
+      if (packet.gsoType(slot) !== 0) {
+        this.#sendSuperFrame(slot, endpoints[i]!);
+        continue;
+      }
       const first = this.#readyCount;
       this.#makeReady(slot);
-      for (let k = first; k < this.#readyCount; k++) {
-        includeStamp(this.#ready[k]!);
-        core.tables.endpoints.copyAddress(endpoints[i]!, this.#destinations, k * 4);
-      }
+      if (this.#readyCount === first) continue;
+      includeStamp(this.#ready[first]!);
+      core.tables.endpoints.copyAddress(endpoints[i]!, this.#destinations, first * 4);
       if (this.#readyCount >= BATCH_MAX) this.#sendReady();
     }
     this.#sendReady();
@@ -131,6 +134,32 @@ export class Departures {
       this.#underlay.transmit(this.#ready, this.#readyCount, this.#destinations);
     }
     this.#readyCount = 0;
+  }
+
+  /** Sends a super-frame as its segments; only their headers are written, no payload is copied. */
+  #sendSuperFrame(slot: number, endpoint: number): void {
+    const core = this.#core;
+    const segments = this.#segments;
+    this.#sendReady(); // Some of them may belong in front of it.
+    const count = segmentHeadersInto(slot, core.allocator, segments);
+    if (count < 0) {
+      this.#dropUncut(slot, count);
+      return;
+    }
+    for (let i = 0; i < count; i++) {
+      copyStamp(slot, segments[i]!);
+      includeStamp(segments[i]!);
+    }
+    const headersSize = packet.headerLength(slot);
+    core.tables.endpoints.copyAddress(endpoint, this.#destinations, 0);
+    this.#underlay.transmitSegments(
+      segments,
+      count,
+      headersSize + resume.HEADER_SIZE,
+      packet.frameAt(slot) + headersSize,
+      this.#destinations,
+    );
+    core.allocator.give(slot);
   }
 
   /** Adds the packet to the ready ones, cut into segments and with its checksum finished. */
@@ -159,8 +188,7 @@ export class Departures {
     const core = this.#core;
     const count = segmentInto(slot, core.allocator, this.#segments);
     if (count < 0) {
-      const isMalformed = count === MALFORMED;
-      core.drop(slot, isMalformed ? DROP["segmentation-failed"] : DROP["pool-exhausted"]);
+      this.#dropUncut(slot, count);
       return;
     }
     // The super-frame's slot is free again, but nobody else has run since: its stamp still stands.
@@ -168,5 +196,10 @@ export class Departures {
       copyStamp(slot, this.#segments[i]!);
       this.#ready[this.#readyCount++] = this.#segments[i]!;
     }
+  }
+
+  #dropUncut(slot: number, failure: number): void {
+    const isMalformed = failure === MALFORMED;
+    this.#core.drop(slot, isMalformed ? DROP["segmentation-failed"] : DROP["pool-exhausted"]);
   }
 }

@@ -62,6 +62,20 @@ export interface Tunnel {
    */
   transmit(slots: Int32Array, count: number, destinations: Int32Array): void;
 
+  /**
+   * Sends the segments of a super-frame to the address at `destination[0]`: `slots[0..count)` have
+   * their headers, `headersSize` bytes each from the Geneve header on, and are freed. The payload
+   * lies in a row at byte `payloadAt` of the pool and stays the caller's; each segment's
+   * `packet.length` counts its share, equal for all but the last.
+   */
+  transmitSegments(
+    slots: Int32Array,
+    count: number,
+    headersSize: number,
+    payloadAt: number,
+    destination: Int32Array,
+  ): void;
+
   /** True while packets of ours are in flight. */
   reclaim(): boolean;
 

@@ -2,25 +2,14 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import * as packet from "@rhone/rings/packet";
 import fc from "fast-check";
-import { type SuperFrame, segmentPlainly, transportChecksum } from "./segment.golden.ts";
+import { segmentPlainly, transportChecksum } from "./segment.golden.ts";
 import { EXHAUSTED, finishChecksum, MALFORMED, segmentInto } from "./segment.ts";
-import { findHeaders, frameOf, TestWorker } from "./test-worker.ts";
+import { type Shape, superFrame, superPacket } from "./test-super-frame.ts";
+import { frameOf, TestWorker } from "./test-worker.ts";
 
 const worker = new TestWorker();
 const { allocator } = worker;
 const out = new Int32Array(128);
-
-interface Shape {
-  readonly isTcp: boolean;
-  readonly isIpv4: boolean;
-  readonly optionWords: number;
-  readonly flags: number;
-  readonly sequence: number;
-  readonly identification: number;
-  readonly payloadSize: number;
-  readonly segmentSize: number;
-  readonly seed: number;
-}
 
 const shape: fc.Arbitrary<Shape> = fc.record({
   isTcp: fc.boolean(),
@@ -33,48 +22,6 @@ const shape: fc.Arbitrary<Shape> = fc.record({
   segmentSize: fc.integer({ min: 536, max: 1460 }),
   seed: fc.integer({ min: 0, max: 255 }),
 });
-
-/** An Ethernet frame that holds more payload than a segment may. */
-function superFrame(given: Shape): SuperFrame {
-  const { isTcp, isIpv4, flags, sequence, identification, payloadSize, segmentSize } = given;
-  const optionWords = isTcp ? given.optionWords : 0;
-  const l3 = 14;
-  const l4 = l3 + (isIpv4 ? 20 : 40);
-  const headersSize = l4 + (isTcp ? 20 + optionWords * 4 : 8);
-  const frame = new Uint8Array(headersSize + payloadSize).map(
-    (_, i) => (i * 31 + given.seed) & 255,
-  );
-  const view = new DataView(frame.buffer);
-  view.setUint16(12, isIpv4 ? 0x0800 : 0x86dd);
-  if (isIpv4) {
-    view.setUint16(l3, 0x4500);
-    view.setUint16(l3 + 2, frame.length - l3);
-    view.setUint16(l3 + 4, identification);
-    view.setUint16(l3 + 6, 0x4000);
-    frame[l3 + 9] = isTcp ? 6 : 17;
-  } else {
-    view.setUint32(l3, 0x6000_0000);
-    view.setUint16(l3 + 4, frame.length - l3 - 40);
-    frame[l3 + 6] = isTcp ? 6 : 17;
-  }
-  if (isTcp) {
-    view.setUint32(l4 + 4, sequence);
-    frame[l4 + 12] = (5 + optionWords) << 4;
-    frame[l4 + 13] = flags;
-  } else {
-    view.setUint16(l4 + 4, frame.length - l4);
-  }
-  return { frame, l3, l4, isTcp, isIpv4, segmentSize };
-}
-
-function superPacket({ frame, isTcp, isIpv4, segmentSize }: SuperFrame): number {
-  const slot = worker.packet(frame);
-  findHeaders(slot);
-  packet.setGsoType(slot, isTcp ? (isIpv4 ? 1 : 4) : 5);
-  packet.setGsoSize(slot, segmentSize);
-  packet.setIdentity(slot, 4711);
-  return slot;
-}
 
 const plainShape: Shape = {
   isTcp: true,
@@ -93,7 +40,7 @@ describe("segmentInto", () => {
     fc.assert(
       fc.property(shape, (given) => {
         const whole = superFrame(given);
-        const count = segmentInto(superPacket(whole), allocator, out);
+        const count = segmentInto(superPacket(worker, whole), allocator, out);
         const expected = segmentPlainly(whole);
         assert.equal(count, expected.length);
         for (let i = 0; i < count; i++) {
@@ -114,7 +61,7 @@ describe("segmentInto", () => {
   });
 
   test("takes the ECN bit of the type for TCP too", () => {
-    const slot = superPacket(superFrame(plainShape));
+    const slot = superPacket(worker, superFrame(plainShape));
     packet.setGsoType(slot, 0x81);
     const count = segmentInto(slot, allocator, out);
     assert.equal(count, 4);
@@ -124,7 +71,7 @@ describe("segmentInto", () => {
   });
 
   test("takes no slot when there are not enough", () => {
-    const slot = superPacket(superFrame(plainShape));
+    const slot = superPacket(worker, superFrame(plainShape));
     const taken: number[] = [];
     while (allocator.smallFree > 3) taken.push(allocator.takeSmall());
     assert.equal(segmentInto(slot, allocator, out), EXHAUSTED);
@@ -148,7 +95,7 @@ describe("segmentInto", () => {
       (slot) => packet.setL4At(slot, 0),
     ];
     for (const [i, spoil] of breakings.entries()) {
-      const slot = superPacket(superFrame(plainShape));
+      const slot = superPacket(worker, superFrame(plainShape));
       spoil(slot);
       assert.equal(segmentInto(slot, allocator, out), MALFORMED, `breaking ${i}`);
       allocator.give(slot);

@@ -13,6 +13,7 @@ import * as ipv4 from "@rhone/wire/ipv4";
 import * as ipv6 from "@rhone/wire/ipv6";
 import * as tcp from "@rhone/wire/tcp";
 import * as udp from "@rhone/wire/udp";
+import * as poolChecksum from "./pool-checksum.ts";
 
 /** The super-frame contradicts itself; it is still the caller's. */
 export const MALFORMED = -1;
@@ -36,7 +37,7 @@ export function finishChecksum(slot: number): void {
   packet.setChecksumOffset(slot, 0);
   if (target + 2 > end) return; // A lie of the sender's: its frame keeps the checksum it had.
   // The field holds the pseudo header's sum already.
-  const folded = checksum.fold(checksum.sum(view, start, end, 0));
+  const folded = checksum.fold(poolChecksum.sum(start, end));
   // Of UDP, 0 would mean "no checksum" (RFC 768); for the others both zeros are equal.
   view.setUint16(target, folded === 0 ? 0xffff : folded);
 }
@@ -46,6 +47,31 @@ export function finishChecksum(slot: number): void {
  * and with full checksums, and the super-frame's slot is freed. Returns n, MALFORMED or EXHAUSTED.
  */
 export function segmentInto(slot: number, allocator: SlotAllocator, out: Int32Array): number {
+  const count = segmentHeadersInto(slot, allocator, out);
+  if (count < 0) return count;
+  const headersSize = packet.headerLength(slot);
+  let from = packet.frameAt(slot) + headersSize;
+  for (let i = 0; i < count; i++) {
+    const copy = out[i]!;
+    const end = from + packet.length(copy) - headersSize;
+    bytes.copyWithin(packet.frameAt(copy) + headersSize, from, end);
+    from = end;
+  }
+  allocator.give(slot);
+  return count;
+}
+
+/**
+ * Makes the segments' headers alone: `out[0..n)` are as `segmentInto` makes them, but each slot
+ * ends with its headers. `packet.length` counts the payload too, which stays in the super-frame.
+ * That slot stays the caller's, and `packet.headerLength` tells the exact size of its headers.
+ * Returns n, MALFORMED or EXHAUSTED.
+ */
+export function segmentHeadersInto(
+  slot: number,
+  allocator: SlotAllocator,
+  out: Int32Array,
+): number {
   const headersSize = measureHeaders(slot);
   if (headersSize === MALFORMED) return MALFORMED;
   const payloadSize = ipEnd(slot) - packet.frameAt(slot) - headersSize;
@@ -54,18 +80,17 @@ export function segmentInto(slot: number, allocator: SlotAllocator, out: Int32Ar
   const count = Math.ceil(payloadSize / size);
   if (count > out.length) return MALFORMED;
   if (!takeSlots(allocator, out, count)) return EXHAUSTED;
+  packet.setHeaderLength(slot, headersSize);
   const payloadAt = packet.frameAt(slot) + headersSize;
   for (let i = 0; i < count; i++) {
     const offset = i * size;
     const length = Math.min(size, payloadSize - offset);
     const copy = out[i]!;
     copyHeaders(slot, copy, headersSize, length);
-    const from = payloadAt + offset;
-    bytes.copyWithin(packet.frameAt(copy) + headersSize, from, from + length);
     correctIp(copy, i);
-    correctTransport(copy, offset, i === 0, i === count - 1);
+    const payloadSum = poolChecksum.sum(payloadAt + offset, payloadAt + offset + length);
+    correctTransport(copy, offset, i === 0, i === count - 1, headersSize, payloadSum);
   }
-  allocator.give(slot);
   return count;
 }
 
@@ -137,13 +162,23 @@ function correctIp(slot: number, index: number): void {
   ipv4.updateChecksum(view, l3At);
 }
 
-function correctTransport(slot: number, offset: number, isFirst: boolean, isLast: boolean): void {
+/** `payloadSum` is the partial sum of the segment's payload, wherever that lies. */
+function correctTransport(
+  slot: number,
+  offset: number,
+  isFirst: boolean,
+  isLast: boolean,
+  headersSize: number,
+  payloadSum: number,
+): void {
   const l4At = packet.l4At(slot);
-  const end = packet.frameAt(slot) + packet.length(slot);
+  const size = packet.frameAt(slot) + packet.length(slot) - l4At;
+  const headersEnd = packet.frameAt(slot) + headersSize;
+  const pseudo = payloadSum + pseudoHeader(slot, size);
   if (packet.protocol(slot) === ipv4.PROTOCOL_UDP) {
-    udp.setLength(view, l4At, end - l4At);
+    udp.setLength(view, l4At, size);
     udp.setChecksum(view, l4At, 0);
-    const folded = transportChecksum(slot, end);
+    const folded = checksum.fold(checksum.sum(view, l4At, headersEnd, pseudo));
     udp.setChecksum(view, l4At, folded === 0 ? 0xffff : folded);
     return;
   }
@@ -154,16 +189,14 @@ function correctTransport(slot: number, offset: number, isFirst: boolean, isLast
   if (!isFirst) flags &= ~tcp.CWR;
   tcp.setFlags(view, l4At, flags);
   tcp.setChecksum(view, l4At, 0);
-  tcp.setChecksum(view, l4At, transportChecksum(slot, end));
+  tcp.setChecksum(view, l4At, checksum.fold(checksum.sum(view, l4At, headersEnd, pseudo)));
 }
 
-function transportChecksum(slot: number, end: number): number {
+/** Partial sum of the pseudo header in front of `size` bytes of transport. */
+function pseudoHeader(slot: number, size: number): number {
   const l3At = packet.l3At(slot);
-  const l4At = packet.l4At(slot);
   const protocol = packet.protocol(slot);
-  const isIpv4 = packet.etherType(slot) === ethernet.ETHERTYPE_IPV4;
-  const pseudo = isIpv4
-    ? checksum.pseudoHeader4(view, l3At, protocol, end - l4At)
-    : checksum.pseudoHeader6(view, l3At, protocol, end - l4At);
-  return checksum.fold(checksum.sum(view, l4At, end, pseudo));
+  return packet.etherType(slot) === ethernet.ETHERTYPE_IPV4
+    ? checksum.pseudoHeader4(view, l3At, protocol, size)
+    : checksum.pseudoHeader6(view, l3At, protocol, size);
 }

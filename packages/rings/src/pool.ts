@@ -42,6 +42,8 @@ export interface PoolSize {
 /** A pool's memory, as it is handed to another thread. */
 export interface Pool extends PoolSize {
   readonly buffer: SharedArrayBuffer;
+  /** The same memory, for WebAssembly that works on packets. */
+  readonly memory: WebAssembly.Memory;
 }
 
 /** The views of the installed pool. Copy what is used into a module-private constant. */
@@ -69,7 +71,7 @@ export function createPool(size: PoolSize): Pool {
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
   memories.push(memory);
   const buffer = memory.buffer as unknown as SharedArrayBuffer;
-  return { buffer, smallCount: size.smallCount, largeCount: size.largeCount };
+  return { buffer, memory, smallCount: size.smallCount, largeCount: size.largeCount };
 }
 
 /** Makes `pool` this thread's pool. Throws when the thread already works on another one. */
@@ -79,9 +81,10 @@ export function installPool(pool: Pool): PoolViews {
     if (present.buffer === pool.buffer) return present;
     throw new Error("expected one packet pool per thread, got a second one");
   }
-  const { buffer, smallCount, largeCount } = pool;
+  const { buffer, memory, smallCount, largeCount } = pool;
   const views: PoolViews = {
     buffer,
+    memory,
     smallCount,
     largeCount,
     bytes: new Uint8Array(buffer),

@@ -1,0 +1,116 @@
+/**
+ * The sum of the Internet checksum (RFC 1071) over bytes of the packet pool, sixteen at a time. Its
+ * plain twin is `sum` in wire/checksum.ts; it pays from about 64 bytes on.
+ *
+ * A WebAssembly module, put together here byte by byte, since nothing is compiled before a start.
+ * It adds the 16-bit words as they lie in memory, in the byte order of the machine, and swaps the
+ * sum: a ones' complement sum of swapped words is the swapped sum (RFC 1071 §2 B).
+ */
+import { poolViews } from "@rhone/rings/pool";
+
+// The instructions that are used, as the specification of WebAssembly numbers them.
+const BLOCK = [0x02, 0x40];
+const LOOP = [0x03, 0x40];
+const END = [0x0b];
+const BRANCH_TO_LOOP = [0x0c, 0];
+const LEAVE_LOOP_IF = [0x0d, 1];
+const get = (local: number): number[] => [0x20, local];
+const set = (local: number): number[] => [0x21, local];
+const constant = (value: number): number[] => [0x41, ...leb128(value)];
+const GREATER = [0x4a];
+const ADD = [0x6a];
+const SUBTRACT = [0x6b];
+const AND = [0x71];
+const OR = [0x72];
+const SHIFT_LEFT = [0x74];
+const SHIFT_RIGHT = [0x76];
+const LOAD_8 = [0x2d, 0, 0];
+const LOAD_16 = [0x2f, 0, 0];
+const loadVector = (offset: number): number[] => [0xfd, 0, 0, offset];
+const ADD_PAIRS = [0xfd, 0x7f]; // i32x4.extadd_pairwise_i16x8_u
+const ADD_VECTORS = [0xfd, 0xae, 1];
+const lane = (number: number): number[] => [0xfd, 0x1b, number];
+
+// The function's parameters and other variables.
+const AT = 0;
+const END_AT = 1;
+const TOTAL = 2;
+const EVEN = 3; // Two vectors of four sums, so that one addition need not wait for the other.
+const ODD = 4;
+
+const PAGES_MAX = 16384; // No pool is larger than 1 GiB.
+const I32 = 0x7f;
+const V128 = 0x7b;
+
+const addTo = (sums: number, offset: number): number[] =>
+  [get(sums), get(AT), loadVector(offset), ADD_PAIRS, ADD_VECTORS, set(sums)].flat();
+const advance = (size: number): number[] => [get(AT), constant(size), ADD, set(AT)].flat();
+/** Repeats the body while `size` bytes are left, and goes on by as many each time. */
+const whileLeft = (size: number, ...body: number[][]): number[] => {
+  const isOver = [get(AT), get(END_AT), constant(size), SUBTRACT, GREATER, LEAVE_LOOP_IF];
+  return [BLOCK, LOOP, ...isOver, ...body, advance(size), BRANCH_TO_LOOP, END, END].flat();
+};
+const addLane = (sums: number, number: number): number[] =>
+  [get(TOTAL), get(sums), lane(number), ADD, set(TOTAL)].flat();
+const addCarries = [
+  ...[get(TOTAL), constant(0xffff), AND, get(TOTAL), constant(16), SHIFT_RIGHT],
+  ...[ADD, set(TOTAL)],
+].flat();
+
+// A lane cannot overflow below 512 KiB, and the total not below 64 KiB: see wire/checksum.ts.
+const CODE = [
+  whileLeft(64, addTo(EVEN, 0), addTo(ODD, 16), addTo(EVEN, 32), addTo(ODD, 48)),
+  whileLeft(16, addTo(EVEN, 0)),
+  [get(EVEN), get(ODD), ADD_VECTORS, set(EVEN)].flat(),
+  ...[0, 1, 2, 3].map((number) => addLane(EVEN, number)),
+  whileLeft(2, [get(TOTAL), get(AT), LOAD_16, ADD, set(TOTAL)].flat()),
+  whileLeft(1, [get(TOTAL), get(AT), LOAD_8, ADD, set(TOTAL)].flat()),
+  addCarries,
+  addCarries,
+  [get(TOTAL), constant(0xff), AND, constant(8), SHIFT_LEFT].flat(),
+  [get(TOTAL), constant(8), SHIFT_RIGHT, OR].flat(),
+  END,
+].flat();
+
+interface Exports {
+  sum(at: number, end: number): number;
+}
+
+const imports = { pool: { memory: poolViews().memory } };
+const instance = new WebAssembly.Instance(new WebAssembly.Module(assemble()), imports);
+
+/** The partial sum, at most 16 bits, of up to 64 KiB; an odd last byte counts as high byte. */
+export const { sum } = instance.exports as unknown as Exports;
+
+function assemble(): Uint8Array<ArrayBuffer> {
+  const locals = [2, 1, I32, 2, V128];
+  const memory = [2, 3, ...leb128(1), ...leb128(PAGES_MAX)]; // Shared, of 1 page or more.
+  return Uint8Array.from([
+    ...[0x00, ...text("asm").slice(1), 1, 0, 0, 0],
+    ...section(1, [1, 0x60, 2, I32, I32, 1, I32]),
+    ...section(2, [1, ...text("pool"), ...text("memory"), ...memory]),
+    ...section(3, [1, 0]),
+    ...section(7, [1, ...text("sum"), 0, 0]),
+    ...section(10, [1, ...sized([...locals, ...CODE])]),
+  ]);
+}
+
+function section(number: number, content: readonly number[]): number[] {
+  return [number, ...sized(content)];
+}
+
+function sized(content: readonly number[]): number[] {
+  return [...leb128(content.length), ...content];
+}
+
+function text(name: string): number[] {
+  return sized([...new TextEncoder().encode(name)]);
+}
+
+/** A number of at least 0 in the variable-length form, which is also good as a signed one. */
+function leb128(value: number): number[] {
+  const bytes: number[] = [];
+  let rest = value;
+  for (; rest >= 0x40; rest >>>= 7) bytes.push((rest & 0x7f) | 0x80);
+  return [...bytes, rest];
+}
