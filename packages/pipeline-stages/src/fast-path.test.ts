@@ -21,7 +21,7 @@ import {
 } from "../test/network.ts";
 import { STAGES } from "./pipeline.ts";
 
-/** Ways through the network: there and back, routed and bridged, to here, a worker and a chassis. */
+/** Ways through the network: there and back, routed and bridged, to here and elsewhere. */
 const WAYS: readonly { device: number; ends: Ends }[] = [
   { device: 0, ends: ends(VM1, "10.0.1.10", ROUTER_WEB, "10.0.2.10") },
   { device: 2, ends: ends(VM4, "10.0.2.10", ROUTER_DB, "10.0.1.10") },
