@@ -18,8 +18,8 @@ const schema = z.strictObject({
   /** MTU of the underlay network. */
   underlayMtu: z.int().min(1280).max(9216).default(1500),
   /**
-   * Of the whole cluster, 32 bytes in hex. Without it stamps carry no tag, and the underlay has to be
-   * trusted.
+   * Of the whole cluster, 32 bytes in hex. Without it stamps carry no tag, and the underlay has to
+   * be trusted.
    */
   clusterKey: z
     .string()

@@ -104,6 +104,21 @@ test("a packet through a ring keeps what the stamp has no room for", () => {
   assert.notEqual(packet.flags(slot) & packet.FLAG_REPLY_TO_INGRESS, 0);
 });
 
+test("a packet that never crossed to another chassis goes through a ring", () => {
+  const at = packet.defaultFrameAt(slot);
+  packet.begin(slot, at, 60, 0);
+  packet.setStage(slot, 1);
+  packet.setDatapath(slot, 0);
+  packet.setInPort(slot, VM1);
+  packet.setGeneration(slot, 7);
+  assert.equal(writeStamp(tables, slot, resume.REASON_OWNER, true), GOES_ON);
+  assert.equal(readRingPacket(history, core, slot), GOES_ON);
+  assert.equal(packet.inPort(slot), VM1);
+  assert.equal(packet.enteredBy(slot), VM1);
+  assert.equal(packet.handOffsLeft(slot), 4);
+  assert.equal(packet.ringHopsLeft(slot), 7);
+});
+
 test("a flood goes on as a flood", () => {
   makePacket();
   packet.setOutPort(slot, packet.FLOOD);

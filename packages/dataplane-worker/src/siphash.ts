@@ -2,7 +2,7 @@
  * SipHash-2-4 (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012) over bytes of the
  * packet pool, in WebAssembly because its words have 64 bits. The plain twin is siphash.golden.ts.
  *
- * It is shaped for the stamp: bytes 32 to 39 of what is hashed are the tag itself and count as zero.
+ * It is shaped for the stamp: bytes 32 to 39 of what is hashed are the tag and count as zero.
  */
 import { poolViews } from "@rhone/rings/pool";
 import { I32, I64, instantiate, leb128 } from "@rhone/rings/wasm";

@@ -1,11 +1,11 @@
 /**
- * The keyed tag of the stamp: proof that a chassis of the cluster made it, for this receiver. Run by
- * the workers on both sides of a tunnel.
+ * The keyed tag of the stamp: proof that a chassis of the cluster made it, for this receiver. Run
+ * by the workers on both sides of a tunnel.
  *
  * It covers the Geneve header, the resume option and the inner packet's headers to the end of TCP,
- * UDP or what stands in their place; the outer addresses by the key, which each pair of them has for
- * each direction. It does not cover the payload, and within the time of a key the same packet can be
- * sent again (docs/pipeline.md).
+ * UDP or what stands in their place; the outer addresses by the key, which each pair of them has
+ * for each direction. It does not cover the payload, and within the time of a key the same packet
+ * can be sent again (docs/pipeline.md).
  */
 import * as packet from "@rhone/rings/packet";
 import { poolViews } from "@rhone/rings/pool";
