@@ -287,6 +287,16 @@ const drops: readonly [string, Uint8Array, Parameters<TestWorker["dropped"]>[0]]
     "router-own-address",
   ],
   [
+    "a link-local packet for another network",
+    udpFrame({ ...vm1v6, ...toRouter, from: "fe80::ff:fe00:10a", to: "fd00:0:0:2::10" }, 8),
+    "router-source-invalid",
+  ],
+  [
+    "a packet for the loopback address",
+    udpFrame({ ...vm1v6, ...toRouter, to: "::1" }, 8),
+    "router-multicast",
+  ],
+  [
     "a packet back to its own port",
     udpFrame({ ...vm1, to: "10.0.1.10", toMac: MACS[VM1]! }, 8),
     "destination-is-source",

@@ -40,7 +40,7 @@ const REASONS = [
   ],
   [
     "router-source-invalid",
-    "The source IP address is a broadcast, multicast, loopback or router-owned one.",
+    "The source IP address is a broadcast, multicast, loopback, router-owned or link-local one.",
   ],
   ["router-multicast", "The router does not forward multicast."],
   ["no-route", "The router has no route to the destination."],
