@@ -168,16 +168,17 @@ function canBeRouted(slot: number, decrements: number): boolean {
   return ipv6.hopLimit(view, l3At) > decrements;
 }
 
-/** What the commit would do; false, and nothing changed, when that is more than to refresh. */
+/**
+ * What the commit would do; false, and nothing changed, when that is more than to refresh. A reply
+ * need not be marked as seen: the first one walked.
+ */
 function refresh(core: Core, slot: number, entry: number, isReply: boolean): boolean {
   if (packet.protocol(slot) === ipv4.PROTOCOL_TCP) {
     readSegment(slot);
     if (!tracker.trackSteady(entry, isReply)) return false;
-    if (isReply) connections.setFlag(entry, connections.REPLY_SEEN);
     connections.setExpires(entry, core.nowMs + timeouts.TCP_MS.established);
     return true;
   }
-  if (isReply) connections.setFlag(entry, connections.REPLY_SEEN);
   const isReplied = connections.hasFlag(entry, connections.REPLY_SEEN);
   connections.setExpires(
     entry,

@@ -180,6 +180,8 @@ export class TestWorker {
   readonly #running = new Batch();
   /** Whether flows that are known take the fast path. */
   isFast = true;
+  /** Packets so far that the fast path left to the stages. */
+  walked = 0;
 
   constructor(worker = 0, tables = buildTables()) {
     this.core = new Core(worker, this.counters, allocator, tables);
@@ -208,6 +210,7 @@ export class TestWorker {
 
   run(): void {
     if (this.isFast) fastPath(this.core, this.arrivals);
+    for (const { count } of this.arrivals.stages) this.walked += count;
     runPipeline(this.core, this.arrivals, this.#running);
   }
 
