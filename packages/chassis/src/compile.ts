@@ -30,6 +30,7 @@ import {
   prefixContains,
 } from "@rhone/wire/address";
 import { assignKeys, DATAPATH_KEYS } from "./keys.ts";
+import type { StampKeys } from "./stamp-keys.ts";
 
 const PORT_KEYS = 32767;
 const SHORT_IDS = 65535;
@@ -39,6 +40,8 @@ export interface Self {
   readonly name: string;
   /** Largest inner IP packet that the tunnel carries, bytes. */
   readonly tunnelMtu: number;
+  /** Of the stamps' tags, with the epoch of now; null when the cluster has no key. */
+  readonly keys: { readonly made: StampKeys; readonly epoch: number } | null;
   /** Its devices by logical port name. */
   readonly devices: ReadonlyMap<string, { readonly index: number; readonly worker: number }>;
 }
@@ -70,9 +73,14 @@ export function compile(state: State, self: Self): SharedArrayBuffer {
   const { index: groupIndex, members: groupMembers } = buildGroups(
     names.map((_, row) => groupOf(ports, row)),
   );
+  const own = state.chassis.find(({ name }) => name === self.name)?.value.underlay;
   const endpoints = others.map(({ name, value }) => ({
     address: address(value.underlay),
     shortId: shortIds.get(name)!,
+    keys:
+      self.keys === null || own === undefined
+        ? null
+        : self.keys.made.between(own, value.underlay, self.keys.epoch),
   }));
   return buildGeneration(
     {

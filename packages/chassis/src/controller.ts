@@ -10,6 +10,7 @@ import type { Logger } from "pino";
 import { compile } from "./compile.ts";
 import type { Dataplane } from "./dataplane.ts";
 import { type Devices, RETRY_MS } from "./devices.ts";
+import { epochAt, type StampKeys } from "./stamp-keys.ts";
 
 /** Events within this time become one generation. */
 const GATHER_MS = 5;
@@ -19,6 +20,8 @@ const APPLIED_POLL_MS = 2;
 export interface ControllerOptions {
   readonly chassis: string;
   readonly tunnelMtu: number;
+  /** Of the stamps' tags; null when the cluster has no key. */
+  readonly stampKeys: StampKeys | null;
   readonly store: Store;
   readonly dataplane: Dataplane;
   readonly devices: Devices;
@@ -35,11 +38,12 @@ export class Controller {
   #marked = 0;
   #compiled = 0;
   #edition = 0;
+  #epoch = epochAt(Date.now());
 
   constructor(options: ControllerOptions) {
     this.#options = options;
     this.#unsubscribe = options.store.onChange(() => this.mark());
-    this.#retryTimer = setInterval(() => options.devices.retry(), RETRY_MS);
+    this.#retryTimer = setInterval(() => this.#tick(), RETRY_MS);
     this.mark();
   }
 
@@ -79,14 +83,21 @@ export class Controller {
     if (this.#gatherTimer !== null) clearTimeout(this.#gatherTimer);
   }
 
+  #tick(): void {
+    this.#options.devices.retry();
+    if (epochAt(Date.now()) !== this.#epoch) this.mark(); // The stamps' keys have changed.
+  }
+
   #reconcile(): void {
     this.#gatherTimer = null;
-    const { chassis, tunnelMtu, store, dataplane, devices, log } = this.#options;
+    const { chassis, tunnelMtu, stampKeys, store, dataplane, devices, log } = this.#options;
     const state = store.snapshot();
     const marked = this.#marked;
     try {
       devices.follow(state);
-      const self = { name: chassis, tunnelMtu, devices: devices.placements() };
+      this.#epoch = epochAt(Date.now());
+      const keys = stampKeys === null ? null : { made: stampKeys, epoch: this.#epoch };
+      const self = { name: chassis, tunnelMtu, keys, devices: devices.placements() };
       this.#edition = dataplane.publish(compile(state, self));
       this.#compiled = marked;
       this.#failure = "";

@@ -9,7 +9,7 @@ import * as packet from "@rhone/rings/packet";
 import { poolViews } from "@rhone/rings/pool";
 import { SlotAllocator } from "@rhone/rings/slot-allocator";
 import * as datapaths from "@rhone/tables/datapaths";
-import { buildEndpoints } from "@rhone/tables/endpoints";
+import { buildEndpoints, type EndpointKeys } from "@rhone/tables/endpoints";
 import { buildExactTable } from "@rhone/tables/exact-table";
 import { buildGeneration, Tables } from "@rhone/tables/generation";
 import { buildGroups } from "@rhone/tables/groups";
@@ -26,6 +26,9 @@ import { type Address, linkLocalFromMac, parseAddress, parseMac } from "@rhone/w
 import { Batch, Core } from "../src/core.ts";
 import { fastPath } from "../src/fast-path.ts";
 import { Arrivals, runPipeline, STAGES } from "../src/pipeline.ts";
+
+/** Tunnel endpoint of the other chassis. */
+export const PEER = "192.168.100.2";
 
 export const VM1 = 0;
 export const VM2 = 1;
@@ -108,7 +111,8 @@ function buildPortRows(): PortRow[] {
   ];
 }
 
-export function buildTables(generation = 1): Tables {
+/** `keys` are those of the other chassis, for the stamps' tags. */
+export function buildTables(generation = 1, keys: EndpointKeys | null = null): Tables {
   const ports = buildPortRows();
   const index = (width: number, keysOf: (port: PortRow) => readonly (readonly number[])[]) =>
     buildExactTable(
@@ -134,7 +138,7 @@ export function buildTables(generation = 1): Tables {
     { local: [VM4], remote: [0] },
     { local: [], remote: [] },
   ]);
-  const peer = { address: ip("192.168.100.2"), shortId: 2 };
+  const peer = { address: ip(PEER), shortId: 2, keys };
   const { ports: portWords, addresses } = buildPorts(ports);
   return new Tables(
     buildGeneration(

@@ -78,6 +78,7 @@ const REASONS = [
   ["stamp-port", "The resume option names a logical port that is unknown here."],
   ["stamp-not-here", "The destination port of the resume option is not on this chassis."],
   ["tunnel-send-failed", "The underlay socket refused the packet."],
+  ["stamp-tag", "The stamp's tag is not one that the outer source can have made for this chassis."],
   [
     "fragment-orphan",
     "A later fragment came whose first fragment, which has the ports, has not been seen.",
