@@ -104,6 +104,14 @@ test("a packet through a ring keeps what the stamp has no room for", () => {
   assert.notEqual(packet.flags(slot) & packet.FLAG_REPLY_TO_INGRESS, 0);
 });
 
+test("a packet that has crossed to no chassis yet goes to a worker next door", () => {
+  makePacket();
+  packet.setHandOffsLeft(slot, packet.HAND_OFFS_MAX);
+  assert.equal(writeStamp(tables, slot, resume.REASON_OWNER, true), GOES_ON);
+  assert.equal(readRingPacket(history, core, slot), GOES_ON);
+  assert.equal(packet.handOffsLeft(slot), packet.HAND_OFFS_MAX);
+});
+
 test("a flood goes on as a flood", () => {
   makePacket();
   packet.setOutPort(slot, packet.FLOOD);

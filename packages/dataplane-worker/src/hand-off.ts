@@ -92,6 +92,8 @@ export function readTunnelPacket(history: TableHistory, core: Core, slot: number
   const option = findOption(at, at + length);
   if (option < 0) return -option;
   if (!hasTag(history.newest, slot, endpoint)) return DROP["stamp-tag"];
+  // Who sent it has counted its own crossing; between workers the count may still be whole.
+  if (resume.handOffsLeft(view, option) >= packet.HAND_OFFS_MAX) return DROP["stamp-hand-offs"];
   const reason = readStamp(history, core, slot, at, option);
   if (reason !== GOES_ON) return reason;
   const headerSize = geneve.headerSize(view, at);
@@ -142,7 +144,6 @@ function readStamp(
   at: number,
   option: number,
 ): number {
-  if (resume.handOffsLeft(view, option) >= packet.HAND_OFFS_MAX) return DROP["stamp-hand-offs"];
   const stage = resume.stage(view, option);
   if (!resume.mayResume(stage)) return DROP["stamp-stage"];
   const tables = history.find(resume.generation(view, option));
