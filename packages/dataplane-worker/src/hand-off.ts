@@ -92,6 +92,7 @@ export function readTunnelPacket(history: TableHistory, core: Core, slot: number
   const option = findOption(at, at + length);
   if (option < 0) return -option;
   if (!hasTag(history.newest, slot, endpoint)) return DROP["stamp-tag"];
+  // Who sent it has counted its own crossing; between workers the count may still be whole.
   if (resume.handOffsLeft(view, option) >= packet.HAND_OFFS_MAX) return DROP["stamp-hand-offs"];
   const reason = readStamp(history, core, slot, at, option);
   if (reason !== GOES_ON) return reason;

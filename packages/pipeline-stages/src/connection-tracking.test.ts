@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as packet from "@rhone/rings/packet";
 import * as connections from "@rhone/tables/connections";
+import * as ipv4 from "@rhone/wire/ipv4";
 import * as tcp from "@rhone/wire/tcp";
 import {
   type Ends,
@@ -214,4 +215,16 @@ test("when no connection can be made, the packet is dropped by name and others g
   assert.ok(isDelivered(worker, old, VM1_DEVICE, VM4_DEVICE), "what is established stays");
   worker.core.nowMs += 10_001;
   assert.ok(isDelivered(worker, udpFrame(there, 8, [3001, 53]), VM1_DEVICE, VM4_DEVICE));
+});
+
+test("ICMP of the other family is just another protocol, and :: is nobody's flow", () => {
+  const worker = freshWorker();
+  const question = echoFrame(there);
+  question[23] = 58;
+  const view = new DataView(question.buffer);
+  question[34] = 129; // Of ICMPv6 an echo reply, which would begin nothing.
+  ipv4.updateChecksum(view, 14);
+  assert.equal(seen(worker, question, VM1, VM1_DEVICE), NEW);
+  const lost: Ends = { ...there, from: "fd00:0:0:1::10", to: "::" };
+  assert.equal(seen(worker, udpFrame(lost, 8), VM1, VM1_DEVICE), 0);
 });

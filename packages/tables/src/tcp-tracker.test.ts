@@ -179,6 +179,15 @@ test("a connection that is older than its entry is picked up", () => {
   assert.equal(connections.state(entry), tracker.ESTABLISHED);
 });
 
+test("before the receiver has said anything, what is sent again is no older than a window", () => {
+  const entry = connection(
+    [CLIENT, { flags: ACK | PSH, seq: 7000, ack: 9000, payload: 500 }],
+    [CLIENT, { flags: ACK | PSH, seq: 7500, ack: 9000, payload: 500 }],
+  );
+  read({ flags: ACK | PSH, seq: 7000, ack: 9000, payload: 500 });
+  assert.equal(tracker.classify(entry, CLIENT), tracker.VALID);
+});
+
 test("what begins nothing: answers, resets, segments without a flag", () => {
   const begins = (flags: number): boolean => {
     read({ flags, seq: 1, ack: 1 });
