@@ -7,6 +7,7 @@ import { openAfPacket } from "@rhone/netio/af-packet";
 import { openAfXdp } from "@rhone/netio/af-xdp";
 import { Poller } from "@rhone/netio/doorbell";
 import type { Port, PortContext } from "@rhone/netio/port";
+import { openTap } from "@rhone/netio/tap";
 import { UdpUnderlay } from "@rhone/netio/udp-underlay";
 import { BUCKET_COUNT, Core } from "@rhone/pipeline-stages/core";
 import { Counters, DEVICES_MAX } from "@rhone/rings/counters";
@@ -18,6 +19,8 @@ import { Departures, type Neighbour } from "./departures.ts";
 import type { Command, Driver, Report, WorkerPlan } from "./plan.ts";
 import { RunLoop } from "./run-loop.ts";
 import { TableHistory } from "./table-history.ts";
+
+const OPENERS = { "af-packet": openAfPacket, "af-xdp": openAfXdp, tap: openTap } as const;
 
 export class Actor {
   readonly #plan: WorkerPlan;
@@ -127,8 +130,7 @@ export class Actor {
     if (this.#byIndex[index] !== null) this.#closePort(index, "reopened");
     const context: PortContext = { index, allocator: this.#allocator, counters: this.#counters };
     try {
-      const open = driver === "af-xdp" ? openAfXdp : openAfPacket;
-      const port = open(device, context);
+      const port = OPENERS[driver](device, context);
       this.#byIndex[index] = port;
       this.#open.push(port);
       this.#poller.add(port.descriptor);

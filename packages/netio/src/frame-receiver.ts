@@ -1,5 +1,6 @@
 /**
- * Receives frames with virtio headers from packet sockets, straight into slots, by recvmmsg.
+ * Receives frames with virtio headers from packet sockets, straight into slots, by recvmmsg; and
+ * from TAP devices, by readv.
  *
  * All ports of a worker share one receiver, which keeps some large slots between two calls: they
  * are too few to keep some for each port. Run by the worker that owns the allocator.
@@ -82,6 +83,22 @@ export class FrameReceiver {
       }
       received = this.#takeAll(came, context, slots, received);
       if (came < asked) break;
+    }
+    return received;
+  }
+
+  /** The same from what is no socket, a TAP device: one frame a system call. */
+  read(descriptor: number, context: PortContext, slots: Int32Array, limit: number): number {
+    let received = 0;
+    this.hasFailed = false;
+    while (received < limit) {
+      // A frame that is too long for its buffers would only be cut off.
+      if (this.#buffers.arm(1) === 0 || this.#buffers.hasRunOut) break;
+      if (this.#messages.readFirst(descriptor) < 0) {
+        this.hasFailed = true;
+        break;
+      }
+      received = this.#takeAll(1, context, slots, received);
     }
     return received;
   }
