@@ -30,7 +30,7 @@ const schema = z.strictObject({
   /** Connections that can be tracked at a time; each takes 136 bytes or a little more. */
   connections: z.int().min(256).max(ENTRIES_MAX).default(262_144),
   /** How devices are opened whose port does not say. */
-  driver: z.enum(["af-packet", "af-xdp"]).default("af-packet"),
+  driver: z.enum(["af-packet", "af-xdp", "tap"]).default("af-packet"),
   api: z.strictObject({
     /** host:port */
     listen: z

@@ -201,20 +201,57 @@ test("a key of the hour before or behind is good, any other is not", () => {
   assert.equal(tryKey([1, -2, 3, 4]), DROP["stamp-tag"]);
 });
 
-test("a bit that was flipped in header, option or inner headers is found", () => {
-  const headersSize = resume.HEADER_SIZE + 14 + 8;
-  for (let bit = 0; bit < headersSize * 8; bit++) {
-    const reason = readFrom(
-      PEER,
-      () => {},
-      (header) => {
+/** Inner frames by what they are, with the bytes of headers that a tag has to cover. */
+const FRAMES: Readonly<Record<string, [frame: Uint8Array, headers: number]>> = {
+  "unknown payload": [Uint8Array.from({ length: 60 }, (_, i) => (i === 12 ? 0x88 : 0xb5)), 22],
+  "IPv4 and TCP with options": [innerFrame(0x0800, ipv4Header(6), tcpHeader(32)), 14 + 20 + 32],
+  "IPv4 and UDP": [innerFrame(0x0800, ipv4Header(17), Array(20).fill(1)), 14 + 20 + 8],
+  "IPv6 and TCP": [innerFrame(0x86dd, ipv6Header(6), tcpHeader(20)), 14 + 40 + 20],
+  "IPv6, destination options and UDP": [
+    innerFrame(0x86dd, ipv6Header(60), [17, 0, 1, 4, 0, 0, 0, 0], Array(20).fill(1)),
+    14 + 40 + 8 + 8,
+  ],
+};
+
+function innerFrame(etherType: number, ...headers: readonly number[][]): Uint8Array {
+  const payload = Array.from({ length: 16 }, () => 0x61);
+  const addresses = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+  const parts = [addresses, [etherType >>> 8, etherType & 0xff], ...headers, payload];
+  return Uint8Array.from(parts.flat());
+}
+
+function ipv4Header(protocol: number): number[] {
+  return [0x45, 0, 0, 60, 0, 1, 0, 0, 64, protocol, 0, 0, 10, 0, 1, 12, 10, 0, 1, 10];
+}
+
+function ipv6Header(next: number): number[] {
+  return [0x60, 0, 0, 0, 0, 40, next, 64, ...Array(32).fill(0xfd)];
+}
+
+function tcpHeader(size: number): number[] {
+  return [...Array(12).fill(3), (size / 4) << 4, 0x10, ...Array(size - 14).fill(1)];
+}
+
+for (const [what, [frame, headers]] of Object.entries(FRAMES)) {
+  test(`a flipped bit in stamp or headers is found: ${what}`, () => {
+    const nothing: Change = () => {};
+    const put: Change = (header) => {
+      bytes.set(frame, header + resume.HEADER_SIZE);
+      packet.setLength(slot, resume.HEADER_SIZE + frame.length);
+    };
+    const reason = readFrom(PEER, put, nothing);
+    assert.notEqual(reason, DROP["stamp-tag"]);
+    for (let bit = 0; bit < (resume.HEADER_SIZE + headers) * 8; bit++) {
+      const flip: Change = (header) => {
         const at = header + (bit >>> 3);
         view.setUint8(at, view.getUint8(at) ^ (1 << (bit & 7)));
-      },
-    );
-    assert.notEqual(reason, GOES_ON, `bit ${bit}`);
-  }
-});
+      };
+      const found = readFrom(PEER, put, flip);
+      assert.notEqual(found, GOES_ON, `bit ${bit}`);
+      if (bit >= resume.HEADER_SIZE * 8) assert.equal(found, DROP["stamp-tag"], `bit ${bit}`);
+    }
+  });
+}
 
 test("without the key nothing that can be written gets in", () => {
   const changes = fc.array(fc.tuple(fc.nat(61), fc.nat(255)), { minLength: 1, maxLength: 8 });

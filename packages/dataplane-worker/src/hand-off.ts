@@ -91,7 +91,9 @@ export function readTunnelPacket(history: TableHistory, core: Core, slot: number
   const length = packet.length(slot);
   const option = findOption(at, at + length);
   if (option < 0) return -option;
-  if (!hasTag(history.newest, slot, endpoint)) return DROP["stamp-tag"];
+  // A super-frame's segments were each checked before they were joined.
+  const isChecked = packet.gsoType(slot) !== 0;
+  if (!isChecked && !hasTag(history.newest, at, at + length, endpoint)) return DROP["stamp-tag"];
   // Who sent it has counted its own crossing; between workers the count may still be whole.
   if (resume.handOffsLeft(view, option) >= packet.HAND_OFFS_MAX) return DROP["stamp-hand-offs"];
   const reason = readStamp(history, core, slot, at, option);
@@ -104,6 +106,15 @@ export function readTunnelPacket(history: TableHistory, core: Core, slot: number
   const malformed = parse(slot);
   if (malformed === GOES_ON && packet.flowHash(slot) === 0) packet.setFlowHash(slot, flowHash);
   return malformed;
+}
+
+/**
+ * Whether the datagram in `[at, end)` of the pool may become part of a super-frame: what is said
+ * here of each of them cannot be asked any more when they are joined.
+ */
+export function mayJoin(tables: Tables, at: number, end: number, source: Int32Array): boolean {
+  const endpoint = tables.endpointByAddress.find(source);
+  return endpoint !== NOT_FOUND && hasTag(tables, at, end, endpoint);
 }
 
 /** Reads a packet that a worker of this chassis handed over: the stamp lies in front of it. */

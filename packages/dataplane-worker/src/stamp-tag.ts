@@ -40,12 +40,15 @@ export function writeTag(tables: Tables, slot: number, endpoint: number): void {
   sipHash.write(at, size, k0, k1, k2, k3);
 }
 
-/** Whether the stamp at the start of a packet has the tag of the endpoint that it came from. */
-export function hasTag(tables: Tables, slot: number, endpoint: number): boolean {
+/**
+ * Whether the packet in `[at, end)` of the pool, which starts with its stamp, has the tag of the
+ * endpoint that it came from.
+ */
+export function hasTag(tables: Tables, at: number, end: number, endpoint: number): boolean {
   const { endpoints } = tables;
   if (!endpoints.hasKeys(endpoint)) return true;
-  const at = packet.frameAt(slot);
-  const size = coveredSize(at, at + packet.length(slot));
+  if (end - at < resume.HEADER_SIZE) return false;
+  const size = coveredSize(at, end);
   // The key of now is the first; of the others the sender's clock may be ahead or behind.
   for (let i = 0; i < RECEIVE_KEYS; i++) {
     const k0 = endpoints.receiveKey(endpoint, i, 0);
@@ -74,8 +77,9 @@ function coveredSize(at: number, end: number): number {
     l4At = l3At + ipv4.headerSize(view, l3At);
     protocol = ipv4.protocol(view, l3At);
   } else if (etherType === ethernet.ETHERTYPE_IPV6 && l3At + ipv6.HEADER_SIZE <= end) {
-    l4At = l3At + ipv6.HEADER_SIZE;
-    protocol = ipv6.nextHeader(view, l3At);
+    const found = ipv6.findTransport(view, l3At, end);
+    l4At = found > 0 ? found : l3At + ipv6.HEADER_SIZE;
+    if (found > 0) protocol = ipv6.transportProtocol(view, l3At, end);
   }
   const isTcp = protocol === ipv4.PROTOCOL_TCP && l4At + tcp.HEADER_SIZE <= end;
   const size = isTcp ? tcp.headerSize(view, l4At) : OTHER_TRANSPORT_SIZE;

@@ -78,7 +78,6 @@ const REASONS = [
   ["stamp-port", "The resume option names a logical port that is unknown here."],
   ["stamp-not-here", "The destination port of the resume option is not on this chassis."],
   ["tunnel-send-failed", "The underlay socket refused the packet."],
-  ["stamp-tag", "The stamp's tag is not one that the outer source can have made for this chassis."],
   [
     "fragment-orphan",
     "A later fragment came whose first fragment, which has the ports, has not been seen.",
@@ -87,6 +86,7 @@ const REASONS = [
     "connections-full",
     "The flow's part of the connection table is full, and none in it could give way.",
   ],
+  ["stamp-tag", "The stamp's tag is not one that the outer source can have made for this chassis."],
 ] as const;
 
 export type DropReasonName = (typeof REASONS)[number][0];

@@ -40,7 +40,7 @@ const interfaceAddress = text(
 const prefix = text("a network such as 10.0.1.0/24", (prefix) => parsePrefix(prefix) !== null);
 const device = text("a network device's name, 1 to 15 characters", isDeviceName);
 const remark = z.string().max(TEXT_LENGTH_MAX);
-const driver = z.enum(["af-packet", "af-xdp"]);
+const driver = z.enum(["af-packet", "af-xdp", "tap"]);
 
 export const switchSchema = z.strictObject({
   kind: z.literal("switch"),
