@@ -19,6 +19,7 @@ import { type Config, tunnelMtu } from "./config.ts";
 import { Controller } from "./controller.ts";
 import { Dataplane } from "./dataplane.ts";
 import { Devices } from "./devices.ts";
+import { RuleHits } from "./rule-hits.ts";
 import * as tokens from "./tokens.ts";
 
 /** A container in which every part is made once, when it is first asked for. */
@@ -43,6 +44,9 @@ export function compose(config: Config): DependencyContainer {
   single(tokens.DEVICES, (parts) => {
     return new Devices(config.name, config.driver, parts.resolve(tokens.DATAPLANE));
   });
+  single(tokens.RULE_HITS, (parts) => {
+    return new RuleHits(parts.resolve(tokens.DATAPLANE).ruleCounters());
+  });
   single(tokens.CONTROLLER, (parts) => {
     return new Controller({
       chassis: config.name,
@@ -50,6 +54,7 @@ export function compose(config: Config): DependencyContainer {
       store: parts.resolve(tokens.STORE),
       dataplane: parts.resolve(tokens.DATAPLANE),
       devices: parts.resolve(tokens.DEVICES),
+      ruleHits: parts.resolve(tokens.RULE_HITS),
       log: parts.resolve(tokens.LOG),
     });
   });
@@ -97,7 +102,8 @@ function makeReplicator(parts: DependencyContainer): Replicator {
 function makeDataplane(parts: DependencyContainer): Dataplane {
   const config = parts.resolve(tokens.CONFIG);
   const log = parts.resolve(tokens.LOG);
-  const self = { name: config.name, tunnelMtu: tunnelMtu(config), devices: new Map() };
+  const none = { devices: new Map(), ruleCounters: new Map() };
+  const self = { name: config.name, tunnelMtu: tunnelMtu(config), ...none };
   return new Dataplane({
     workers: config.workers,
     connections: config.connections,

@@ -7,6 +7,7 @@ import { COUNTERS_SIZE, Counters } from "@rhone/rings/counters";
 import { DROP, type DropReasonName } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import { poolViews } from "@rhone/rings/pool";
+import { RULE_COUNTERS_SIZE, RuleCounters } from "@rhone/rings/rule-counters";
 import { SlotAllocator } from "@rhone/rings/slot-allocator";
 import { LOCATED_HERE } from "@rhone/tables/ports";
 import { parseAddress } from "@rhone/wire/address";
@@ -30,6 +31,7 @@ const core = new Core(
   new Counters(new SharedArrayBuffer(COUNTERS_SIZE)),
   new SlotAllocator({ smallCount, largeCount }, 0, 1, [null], []),
   tables,
+  new RuleCounters(new SharedArrayBuffer(RULE_COUNTERS_SIZE)),
 );
 const slot = core.allocator.takeSmall();
 
