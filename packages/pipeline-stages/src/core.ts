@@ -7,6 +7,7 @@ import { DEVICES_MAX } from "@rhone/rings/counters";
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import { LARGE_FRAME_MAX, poolViews, SMALL_FRAME_MAX } from "@rhone/rings/pool";
+import type { RuleCounters } from "@rhone/rings/rule-counters";
 import type { SlotAllocator } from "@rhone/rings/slot-allocator";
 import { Fragments } from "@rhone/tables/fragments";
 import type { Tables } from "@rhone/tables/generation";
@@ -54,6 +55,7 @@ export class Core {
   readonly worker: number;
   readonly counters: Counters;
   readonly allocator: SlotAllocator;
+  readonly ruleCounters: RuleCounters;
   readonly outlets = new Outlets();
   /** Limits the answers that a router makes up: ICMP errors and echo replies. */
   readonly replyMeter = new Meter(2000, 500);
@@ -75,11 +77,18 @@ export class Core {
   /** By bucket: the worker that owns its flows. Changed between two batches only. */
   readonly owners = new Uint8Array(BUCKET_COUNT);
 
-  constructor(worker: number, counters: Counters, allocator: SlotAllocator, tables: Tables) {
+  constructor(
+    worker: number,
+    counters: Counters,
+    allocator: SlotAllocator,
+    tables: Tables,
+    ruleCounters: RuleCounters,
+  ) {
     this.worker = worker;
     this.counters = counters;
     this.allocator = allocator;
     this.tables = tables;
+    this.ruleCounters = ruleCounters;
     this.owners.fill(worker);
   }
 

@@ -2,7 +2,9 @@
  * The sixteen stages in their order. Run by every data-plane worker on each batch.
  */
 import { DROP } from "@rhone/rings/drop-reason";
+import { acl } from "./acl.ts";
 import { BATCH_MAX, type Batch, type Core } from "./core.ts";
+import { egressAcl } from "./egress-acl.ts";
 import { egressPortSecurity } from "./egress-port-security.ts";
 import { l2 } from "./l2.ts";
 import { output } from "./output.ts";
@@ -24,7 +26,7 @@ export interface Stage {
 export const STAGES: readonly Stage[] = [
   { name: "port-security", job: "admit frames, stop spoofed addresses", run: portSecurity },
   { name: "pre-acl", job: "look the connection up at the flow's owner", run: preAcl },
-  { name: "acl", job: "", run: passThrough },
+  { name: "acl", job: "ask the rules about packets from the port", run: acl },
   { name: "qos", job: "", run: passThrough },
   { name: "load-balancing", job: "", run: passThrough },
   { name: "stateful", job: "commit the connection", run: stateful },
@@ -37,7 +39,7 @@ export const STAGES: readonly Stage[] = [
     job: "look the connection up in the destination's zone",
     run: egressPreAcl,
   },
-  { name: "egress-acl", job: "", run: passThrough },
+  { name: "egress-acl", job: "ask the rules about packets to the port", run: egressAcl },
   { name: "egress-qos", job: "", run: passThrough },
   {
     name: "egress-stateful",

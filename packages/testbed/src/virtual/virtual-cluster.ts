@@ -110,7 +110,7 @@ export class VirtualCluster {
   #compile(state: State, chassis: string): SharedArrayBuffer {
     const devices = this.#devicesOf(state, chassis);
     const { tunnelMtu } = this.#options;
-    return compile(state, { name: chassis, tunnelMtu, devices, keys });
+    return compile(state, { name: chassis, tunnelMtu, devices, keys, ruleCounters: new Map() });
   }
 
   /** Devices are numbered by the place of their port in the state. */
