@@ -10,9 +10,10 @@ import * as packet from "@rhone/rings/packet";
 import { deviceIndex } from "./device.ts";
 import { FrameReceiver } from "./frame-receiver.ts";
 import { MessageVector } from "./message-vector.ts";
+import type { MovablePort, PortState } from "./movable-port.ts";
 import * as native from "./native.ts";
 import { allocate } from "./native-memory.ts";
-import type { Port, PortContext } from "./port.ts";
+import type { PortContext } from "./port.ts";
 import { hideFromHost } from "./shadow.ts";
 import { openSocket, pendingError, setBufferSizes, setOption } from "./socket-option.ts";
 import * as virtio from "./virtio-header.ts";
@@ -45,7 +46,7 @@ const outgoing = new MessageVector({
 });
 
 /** Opens the device of that name. Throws when it is missing or down, or the kernel refuses. */
-export function openAfPacket(device: string, context: PortContext): Port {
+export function openAfPacket(device: string, context: PortContext): MovablePort {
   const index = deviceIndex(device);
   const socket = openSocket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, 0, device);
   try {
@@ -57,6 +58,14 @@ export function openAfPacket(device: string, context: PortContext): Port {
     libc.close(socket);
     throw error;
   }
+}
+
+/** Goes on with a port that another thread detached, or died with. */
+export function adoptAfPacket(
+  { descriptor, hiding }: Extract<PortState, { driver: "af-packet" }>,
+  context: PortContext,
+): MovablePort {
+  return new AfPacketPort(descriptor, hiding, context);
 }
 
 function configure(socket: number, device: number): void {
@@ -77,9 +86,10 @@ function configure(socket: number, device: number): void {
   check(libc.bind(socket, socketAddress.address, 20), "bind a packet socket");
 }
 
-class AfPacketPort implements Port {
+class AfPacketPort implements MovablePort {
   readonly descriptor: number;
   readonly carriesOffloads = true;
+  readonly lent = 0; // The kernel copies.
   isUp = true;
   readonly #context: PortContext;
   /** Keeps the host's stack away from the device; -1 where the kernel cannot. */
@@ -112,6 +122,17 @@ class AfPacketPort implements Port {
 
   reclaim(): boolean {
     return false; // The kernel copies: nothing is ever in flight.
+  }
+
+  get state(): PortState {
+    return { driver: "af-packet", descriptor: this.descriptor, hiding: this.#hiding };
+  }
+
+  detach(): PortState {
+    this.#isClosed = true;
+    this.#receiver.close();
+    this.isUp = false;
+    return this.state;
   }
 
   close(): void {

@@ -93,6 +93,10 @@ const REASONS = [
     "A rule with the action reject decided about the packet; its sender is told, if it may be.",
   ],
   ["acl-blocked", "The packet answers in a connection that a rule has blocked since."],
+  [
+    "hand-over-full",
+    "The packet's flow moved to this worker, and too many already wait for the one before it.",
+  ],
 ] as const;
 
 export type DropReasonName = (typeof REASONS)[number][0];
