@@ -1,12 +1,12 @@
 /**
- * The sum of the Internet checksum (RFC 1071) over bytes of the packet pool, sixteen at a time. Its
- * plain twin is `sum` in wire/checksum.ts; it pays from about 64 bytes on.
+ * Copies bytes of the packet pool, and sums them for the Internet checksum (RFC 1071), many at a
+ * time. `copyWithin` goes word by word in shared memory, and so does a sum in TypeScript.
  *
  * A WebAssembly module, put together here byte by byte, since nothing is compiled before a start.
  * It adds the 16-bit words as they lie in memory, in the byte order of the machine, and swaps the
  * sum: a ones' complement sum of swapped words is the swapped sum (RFC 1071 §2 B).
  */
-import { poolViews } from "@rhone/rings/pool";
+import { poolViews } from "./pool.ts";
 
 // The instructions that are used, as the specification of WebAssembly numbers them.
 const BLOCK = [0x02, 0x40];
@@ -29,9 +29,10 @@ const LOAD_16 = [0x2f, 0, 0];
 const loadVector = (offset: number): number[] => [0xfd, 0, 0, offset];
 const ADD_PAIRS = [0xfd, 0x7f]; // i32x4.extadd_pairwise_i16x8_u
 const ADD_VECTORS = [0xfd, 0xae, 1];
+const COPY_MEMORY = [0xfc, 10, 0, 0];
 const lane = (number: number): number[] => [0xfd, 0x1b, number];
 
-// The function's parameters and other variables.
+// The parameters of `sum`, and its other variables.
 const AT = 0;
 const END_AT = 1;
 const TOTAL = 2;
@@ -58,7 +59,7 @@ const addCarries = [
 ].flat();
 
 // A lane cannot overflow below 512 KiB, and the total not below 64 KiB: see wire/checksum.ts.
-const CODE = [
+const SUM = [
   whileLeft(64, addTo(EVEN, 0), addTo(ODD, 16), addTo(EVEN, 32), addTo(ODD, 48)),
   whileLeft(16, addTo(EVEN, 0)),
   [get(EVEN), get(ODD), ADD_VECTORS, set(EVEN)].flat(),
@@ -72,26 +73,33 @@ const CODE = [
   END,
 ].flat();
 
+const COPY = [get(0), get(1), get(2), COPY_MEMORY, END].flat();
+
 interface Exports {
   sum(at: number, end: number): number;
+  copy(to: number, from: number, size: number): void;
 }
 
 const imports = { pool: { memory: poolViews().memory } };
 const instance = new WebAssembly.Instance(new WebAssembly.Module(assemble()), imports);
 
+const exported = instance.exports as unknown as Exports;
+
 /** The partial sum, at most 16 bits, of up to 64 KiB; an odd last byte counts as high byte. */
-export const { sum } = instance.exports as unknown as Exports;
+export const sum = exported.sum;
+/** Copies `size` bytes of the pool; the places may overlap. */
+export const copy = exported.copy;
 
 function assemble(): Uint8Array<ArrayBuffer> {
-  const locals = [2, 1, I32, 2, V128];
+  const sumLocals = [2, 1, I32, 2, V128];
   const memory = [2, 3, ...leb128(1), ...leb128(PAGES_MAX)]; // Shared, of 1 page or more.
   return Uint8Array.from([
     ...[0x00, ...text("asm").slice(1), 1, 0, 0, 0],
-    ...section(1, [1, 0x60, 2, I32, I32, 1, I32]),
+    ...section(1, [2, 0x60, 2, I32, I32, 1, I32, 0x60, 3, I32, I32, I32, 0]),
     ...section(2, [1, ...text("pool"), ...text("memory"), ...memory]),
-    ...section(3, [1, 0]),
-    ...section(7, [1, ...text("sum"), 0, 0]),
-    ...section(10, [1, ...sized([...locals, ...CODE])]),
+    ...section(3, [2, 0, 1]),
+    ...section(7, [2, ...text("sum"), 0, 0, ...text("copy"), 0, 1]),
+    ...section(10, [2, ...sized([...sumLocals, ...SUM]), ...sized([0, ...COPY])]),
   ]);
 }
 
