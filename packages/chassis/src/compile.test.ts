@@ -7,6 +7,7 @@ import { Tables } from "@rhone/tables/generation";
 import { KIND_ROUTER, LOCATED_HERE, LOCATED_NOWHERE } from "@rhone/tables/ports";
 import { parseAddress } from "@rhone/wire/address";
 import { compile, type Self } from "./compile.ts";
+import { StampKeys } from "./stamp-keys.ts";
 
 const DOCUMENTS = [
   { kind: "switch", name: "web" },
@@ -53,6 +54,7 @@ function makeState(): State {
 const self: Self = {
   name: "a",
   tunnelMtu: 1418,
+  keys: null,
   devices: new Map([["vm1", { index: 3, worker: 1 }]]),
   ruleCounters: new Map(),
 };
@@ -145,4 +147,25 @@ test("two chassis number networks and ports alike", () => {
     assert.equal(a.datapaths.key(mine), c.datapaths.key(theirs));
   }
   assert.notEqual(a.shortId, c.shortId);
+});
+
+test("what one chassis tags, the other can check; without a cluster key there are no tags", () => {
+  const state = makeState();
+  const made = new StampKeys(new Uint8Array(32).fill(1));
+  const tablesOf = (name: string, epoch: number): Tables => {
+    const keys = { made, epoch };
+    return new Tables(compile(state, { ...self, name, keys }));
+  };
+  const [a, c] = [tablesOf("a", 5), tablesOf("c", 6)];
+  const rowOf = (tables: Tables, name: string): number => {
+    const { underlay } = state.chassis.find((chassis) => chassis.name === name)!.value;
+    return tables.endpointByAddress.find(Int32Array.from(parseAddress(underlay)!));
+  };
+  const words = [0, 1, 2, 3];
+  const sent = words.map((word) => a.endpoints.sendKey(rowOf(a, "c"), word));
+  // The other's clock is an hour ahead: its second key is the one of the hour before.
+  const received = words.map((word) => c.endpoints.receiveKey(rowOf(c, "a"), 1, word));
+  assert.deepEqual(received, sent);
+  const untagged = new Tables(compile(state, self));
+  assert.equal(untagged.endpoints.hasKeys(rowOf(untagged, "c")), false);
 });

@@ -32,6 +32,7 @@ import {
 } from "@rhone/wire/address";
 import { type AclPlaces, compileAcls } from "./compile-acls.ts";
 import { assignKeys, DATAPATH_KEYS } from "./keys.ts";
+import type { StampKeys } from "./stamp-keys.ts";
 
 const PORT_KEYS = 32767;
 const SHORT_IDS = 65535;
@@ -41,6 +42,8 @@ export interface Self {
   readonly name: string;
   /** Largest inner IP packet that the tunnel carries, bytes. */
   readonly tunnelMtu: number;
+  /** Of the stamps' tags, with the epoch of now; null when the cluster has no key. */
+  readonly keys: { readonly made: StampKeys; readonly epoch: number } | null;
   /** Its devices by logical port name. */
   readonly devices: ReadonlyMap<string, { readonly index: number; readonly worker: number }>;
   /** Its counters of rules, by rule name; a rule that is not here is not counted. */
@@ -74,10 +77,15 @@ export function compile(state: State, self: Self): SharedArrayBuffer {
   const { index: groupIndex, members: groupMembers } = buildGroups(
     names.map((_, row) => groupOf(ports, row)),
   );
+  const own = state.chassis.find(({ name }) => name === self.name)?.value.underlay;
   const rules = compileAcls(state, self.ruleCounters, placesOf(ports, rowOf));
   const endpoints = others.map(({ name, value }) => ({
     address: address(value.underlay),
     shortId: shortIds.get(name)!,
+    keys:
+      self.keys === null || own === undefined
+        ? null
+        : self.keys.made.between(own, value.underlay, self.keys.epoch),
   }));
   return buildGeneration(
     {

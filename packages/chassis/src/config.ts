@@ -17,12 +17,20 @@ const schema = z.strictObject({
   underlay: address,
   /** MTU of the underlay network. */
   underlayMtu: z.int().min(1280).max(9216).default(1500),
+  /**
+   * Of the whole cluster, 32 bytes in hex. Without it stamps carry no tag, and the underlay has to
+   * be trusted.
+   */
+  clusterKey: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/i, "expected 64 hexadecimal digits, as from: openssl rand -hex 32")
+    .optional(),
   dataDirectory: z.string().min(1),
   workers: z.int().min(1).max(16).default(2),
   /** Connections that can be tracked at a time; each takes 136 bytes or a little more. */
   connections: z.int().min(256).max(ENTRIES_MAX).default(262_144),
   /** How devices are opened whose port does not say. */
-  driver: z.enum(["af-packet", "af-xdp"]).default("af-packet"),
+  driver: z.enum(["af-packet", "af-xdp", "tap"]).default("af-packet"),
   api: z.strictObject({
     /** host:port */
     listen: z

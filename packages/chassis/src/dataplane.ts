@@ -17,7 +17,7 @@ import { createConnections, type Usage, usageOf } from "@rhone/tables/connection
 import { Piscina } from "piscina";
 
 /** Packet slots of each worker. */
-const SLOTS_PER_WORKER: PoolSize = { smallCount: 8192, largeCount: 256 };
+const SLOTS_PER_WORKER: PoolSize = { smallCount: 16384, largeCount: 256 };
 
 interface WorkerHandle {
   readonly status: WorkerStatus;

@@ -64,6 +64,7 @@ const MISTAKES: readonly (readonly [from: string, to: string, expected: RegExp])
     /\(port vm1\), field mac: expected a unicast/,
   ],
   ["addresses: [10.0.2.11,", "addresses: [10.0.2.10,", /addresses\.0: expected an IP.* vm4/],
+  ["device: vm4", "device: vm4\ndriver: tap", /a port with another driver.*got "vm4 with tap"/],
   ["chassis: c", "chassis: d", /a port on a chassis of this lab, got "vm4 on chassis d"/],
   ["device: vm1", "divice: vm1", /field divice: expected no such field, got "vm1"/],
   ["kind: router", "kind: ruoter", /\(ruoter router1\), field kind: expected one of switch/],
@@ -77,8 +78,8 @@ for (const [from, to, expected] of MISTAKES) {
     const message = refusalOf(text.replace(from, to));
     assert.match(message, expected);
     const lines = [...message.matchAll(/^l\.yaml:(\d+): /gm)].map((match) => Number(match[1]));
-    // A port on a chassis that the lab has not: it is the lab that should not name the port.
-    const isInLab = to.startsWith("chassis:");
+    // A port that no lab can have, or not this one: it is the lab that should not name it.
+    const isInLab = to.startsWith("chassis:") || to.endsWith("tap");
     const isSyntax = to.startsWith("kind: ["); // Noticed where the bracket should have ended.
     assert.deepEqual(new Set(lines), new Set([isInLab ? 19 : isSyntax ? line + 1 : line]));
   });

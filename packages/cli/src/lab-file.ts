@@ -120,6 +120,9 @@ function checkReferences(lab: LabDocument, state: State): Problem[] {
     if (port.device === UNDERLAY || port.device === "lo") {
       return [problem(at, `a port whose device is not called ${UNDERLAY} or lo`, port.device)];
     }
+    if (port.driver === "tap") {
+      return [problem(at, "a port with another driver: a lab lays cables", `${name} with tap`)];
+    }
     if (lab.chassis.some((chassis) => chassis.name === port.chassis)) return [];
     return [problem(at, "a port on a chassis of this lab", `${name} on chassis ${port.chassis}`)];
   });

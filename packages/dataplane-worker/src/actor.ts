@@ -7,6 +7,7 @@ import { openAfPacket } from "@rhone/netio/af-packet";
 import { openAfXdp } from "@rhone/netio/af-xdp";
 import { Poller } from "@rhone/netio/doorbell";
 import type { Port, PortContext } from "@rhone/netio/port";
+import { openTap } from "@rhone/netio/tap";
 import { UdpUnderlay } from "@rhone/netio/udp-underlay";
 import { BUCKET_COUNT, Core } from "@rhone/pipeline-stages/core";
 import { Counters, DEVICES_MAX } from "@rhone/rings/counters";
@@ -16,9 +17,12 @@ import { SlotAllocator } from "@rhone/rings/slot-allocator";
 import { WorkerStatus } from "@rhone/rings/worker-status";
 import { Tables } from "@rhone/tables/generation";
 import { Departures, type Neighbour } from "./departures.ts";
+import { mayJoin } from "./hand-off.ts";
 import type { Command, Driver, Report, WorkerPlan } from "./plan.ts";
 import { RunLoop } from "./run-loop.ts";
 import { TableHistory } from "./table-history.ts";
+
+const OPENERS = { "af-packet": openAfPacket, "af-xdp": openAfXdp, tap: openTap } as const;
 
 export class Actor {
   readonly #plan: WorkerPlan;
@@ -55,6 +59,7 @@ export class Actor {
       ...plan.underlay,
       allocator: this.#allocator,
       counters: this.#counters,
+      mayJoin: (at, end, source) => mayJoin(this.#history.newest, at, end, source),
     });
   }
 
@@ -129,8 +134,7 @@ export class Actor {
     if (this.#byIndex[index] !== null) this.#closePort(index, "reopened");
     const context: PortContext = { index, allocator: this.#allocator, counters: this.#counters };
     try {
-      const open = driver === "af-xdp" ? openAfXdp : openAfPacket;
-      const port = open(device, context);
+      const port = OPENERS[driver](device, context);
       this.#byIndex[index] = port;
       this.#open.push(port);
       this.#poller.add(port.descriptor);

@@ -8,7 +8,7 @@ import type { Pool } from "@rhone/rings/pool";
 /** Packets that wait between two workers. */
 export const RING_CAPACITY = 4096;
 
-export type Driver = "af-packet" | "af-xdp";
+export type Driver = "af-packet" | "af-xdp" | "tap";
 
 export interface WorkerPlan {
   /** Number of this worker, from 0. */

@@ -19,7 +19,7 @@ import type { RingConsumer } from "@rhone/rings/ring";
 import type { WorkerStatus } from "@rhone/rings/worker-status";
 import { sweep } from "@rhone/tables/connections";
 import type { Departures } from "./departures.ts";
-import { checkEndpoint, readRingPacket, readTunnelPacket } from "./hand-off.ts";
+import { readRingPacket, readTunnelPacket } from "./hand-off.ts";
 import type { TableHistory } from "./table-history.ts";
 
 /** Packets taken from one port or ring in one loop. */
@@ -118,9 +118,7 @@ export class RunLoop {
     for (let i = 0; i < count; i++) {
       const slot = this.#received[i]!;
       for (let k = 0; k < 4; k++) core.key[k] = underlay.sources[i * 4 + k]!;
-      let reason = checkEndpoint(core, history.newest);
-      if (reason === GOES_ON) reason = readTunnelPacket(history, core, slot);
-      this.#arrive(slot, reason);
+      this.#arrive(slot, readTunnelPacket(history, core, slot));
     }
     return count;
   }

@@ -1,30 +1,22 @@
 /**
- * Receives frames with virtio headers from packet sockets, straight into slots, by recvmmsg.
- *
- * Two buffers a message: the first ends with a small slot, the second is a large slot from where
- * the first would have ended. A frame that is too long for the small slot goes on in the large one;
- * only then is something copied, its first part, in front of the rest.
- *
- *   small slot   … | virtio header | frame, first 1790 bytes |
- *   large slot   … |                 (copied here)            | frame, the rest |
+ * Receives frames with virtio headers from packet sockets, straight into slots, by recvmmsg; and
+ * from TAP devices, by readv.
  *
  * All ports of a worker share one receiver, which keeps some large slots between two calls: they
  * are too few to keep some for each port. Run by the worker that owns the allocator.
  */
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
-import { LARGE_FRAME_MAX, poolViews, SMALL_FRAME_MAX } from "@rhone/rings/pool";
+import { poolViews } from "@rhone/rings/pool";
 import type { SlotAllocator } from "@rhone/rings/slot-allocator";
 import { SIZE as VLAN_TAG_SIZE } from "@rhone/wire/vlan";
 import { MessageVector } from "./message-vector.ts";
 import type { PortContext } from "./port.ts";
+import { ReceiveBuffers } from "./receive-buffers.ts";
 import * as virtio from "./virtio-header.ts";
 
 /** Messages of one system call. */
 const BURST = 64;
-/** Large slots that the receiver keeps at most, and never more than half of a worker's. */
-const LARGE_MAX = 32;
-
 const ADDRESSES_SIZE = 12; // bytes of destination and source in front of a VLAN tag
 
 // The control message with struct tpacket_auxdata, packet(7): offsets behind its header of 16
@@ -49,18 +41,12 @@ export class FrameReceiver {
     hasNames: false,
     controlSize: CONTROL_SIZE,
   });
-  /** Slots that wait for frames: -1 none. The messages that have a large one come first. */
-  readonly #small = new Int32Array(BURST).fill(-1);
-  readonly #large = new Int32Array(BURST).fill(-1);
-  readonly #largeMax: number;
-  #largeCount = 0;
-  #hasRunOut = false;
+  readonly #buffers: ReceiveBuffers;
   #users = 0;
 
   private constructor(allocator: SlotAllocator) {
     this.#allocator = allocator;
-    this.#largeMax = Math.min(LARGE_MAX, Math.ceil(allocator.largeFree / 2));
-    for (let i = 0; i < BURST; i++) this.#messages.setBufferCount(i, 1);
+    this.#buffers = new ReceiveBuffers(allocator, this.#messages, BURST, virtio.SIZE);
   }
 
   /** The receiver of a worker; each port that opens it closes it once. */
@@ -77,10 +63,7 @@ export class FrameReceiver {
   /** Frees all slots when the last port of the worker closes. */
   close(): void {
     if (--this.#users > 0) return;
-    for (let i = 0; i < BURST; i++) {
-      if (this.#small[i]! >= 0) this.#allocator.give(this.#small[i]!);
-      if (this.#large[i]! >= 0) this.#allocator.give(this.#large[i]!);
-    }
+    this.#buffers.close();
     receivers.delete(this.#allocator);
   }
 
@@ -89,10 +72,10 @@ export class FrameReceiver {
     let received = 0;
     this.hasFailed = false;
     while (received < limit) {
-      const asked = this.#arm(Math.min(BURST, limit - received));
+      const asked = this.#buffers.arm(Math.min(BURST, limit - received));
       // Large slots that this call has used up come home soon: until then frames wait in the
       // socket.
-      if (asked === 0 || (received > 0 && this.#hasRunOut)) break;
+      if (asked === 0 || (received > 0 && this.#buffers.hasRunOut)) break;
       const came = this.#messages.receive(descriptor, asked);
       if (came < 0) {
         this.hasFailed = true;
@@ -104,49 +87,20 @@ export class FrameReceiver {
     return received;
   }
 
-  /** Readies up to `count` messages; returns how many are. */
-  #arm(count: number): number {
-    this.#fillLarge();
-    // Only so many that a long frame finds a large slot; with none, short frames still come.
-    const most = this.#largeCount > 0 ? Math.min(count, this.#largeCount) : count;
-    for (let i = 0; i < most; i++) {
-      if (this.#small[i]! >= 0) continue;
-      const slot = this.#allocator.takeSmall();
-      if (slot < 0) return i;
-      this.#small[i] = slot;
-      const at = packet.defaultFrameAt(slot) - virtio.SIZE;
-      this.#messages.setBuffer(i, 0, at, virtio.SIZE + SMALL_FRAME_MAX);
-    }
-    return most;
-  }
-
-  /** Closes the gaps that used large slots left, with new ones or else with those behind. */
-  #fillLarge(): void {
-    const large = this.#large;
-    if (this.#largeCount === this.#largeMax) return;
-    let last = this.#largeMax - 1;
-    let count = 0;
-    for (; count < this.#largeMax; count++) {
-      if (large[count]! >= 0) continue;
-      let slot = this.#allocator.takeLarge();
-      if (slot < 0) {
-        while (last > count && large[last]! < 0) last--;
-        if (last <= count) break;
-        slot = large[last]!;
-        this.#setLarge(last, -1);
+  /** The same from what is no socket, a TAP device: one frame a system call. */
+  read(descriptor: number, context: PortContext, slots: Int32Array, limit: number): number {
+    let received = 0;
+    this.hasFailed = false;
+    while (received < limit) {
+      // A frame that is too long for its buffers would only be cut off.
+      if (this.#buffers.arm(1) === 0 || this.#buffers.hasRunOut) break;
+      if (this.#messages.readFirst(descriptor) < 0) {
+        this.hasFailed = true;
+        break;
       }
-      this.#setLarge(count, slot);
+      received = this.#takeAll(1, context, slots, received);
     }
-    this.#hasRunOut = count === 0 && this.#largeMax > 0;
-    this.#largeCount = count;
-  }
-
-  #setLarge(i: number, slot: number): void {
-    this.#large[i] = slot;
-    this.#messages.setBufferCount(i, slot < 0 ? 1 : 2);
-    if (slot < 0) return;
-    const at = packet.defaultFrameAt(slot) + SMALL_FRAME_MAX;
-    this.#messages.setBuffer(i, 1, at, LARGE_FRAME_MAX - SMALL_FRAME_MAX);
+    return received;
   }
 
   /** Makes packets of the first `count` messages, behind the `received` ones in `slots`. */
@@ -156,7 +110,9 @@ export class FrameReceiver {
     let total = 0;
     for (let i = 0; i < count; i++) {
       if (this.#messages.isTruncated(i)) {
-        const reason = this.#large[i]! < 0 ? DROP["pool-exhausted"] : DROP["frame-too-long"];
+        const reason = this.#buffers.hasLargeAt(i)
+          ? DROP["frame-too-long"]
+          : DROP["pool-exhausted"];
         counters.countPortDrop(index, reason);
         continue;
       }
@@ -170,19 +126,10 @@ export class FrameReceiver {
 
   #take(i: number, device: number): number {
     const length = this.#messages.length(i) - virtio.SIZE;
-    const small = this.#small[i]!;
-    const firstAt = packet.defaultFrameAt(small);
-    let slot = small;
-    if (length <= SMALL_FRAME_MAX) {
-      this.#small[i] = -1;
-    } else {
-      slot = this.#large[i]!;
-      this.#setLarge(i, -1);
-      this.#largeCount--;
-      bytes.copyWithin(packet.defaultFrameAt(slot), firstAt, firstAt + SMALL_FRAME_MAX);
-    }
+    const headerAt = this.#buffers.headerAt(i);
+    const slot = this.#buffers.take(i, length);
     packet.begin(slot, packet.defaultFrameAt(slot), length, device);
-    virtio.read(firstAt - virtio.SIZE, slot);
+    virtio.read(headerAt, slot);
     this.#restoreTag(i, slot);
     return slot;
   }

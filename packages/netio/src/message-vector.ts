@@ -16,7 +16,7 @@ import { libc } from "./native.ts";
 import { allocate, type NativeMemory } from "./native-memory.ts";
 import { putPoolAddress } from "./pool-address.ts";
 
-const { recvmmsg, sendmmsg, sendmsg } = libc;
+const { readv, recvmmsg, sendmmsg, sendmsg, writev } = libc;
 
 const HEADER_SIZE = 64;
 const HEADER_WORDS = HEADER_SIZE / 4;
@@ -47,6 +47,8 @@ export class MessageVector {
   readonly #memory: NativeMemory;
   readonly #words: Int32Array;
   readonly #addresses: readonly bigint[];
+  /** Where the buffers of message 0 are listed. */
+  readonly #firstBuffers: bigint;
   readonly #shape: MessageShape;
   readonly #buffersAt: number;
   readonly #namesAt: number;
@@ -65,6 +67,7 @@ export class MessageVector {
       { length: count },
       (_, i) => this.#memory.address + BigInt(i * HEADER_SIZE),
     );
+    this.#firstBuffers = this.#memory.address + BigInt(this.#buffersAt);
     for (let i = 0; i < count; i++) this.#layOut(i);
   }
 
@@ -150,5 +153,19 @@ export class MessageVector {
   /** Sends message 0 alone; returns its bytes, or -1 with errno. */
   sendFirst(descriptor: number): number {
     return sendmsg(descriptor, this.#addresses[0]!, MSG_DONTWAIT | MSG_NOSIGNAL);
+  }
+
+  /** Reads message 0 from what is no socket (readv(2)); returns its bytes, or -1 with errno. */
+  readFirst(descriptor: number): number {
+    const size = readv(descriptor, this.#firstBuffers, this.#words[BUFFER_COUNT_WORD]!);
+    this.#words[LENGTH_WORD] = size;
+    this.#words[FLAGS_WORD] = 0;
+    this.#words[CONTROL_SIZE_WORD] = 0;
+    return size;
+  }
+
+  /** Writes message 0 to what is no socket (writev(2)); returns its bytes, or -1 with errno. */
+  writeFirst(descriptor: number): number {
+    return writev(descriptor, this.#firstBuffers, this.#words[BUFFER_COUNT_WORD]!);
   }
 }

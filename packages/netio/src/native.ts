@@ -22,6 +22,7 @@ export const EIO = 5;
 export const ENXIO = 6;
 export const EMSGSIZE = 90;
 export const ENETDOWN = 100;
+export const EBADFD = 77;
 export const ENOBUFS = 105;
 
 /** Why the call that has just returned -1 failed. Read it before anything else is called. */
@@ -31,7 +32,7 @@ export function errno(): number {
 
 /** Whether a port's device is gone or was switched off. */
 export function meansDeviceDown(number: number): boolean {
-  return number === ENETDOWN || number === ENXIO || number === ENODEV;
+  return number === ENETDOWN || number === ENXIO || number === ENODEV || number === EBADFD;
 }
 
 /** A call into the kernel that failed while something was set up. */

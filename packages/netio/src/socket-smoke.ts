@@ -8,6 +8,7 @@ import { parseAddress } from "@rhone/wire/address";
 import { openAfPacket } from "./af-packet.ts";
 import { openAfXdp } from "./af-xdp.ts";
 import { createDoorbell, Poller, ringDoorbell } from "./doorbell.ts";
+import { openTap } from "./tap.ts";
 import { ip, TestNetwork, until } from "./test-network.ts";
 import { TestWorker, testFrame } from "./test-worker.ts";
 import { UdpUnderlay } from "./udp-underlay.ts";
@@ -24,6 +25,7 @@ try {
   ip("-n", right, "addr", "add", "10.6.0.2/24", "dev", "right");
   checkUnderlay(left, right);
   checkPorts(left, right);
+  checkTap(left);
   checkDoorbell();
   worker.assertAllHome();
 } finally {
@@ -71,6 +73,24 @@ function checkPorts(left: string, right: string): void {
   }
   xdp.close();
   plain.close();
+}
+
+function checkTap(space: string): void {
+  const tap = network.inside(space, () => openTap("tap0", worker.context(0)));
+  ip("-n", space, "link", "set", "tap0", "up");
+  const workload = network.inside(space, () => openAfPacket("tap0", worker.context(1)));
+  const frames = [60, 700, 1514].map(testFrame);
+  for (const [from, to] of [
+    [tap, workload],
+    [workload, tap],
+  ] as const) {
+    worker.transmit(from, frames);
+    const received: Uint8Array[] = [];
+    until("3 frames", () => received.push(...worker.receive(to)) === 3);
+    assert.deepEqual(received, frames);
+  }
+  workload.close();
+  tap.close();
 }
 
 function checkDoorbell(): void {

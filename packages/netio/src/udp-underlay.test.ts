@@ -3,13 +3,10 @@ import { after, afterEach, before, describe, test } from "node:test";
 import { TUNNEL_DEVICE } from "@rhone/rings/counters";
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
-import { FRAME_OFFSET, poolViews, SLOT_SIZE } from "@rhone/rings/pool";
+import { FRAME_OFFSET, SLOT_SIZE } from "@rhone/rings/pool";
 import { parseAddress } from "@rhone/wire/address";
 import { openAfPacket } from "./af-packet.ts";
-import { segmentPlainly } from "./segment.golden.ts";
-import { segmentHeadersInto } from "./segment.ts";
 import { ip, TestNetwork, until } from "./test-network.ts";
-import { type Shape, superFrame, superPacket } from "./test-super-frame.ts";
 import { frameOf, TestWorker } from "./test-worker.ts";
 import { UdpUnderlay } from "./udp-underlay.ts";
 
@@ -21,12 +18,6 @@ const PEER_MAC = "02:00:00:00:00:99";
 /** A packet's bytes, Geneve header and all; only the tunnel's ends look into them. */
 const payload = (size: number, number: number): Uint8Array =>
   new Uint8Array(size).map((_, i) => (i < 2 ? number >> (8 - i * 8) : i * 3 + number) & 0xff);
-
-/** Of 46 segments, which are more than one datagram holds. */
-const bulk: Shape = {
-  ...{ isTcp: true, isIpv4: true, optionWords: 3, flags: 0x18, sequence: 0x1000_0000 },
-  ...{ identification: 7, payloadSize: 61_000, segmentSize: 1340, seed: 5 },
-};
 
 describe("the UDP underlay", { timeout: 60_000 }, () => {
   const network = new TestNetwork();
@@ -137,36 +128,6 @@ describe("the UDP underlay", { timeout: 60_000 }, () => {
     });
     ip("-n", leftSpace, "neigh", "del", "10.8.0.2", "dev", "left");
   });
-
-  for (const isIpv4 of [true, false]) {
-    test(`sends a super-frame's payload from where it lies, ${isIpv4 ? "IPv4" : "IPv6"}`, () => {
-      const [from, to] = [open(leftSpace, "10.8.0.1"), open(rightSpace, "10.8.0.2")];
-      const whole = superFrame({ ...bulk, isIpv4 });
-      const slot = superPacket(worker, whole);
-      const segments = new Int32Array(64);
-      const count = segmentHeadersInto(slot, allocator, segments);
-      const stamp = payload(HEADER_ROOM, 9);
-      for (let i = 0; i < count; i++) {
-        const at = packet.frameAt(segments[i]!) - HEADER_ROOM;
-        poolViews().bytes.set(stamp, at);
-        packet.setFrameAt(segments[i]!, at);
-        packet.setLength(segments[i]!, packet.length(segments[i]!) + HEADER_ROOM);
-      }
-      const headersSize = packet.headerLength(slot);
-      const sizes = [headersSize + HEADER_ROOM, packet.frameAt(slot) + headersSize] as const;
-      network.inside(leftSpace, () =>
-        from.transmitSegments(
-          segments,
-          count,
-          ...sizes,
-          Int32Array.from(parseAddress("10.8.0.2")!),
-        ),
-      );
-      allocator.give(slot);
-      const expected = segmentPlainly(whole).map((frame) => Uint8Array.of(...stamp, ...frame));
-      assert.deepEqual(receive(to, count, "10.8.0.1"), expected);
-    });
-  }
 
   test("spreads flows over source ports, and keeps a flow on one", () => {
     const from = open(leftSpace, "10.8.0.1");

@@ -6,7 +6,7 @@ import { poolViews, SLOT_SIZE } from "@rhone/rings/pool";
 import { check, EBUSY, errno, libc, NativeError } from "./native.ts";
 import { allocate } from "./native-memory.ts";
 import { poolAddress } from "./pool-address.ts";
-import { openSocket, setOption } from "./socket-option.ts";
+import { openSocket, setBufferSizes, setOption } from "./socket-option.ts";
 import { type RingOffsets, XdpRing } from "./xdp-ring.ts";
 
 const AF_XDP = 44;
@@ -32,6 +32,9 @@ const HEADROOM = 2;
 const BIND_TRIES = 200;
 const BIND_PAUSE_MS = 10;
 
+/** Bytes of frames on their way through the kernel: it refuses more, whatever the rings hold. */
+const BUFFER_SIZE = 8 * 1024 * 1024;
+
 const ADDRESS_SIZE = 8;
 const DESCRIPTOR_SIZE = 16;
 
@@ -54,6 +57,7 @@ export function openXdpSocket(ringSize: number): { descriptor: number; rings: Xd
   const mapped: XdpRing[] = [];
   try {
     registerPool(descriptor);
+    setBufferSizes(descriptor, BUFFER_SIZE, BUFFER_SIZE);
     setOption(descriptor, SOL_XDP, XDP_UMEM_FILL_RING, ringSize, "the fill ring");
     setOption(descriptor, SOL_XDP, XDP_UMEM_COMPLETION_RING, ringSize, "the completion ring");
     setOption(descriptor, SOL_XDP, XDP_RX_RING, ringSize, "the rx ring");

@@ -19,6 +19,7 @@ import * as ipv4 from "@rhone/wire/ipv4";
 import * as ipv6 from "@rhone/wire/ipv6";
 import * as tcp from "@rhone/wire/tcp";
 import type { Core } from "./core.ts";
+import { isIcmpV4, isIcmpV6 } from "./is-icmp.ts";
 import { GOES_ON } from "./parse.ts";
 import { isIcmpError, quoted, readQuotedPacket } from "./quoted-packet.ts";
 
@@ -168,23 +169,16 @@ function mayBegin(slot: number, hasSegment: boolean): boolean {
   if (hasSegment) return tracker.mayBegin();
   const l4At = packet.l4At(slot);
   if (l4At === 0) return true;
-  const protocol = packet.protocol(slot);
-  if (protocol === ipv4.PROTOCOL_ICMP) return icmp.isRequest(view, l4At);
-  return protocol !== ipv4.PROTOCOL_ICMPV6 || icmpv6.type(view, l4At) !== icmpv6.ECHO_REPLY;
+  if (isIcmpV4(slot)) return icmp.isRequest(view, l4At);
+  return !isIcmpV6(slot) || icmpv6.type(view, l4At) !== icmpv6.ECHO_REPLY;
 }
 
 function lifetimeOf(slot: number, entry: number): number {
-  switch (packet.protocol(slot)) {
-    case ipv4.PROTOCOL_UDP: {
-      const isReplied = connections.hasFlag(entry, connections.REPLY_SEEN);
-      return isReplied ? timeouts.UDP_REPLIED_MS : timeouts.UDP_MS;
-    }
-    case ipv4.PROTOCOL_ICMP:
-    case ipv4.PROTOCOL_ICMPV6:
-      return timeouts.ICMP_MS;
-    default:
-      return timeouts.OTHER_MS;
+  if (packet.protocol(slot) === ipv4.PROTOCOL_UDP) {
+    const isReplied = connections.hasFlag(entry, connections.REPLY_SEEN);
+    return isReplied ? timeouts.UDP_REPLIED_MS : timeouts.UDP_MS;
   }
+  return isIcmpV4(slot) || isIcmpV6(slot) ? timeouts.ICMP_MS : timeouts.OTHER_MS;
 }
 
 /** A later fragment of TCP says nothing of the connection's state, so its timeout stays. */

@@ -103,7 +103,9 @@ function enters(core: Core, slot: number, stage: number): boolean {
   loadKey(core, slot, port);
   const entry = connections.find(packet.flowHash(slot), core.nowMs);
   if (entry === connections.NONE) return false;
-  if (connections.decision(entry, decision.INGRESS_EDITION) !== tables.edition) return false;
+  const isReply = connections.isReply(entry);
+  const edition = decision.editionOf(core, isReply);
+  if (connections.decision(entry, decision.INGRESS_EDITION) !== edition) return false;
   if (connections.hasFlag(entry, connections.BLOCKED)) return false;
   const at = packet.frameAt(slot);
   if (!isSentTo(core, at, connections.decision(entry, decision.FIRST_HOP))) return false;
@@ -113,7 +115,6 @@ function enters(core: Core, slot: number, stage: number): boolean {
   if (ports.location(outPort) !== LOCATED_HERE) {
     if (!fits(core, slot) || core.outlets.chassis.count === BATCH_MAX) return false;
   }
-  const isReply = connections.isReply(entry);
   if (!refresh(core, slot, entry, isReply)) return false;
   const isEstablished = isReply || connections.hasFlag(entry, connections.REPLY_SEEN);
   const bits = isEstablished ? packet.CONNECTION_ESTABLISHED : packet.CONNECTION_NEW;
@@ -168,16 +169,17 @@ function canBeRouted(slot: number, decrements: number): boolean {
   return ipv6.hopLimit(view, l3At) > decrements;
 }
 
-/** What the commit would do; false, and nothing changed, when that is more than to refresh. */
+/**
+ * What the commit would do; false, and nothing changed, when that is more than to refresh. A reply
+ * need not be marked as seen: the first one walked.
+ */
 function refresh(core: Core, slot: number, entry: number, isReply: boolean): boolean {
   if (packet.protocol(slot) === ipv4.PROTOCOL_TCP) {
     readSegment(slot);
     if (!tracker.trackSteady(entry, isReply)) return false;
-    if (isReply) connections.setFlag(entry, connections.REPLY_SEEN);
     connections.setExpires(entry, core.nowMs + timeouts.TCP_MS.established);
     return true;
   }
-  if (isReply) connections.setFlag(entry, connections.REPLY_SEEN);
   const isReplied = connections.hasFlag(entry, connections.REPLY_SEEN);
   connections.setExpires(
     entry,
@@ -221,10 +223,12 @@ function leaves(core: Core, slot: number): boolean {
   loadKey(core, slot, port);
   const entry = connections.find(packet.flowHash(slot), core.nowMs);
   if (entry === connections.NONE) return false;
-  if (connections.decision(entry, decision.EGRESS_EDITION) !== tables.edition) return false;
+  const isReply = connections.isReply(entry);
+  const edition = decision.editionOf(core, isReply);
+  if (connections.decision(entry, decision.EGRESS_EDITION) !== edition) return false;
   if (connections.hasFlag(entry, connections.BLOCKED)) return false;
   if (ports.isSecured(port) && !isSentTo(core, packet.frameAt(slot), port)) return false;
-  if (!refresh(core, slot, entry, connections.isReply(entry))) return false;
+  if (!refresh(core, slot, entry, isReply)) return false;
   countRule(core, slot, connections.decision(entry, decision.EGRESS_RULE));
   deliver(core, slot, port);
   return true;

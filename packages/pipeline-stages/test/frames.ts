@@ -90,6 +90,37 @@ export function pseudoHeader(view: DataView, l4At: number, protocol: number, siz
     : checksum.pseudoHeader6(view, 14, protocol, size);
 }
 
+/** The IPv4 fragments of a frame, `size` bytes of payload each but the last; a multiple of 8. */
+export function fragmentsOf(frame: Uint8Array, size: number): Uint8Array[] {
+  const payload = frame.slice(34);
+  const fragments: Uint8Array[] = [];
+  for (let at = 0; at < payload.length; at += size) {
+    const part = payload.subarray(at, at + size);
+    const fragment = new Uint8Array(34 + part.length);
+    fragment.set(frame.subarray(0, 34));
+    fragment.set(part, 34);
+    const view = viewOf(fragment);
+    const hasMore = at + size < payload.length ? 0x2000 : 0;
+    ipv4.setTotalLength(view, 14, 20 + part.length);
+    ipv4.setIdentification(view, 14, 77);
+    view.setUint16(20, hasMore | (at / 8));
+    ipv4.updateChecksum(view, 14);
+    fragments.push(fragment);
+  }
+  return fragments;
+}
+
+/** An ICMP port unreachable about an IPv4 frame, sent by its receiver. */
+export function unreachableAbout(ends: Ends, about: Uint8Array): Uint8Array {
+  const quotation = about.subarray(14, 14 + 28);
+  const { frame, l4At } = ipFrame(ends, ipv4.PROTOCOL_ICMP, 8 + quotation.length);
+  const view = viewOf(frame);
+  icmp.write(view, l4At, icmp.DESTINATION_UNREACHABLE, 3, 0);
+  frame.set(quotation, l4At + 8);
+  icmp.updateChecksum(view, l4At, frame.length);
+  return frame;
+}
+
 export function echoFrame(ends: Ends, payload = 16): Uint8Array {
   const isV4 = isIpv4(parseAddress(ends.from)!);
   const protocol = isV4 ? ipv4.PROTOCOL_ICMP : ipv4.PROTOCOL_ICMPV6;

@@ -11,7 +11,7 @@ import { RULE_COUNTERS_SIZE, RuleCounters } from "@rhone/rings/rule-counters";
 import { SlotAllocator } from "@rhone/rings/slot-allocator";
 import { type AclRule, buildAcls } from "@rhone/tables/acls";
 import * as datapaths from "@rhone/tables/datapaths";
-import { buildEndpoints } from "@rhone/tables/endpoints";
+import { buildEndpoints, type EndpointKeys } from "@rhone/tables/endpoints";
 import { buildExactTable } from "@rhone/tables/exact-table";
 import { buildGeneration, Tables } from "@rhone/tables/generation";
 import { buildGroups } from "@rhone/tables/groups";
@@ -28,6 +28,9 @@ import { type Address, linkLocalFromMac, parseAddress, parseMac } from "@rhone/w
 import { Batch, Core } from "../src/core.ts";
 import { fastPath } from "../src/fast-path.ts";
 import { Arrivals, runPipeline, STAGES } from "../src/pipeline.ts";
+
+/** Tunnel endpoint of the other chassis. */
+export const PEER = "192.168.100.2";
 
 export const VM1 = 0;
 export const VM2 = 1;
@@ -110,8 +113,15 @@ function buildPortRows(): PortRow[] {
   ];
 }
 
-/** `rules` stand in the order in which they decide. */
-export function buildTables(generation = 1, rules: readonly AclRule[] = []): Tables {
+/**
+ * `rules` stand in the order in which they decide; `keys` are those of the other chassis, for the
+ * stamps' tags.
+ */
+export function buildTables(
+  generation = 1,
+  rules: readonly AclRule[] = [],
+  keys: EndpointKeys | null = null,
+): Tables {
   const ports = buildPortRows();
   const index = (width: number, keysOf: (port: PortRow) => readonly (readonly number[])[]) =>
     buildExactTable(
@@ -137,7 +147,7 @@ export function buildTables(generation = 1, rules: readonly AclRule[] = []): Tab
     { local: [VM4], remote: [0] },
     { local: [], remote: [] },
   ]);
-  const peer = { address: ip("192.168.100.2"), shortId: 2 };
+  const peer = { address: ip(PEER), shortId: 2, keys };
   const { ports: portWords, addresses } = buildPorts(ports);
   return new Tables(
     buildGeneration(
@@ -185,6 +195,8 @@ export class TestWorker {
   readonly #running = new Batch();
   /** Whether flows that are known take the fast path. */
   isFast = true;
+  /** Packets so far that the fast path left to the stages. */
+  walked = 0;
 
   constructor(worker = 0, tables = buildTables()) {
     this.core = new Core(worker, this.counters, allocator, tables, this.ruleCounters);
@@ -213,6 +225,7 @@ export class TestWorker {
 
   run(): void {
     if (this.isFast) fastPath(this.core, this.arrivals);
+    for (const { count } of this.arrivals.stages) this.walked += count;
     runPipeline(this.core, this.arrivals, this.#running);
   }
 

@@ -34,7 +34,7 @@ export const ROUTES_MAX = 1024;
 /** Of one port, and of one port of a router. */
 export const ADDRESSES_MAX = 16;
 
-const driver = z.enum(["af-packet", "af-xdp"]);
+const driver = z.enum(["af-packet", "af-xdp", "tap"]);
 
 export const switchSchema = z.strictObject({
   kind: z.literal("switch"),

@@ -1,0 +1,158 @@
+/**
+ * A port over a TAP device (Documentation/networking/tuntap.rst) with virtio headers: super-frames
+ * and unfinished checksums come and go whole. For a workload in a namespace that the device is
+ * moved into. Run by the worker that owns the port.
+ *
+ * The device that is opened here is the one that the workload sees. It is made when there is none
+ * of that name, and then ends with the port; one that was made before, by `ip tuntap add`, stays.
+ */
+import { DROP } from "@rhone/rings/drop-reason";
+import * as packet from "@rhone/rings/packet";
+import { FrameReceiver } from "./frame-receiver.ts";
+import { MessageVector } from "./message-vector.ts";
+import * as native from "./native.ts";
+import { allocate, putText } from "./native-memory.ts";
+import type { Port, PortContext } from "./port.ts";
+import * as virtio from "./virtio-header.ts";
+
+const SYS_IOCTL = process.arch === "arm64" ? 29n : 16n;
+const O_RDWR = 2;
+const O_NONBLOCK = 0x800;
+const O_CLOEXEC = 0x80000;
+const TUNSETIFF = 0x4004_54can;
+const TUNSETOFFLOAD = 0x4004_54d0n;
+const TUNSETVNETHDRSZ = 0x4004_54d8n;
+
+// Flags of struct ifreq, behind the device's name of 16 bytes.
+const REQUEST_SIZE = 40;
+const REQUEST_FLAGS = 16;
+const IFF_TAP = 2;
+const IFF_MULTI_QUEUE = 0x100;
+const IFF_NO_PI = 0x1000;
+const IFF_VNET_HDR = 0x4000;
+
+/** TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, TUN_F_TSO_ECN: what we take unfinished and whole. */
+const OFFLOADS = 0x0f;
+/** TUN_F_USO4 and TUN_F_USO6, from Linux 6.2 on. */
+const UDP_OFFLOADS = 0x60;
+
+const { libc, check, errno } = native;
+const path = allocate(16);
+const request = allocate(REQUEST_SIZE);
+const headerSize = allocate(4);
+
+/** Of all ports of this thread: it holds nothing between two calls. */
+const outgoing = new MessageVector({
+  count: 1,
+  buffersPerMessage: 1,
+  hasNames: false,
+  controlSize: 0,
+});
+
+/**
+ * Opens, or makes, the TAP device of that name. Throws when the name is that of another kind of
+ * device, or the kernel refuses.
+ */
+export function openTap(device: string, context: PortContext): Port {
+  putText(path, "/dev/net/tun");
+  const flags = O_RDWR | O_NONBLOCK | O_CLOEXEC;
+  const descriptor = check(libc.open(path.address, flags), "open /dev/net/tun");
+  try {
+    attach(descriptor, device);
+    headerSize.words[0] = virtio.SIZE;
+    check(control(descriptor, TUNSETVNETHDRSZ, headerSize.address), "set TUNSETVNETHDRSZ");
+    const hasUdp = control(descriptor, TUNSETOFFLOAD, BigInt(OFFLOADS | UDP_OFFLOADS)) === 0;
+    if (!hasUdp) check(control(descriptor, TUNSETOFFLOAD, BigInt(OFFLOADS)), "set TUNSETOFFLOAD");
+    return new TapPort(descriptor, context);
+  } catch (error) {
+    libc.close(descriptor);
+    throw error;
+  }
+}
+
+function attach(descriptor: number, device: string): void {
+  putText(request, device);
+  const flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+  request.view.setUint16(REQUEST_FLAGS, flags | IFF_MULTI_QUEUE, true);
+  if (control(descriptor, TUNSETIFF, request.address) === 0) return;
+  // A device that stays may have been made with one queue.
+  request.view.setUint16(REQUEST_FLAGS, flags, true);
+  check(control(descriptor, TUNSETIFF, request.address), `open the TAP device "${device}"`);
+}
+
+function control(descriptor: number, command: bigint, argument: bigint): number {
+  return libc.syscall(SYS_IOCTL, BigInt(descriptor), command, argument);
+}
+
+class TapPort implements Port {
+  readonly descriptor: number;
+  readonly carriesOffloads = true;
+  isUp = true;
+  readonly #context: PortContext;
+  readonly #receiver: FrameReceiver;
+  #isClosed = false;
+
+  constructor(descriptor: number, context: PortContext) {
+    this.descriptor = descriptor;
+    this.#context = context;
+    this.#receiver = FrameReceiver.open(context.allocator);
+  }
+
+  receive(slots: Int32Array, limit: number): number {
+    if (!this.isUp) return 0;
+    const receiver = this.#receiver;
+    const count = receiver.read(this.descriptor, this.#context, slots, limit);
+    if (receiver.hasFailed && native.meansDeviceDown(errno())) this.isUp = false;
+    return count;
+  }
+
+  transmit(slots: Int32Array, count: number): void {
+    const { index, allocator, counters } = this.#context;
+    let sent = 0;
+    let total = 0;
+    let reason = this.isUp ? -1 : DROP["device-down"];
+    for (let i = 0; i < count; i++) {
+      const slot = slots[i]!;
+      if (reason < 0 && this.#send(slot)) {
+        sent++;
+        total += packet.length(slot);
+      } else {
+        // What is refused for itself does not hold the others back; a queue or a device does.
+        if (reason < 0) reason = this.#refusal();
+        counters.countPortDrop(index, reason);
+        if (reason === DROP["device-refused"]) reason = -1;
+      }
+      allocator.give(slot);
+    }
+    counters.countSent(index, sent, total);
+  }
+
+  reclaim(): boolean {
+    return false; // The kernel copies: nothing is ever in flight.
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    libc.close(this.descriptor);
+    this.#receiver.close();
+    this.isUp = false;
+  }
+
+  #send(slot: number): boolean {
+    const at = packet.frameAt(slot) - virtio.SIZE;
+    virtio.write(at, slot);
+    outgoing.setBuffer(0, 0, at, virtio.SIZE + packet.length(slot));
+    return outgoing.writeFirst(this.descriptor) >= 0;
+  }
+
+  /** Why the kernel has just refused a frame. */
+  #refusal(): number {
+    const number = errno();
+    if (native.meansDeviceDown(number)) this.isUp = false;
+    // The workload switched its device off: the port stays, and so does the device.
+    if (!this.isUp || number === native.EIO) return DROP["device-down"];
+    const isFull = number === native.EAGAIN || number === native.ENOBUFS;
+    return isFull ? DROP["device-full"] : DROP["device-refused"];
+  }
+}
