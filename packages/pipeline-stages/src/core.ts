@@ -61,6 +61,8 @@ export class Core {
   readonly replyMeter = new Meter(2000, 500);
   /** Copies made by the running stage; they join the batch when it ends. */
   readonly copies = new Batch();
+  /** Packets that begin another way, at the stage in their metadata, when this run has ended. */
+  readonly again = new Batch();
   /** Tables of the generation that the running batch belongs to. */
   tables: Tables;
   /** Milliseconds on a clock that never goes back; set once a batch. */
@@ -107,6 +109,12 @@ export class Core {
     packet.setStage(slot, stage);
     if (this.outlets.workers[worker]!.add(slot)) this.handedOver++;
     else this.drop(slot, DROP["batch-full"]);
+  }
+
+  /** Lines a packet that was made here up for another run of the pipeline, from `stage` on. */
+  goAgain(slot: number, stage: number): void {
+    packet.setStage(slot, stage);
+    if (!this.again.add(slot)) this.drop(slot, DROP["batch-full"]);
   }
 
   /** Ends a packet's life under a reason of `DROP`. */

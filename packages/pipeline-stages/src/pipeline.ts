@@ -2,6 +2,7 @@
  * The sixteen stages in their order. Run by every data-plane worker on each batch.
  */
 import { DROP } from "@rhone/rings/drop-reason";
+import * as packet from "@rhone/rings/packet";
 import { acl } from "./acl.ts";
 import { BATCH_MAX, type Batch, type Core } from "./core.ts";
 import { egressAcl } from "./egress-acl.ts";
@@ -72,6 +73,18 @@ export class Arrivals {
  * or dropped.
  */
 export function runPipeline(core: Core, arrivals: Arrivals, running: Batch): void {
+  runStages(core, arrivals, running);
+  // What goes again is an answer, and an answer is never answered: this ends.
+  while (core.again.count > 0) {
+    const { slots, count } = core.again;
+    core.again.count = 0;
+    // Never full: the arrivals are empty by now.
+    for (let i = 0; i < count; i++) arrivals.stages[packet.stage(slots[i]!)]!.add(slots[i]!);
+    runStages(core, arrivals, running);
+  }
+}
+
+function runStages(core: Core, arrivals: Arrivals, running: Batch): void {
   running.count = 0;
   for (let number = 0; number < STAGES.length; number++) {
     core.stage = number;
