@@ -56,7 +56,9 @@ function load(flow: Flow, isBack: boolean): number {
   } else {
     connections.loadIpv4(vni, port, protocol, source, destination, from, to);
   }
-  return (flow.bucket << 24) | (((flow.low + flow.high) * 31 + flow.lowPort) & 0xffff);
+  // As a flow hash is: the same from both ends.
+  const ends = (flow.low + flow.high) * 31 + flow.lowPort + flow.highPort;
+  return (flow.bucket << 24) | (ends & 0xffff);
 }
 
 function goldenKey(flow: Flow, isBack: boolean): GoldenKey {
