@@ -19,6 +19,8 @@ import { type Config, tunnelMtu } from "./config.ts";
 import { Controller } from "./controller.ts";
 import { Dataplane } from "./dataplane.ts";
 import { Devices } from "./devices.ts";
+import { RuleHits } from "./rule-hits.ts";
+import { epochAt, StampKeys } from "./stamp-keys.ts";
 import * as tokens from "./tokens.ts";
 
 /** A container in which every part is made once, when it is first asked for. */
@@ -43,13 +45,19 @@ export function compose(config: Config): DependencyContainer {
   single(tokens.DEVICES, (parts) => {
     return new Devices(config.name, config.driver, parts.resolve(tokens.DATAPLANE));
   });
+  single(tokens.STAMP_KEYS, (parts) => makeStampKeys(config, parts.resolve(tokens.LOG)));
+  single(tokens.RULE_HITS, (parts) => {
+    return new RuleHits(parts.resolve(tokens.DATAPLANE).ruleCounters());
+  });
   single(tokens.CONTROLLER, (parts) => {
     return new Controller({
       chassis: config.name,
       tunnelMtu: tunnelMtu(config),
+      stampKeys: parts.resolve(tokens.STAMP_KEYS),
       store: parts.resolve(tokens.STORE),
       dataplane: parts.resolve(tokens.DATAPLANE),
       devices: parts.resolve(tokens.DEVICES),
+      ruleHits: parts.resolve(tokens.RULE_HITS),
       log: parts.resolve(tokens.LOG),
     });
   });
@@ -68,6 +76,14 @@ function openStore(config: Config): Store {
   const opened = openSqliteStore({ path, origin: config.name });
   if (!opened.ok) throw new Error(opened.error.message);
   return opened.value;
+}
+
+function makeStampKeys({ clusterKey }: Config, log: Logger): StampKeys | null {
+  if (clusterKey !== undefined) return new StampKeys(Buffer.from(clusterKey, "hex"));
+  log.warn(
+    "no clusterKey is configured: whoever can send from a chassis's address can forge stamps",
+  );
+  return null;
 }
 
 function makeNatsServer(config: Config): NatsServer {
@@ -97,7 +113,10 @@ function makeReplicator(parts: DependencyContainer): Replicator {
 function makeDataplane(parts: DependencyContainer): Dataplane {
   const config = parts.resolve(tokens.CONFIG);
   const log = parts.resolve(tokens.LOG);
-  const self = { name: config.name, tunnelMtu: tunnelMtu(config), devices: new Map() };
+  const made = parts.resolve(tokens.STAMP_KEYS);
+  const keys = made === null ? null : { made, epoch: epochAt(Date.now()) };
+  const none = { devices: new Map(), ruleCounters: new Map() };
+  const self = { name: config.name, tunnelMtu: tunnelMtu(config), keys, ...none };
   return new Dataplane({
     workers: config.workers,
     connections: config.connections,

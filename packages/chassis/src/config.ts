@@ -17,6 +17,14 @@ const schema = z.strictObject({
   underlay: address,
   /** MTU of the underlay network. */
   underlayMtu: z.int().min(1280).max(9216).default(1500),
+  /**
+   * Of the whole cluster, 32 bytes in hex. Without it stamps carry no tag, and the underlay has to
+   * be trusted.
+   */
+  clusterKey: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/i, "expected 64 hexadecimal digits, as from: openssl rand -hex 32")
+    .optional(),
   dataDirectory: z.string().min(1),
   workers: z.int().min(1).max(16).default(2),
   /** Connections that can be tracked at a time; each takes 136 bytes or a little more. */

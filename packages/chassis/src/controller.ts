@@ -10,6 +10,8 @@ import type { Logger } from "pino";
 import { compile } from "./compile.ts";
 import type { Dataplane } from "./dataplane.ts";
 import { type Devices, RETRY_MS } from "./devices.ts";
+import type { RuleHits } from "./rule-hits.ts";
+import { epochAt, type StampKeys } from "./stamp-keys.ts";
 
 /** Events within this time become one generation. */
 const GATHER_MS = 5;
@@ -19,9 +21,12 @@ const APPLIED_POLL_MS = 2;
 export interface ControllerOptions {
   readonly chassis: string;
   readonly tunnelMtu: number;
+  /** Of the stamps' tags; null when the cluster has no key. */
+  readonly stampKeys: StampKeys | null;
   readonly store: Store;
   readonly dataplane: Dataplane;
   readonly devices: Devices;
+  readonly ruleHits: RuleHits;
   readonly log: Logger;
 }
 
@@ -35,11 +40,12 @@ export class Controller {
   #marked = 0;
   #compiled = 0;
   #edition = 0;
+  #epoch = epochAt(Date.now());
 
   constructor(options: ControllerOptions) {
     this.#options = options;
     this.#unsubscribe = options.store.onChange(() => this.mark());
-    this.#retryTimer = setInterval(() => options.devices.retry(), RETRY_MS);
+    this.#retryTimer = setInterval(() => this.#tick(), RETRY_MS);
     this.mark();
   }
 
@@ -79,14 +85,23 @@ export class Controller {
     if (this.#gatherTimer !== null) clearTimeout(this.#gatherTimer);
   }
 
+  #tick(): void {
+    this.#options.devices.retry();
+    if (epochAt(Date.now()) !== this.#epoch) this.mark(); // The stamps' keys have changed.
+  }
+
   #reconcile(): void {
     this.#gatherTimer = null;
-    const { chassis, tunnelMtu, store, dataplane, devices, log } = this.#options;
+    const { chassis, tunnelMtu, stampKeys, store, dataplane, devices, ruleHits, log } =
+      this.#options;
     const state = store.snapshot();
     const marked = this.#marked;
     try {
       devices.follow(state);
-      const self = { name: chassis, tunnelMtu, devices: devices.placements() };
+      this.#epoch = epochAt(Date.now());
+      const keys = stampKeys === null ? null : { made: stampKeys, epoch: this.#epoch };
+      const ruleCounters = ruleHits.follow(state.acls.map(({ name }) => name));
+      const self = { name: chassis, tunnelMtu, keys, devices: devices.placements(), ruleCounters };
       this.#edition = dataplane.publish(compile(state, self));
       this.#compiled = marked;
       this.#failure = "";

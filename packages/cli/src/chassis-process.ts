@@ -27,6 +27,8 @@ export interface ChassisOptions {
   readonly runtime: Runtime;
   readonly driver: Driver;
   readonly workers: number;
+  /** Of all chassis of the lab, 64 hexadecimal digits. */
+  readonly clusterKey: string;
   /** Hears what happened to the process, one sentence. */
   readonly onEvent: (text: string) => void;
 }
@@ -50,7 +52,8 @@ export class ChassisProcess {
     this.#options = options;
     // The chassis' nats-server runs as another user and must pass through.
     mkdirSync(this.directory, { recursive: true, mode: 0o755 });
-    writeFileSync(this.#configPath, stringify(this.#config(lab)));
+    // It has the key of the cluster.
+    writeFileSync(this.#configPath, stringify(this.#config(lab)), { mode: 0o600 });
   }
 
   get socketPath(): string {
@@ -152,6 +155,7 @@ export class ChassisProcess {
     return {
       name: this.name,
       underlay: this.underlay,
+      clusterKey: this.#options.clusterKey,
       dataDirectory: `${this.directory}/data`,
       workers: this.#options.workers,
       driver: this.#options.driver,

@@ -2,6 +2,7 @@
  * A running lab: namespaces, chassis and their REST API, and the resources of the lab file applied
  * to one chassis and spread to all. Used by `rhone lab up` and by tests.
  */
+import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { PortStatusView } from "@rhone/api/context";
 import { ChassisProcess } from "./chassis-process.ts";
@@ -107,8 +108,9 @@ class Run implements RunningLab {
     const { lab, prefix } = this;
     const { runtime = "node", driver = "af-packet", workers = 2, restPort = 0 } = this.#options;
     const onEvent = this.#options.onEvent ?? ((): void => {});
+    const clusterKey = randomBytes(32).toString("hex");
     for (const self of lab.chassis) {
-      const options = { prefix, runtime, driver, workers, onEvent };
+      const options = { prefix, runtime, driver, workers, clusterKey, onEvent };
       this.#processes.push(new ChassisProcess(lab, self, options));
     }
     for (const [index, { socketPath }] of this.#processes.entries()) {

@@ -12,10 +12,12 @@ import { UdpUnderlay } from "@rhone/netio/udp-underlay";
 import { BUCKET_COUNT, Core } from "@rhone/pipeline-stages/core";
 import { Counters, DEVICES_MAX } from "@rhone/rings/counters";
 import { RingConsumer, RingProducer } from "@rhone/rings/ring";
+import { RuleCounters } from "@rhone/rings/rule-counters";
 import { SlotAllocator } from "@rhone/rings/slot-allocator";
 import { WorkerStatus } from "@rhone/rings/worker-status";
 import { Tables } from "@rhone/tables/generation";
 import { Departures, type Neighbour } from "./departures.ts";
+import { mayJoin } from "./hand-off.ts";
 import type { Command, Driver, Report, WorkerPlan } from "./plan.ts";
 import { RunLoop } from "./run-loop.ts";
 import { TableHistory } from "./table-history.ts";
@@ -46,9 +48,10 @@ export class Actor {
       returns[worker]!.map((ring, to) => (to === worker ? null : producer(ring))),
       others(worker, workerCount).map((from) => consumer(returns[from]![worker]!)),
     );
-    const tables = new Tables(plan.tables);
+    const tables = new Tables(plan.tables, 0);
     this.#history = new TableHistory(tables);
-    this.#core = new Core(worker, this.#counters, this.#allocator, tables);
+    const ruleCounters = new RuleCounters(plan.ruleCounters);
+    this.#core = new Core(worker, this.#counters, this.#allocator, tables, ruleCounters);
     for (let bucket = 0; bucket < BUCKET_COUNT; bucket++) {
       this.#core.owners[bucket] = bucket % workerCount;
     }
@@ -56,6 +59,7 @@ export class Actor {
       ...plan.underlay,
       allocator: this.#allocator,
       counters: this.#counters,
+      mayJoin: (at, end, source) => mayJoin(this.#history.newest, at, end, source),
     });
   }
 
@@ -120,7 +124,7 @@ export class Actor {
   }
 
   #adopt(buffer: SharedArrayBuffer, edition: number): void {
-    const tables = new Tables(buffer);
+    const tables = new Tables(buffer, edition);
     this.#history.adopt(tables);
     this.#core.tables = tables;
     this.#status.setAdopted(edition);

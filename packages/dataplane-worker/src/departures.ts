@@ -3,9 +3,8 @@
  * and to other chassis. What cannot leave is dropped under a named reason.
  */
 import { ringDoorbell } from "@rhone/netio/doorbell";
-import type { Port } from "@rhone/netio/port";
+import type { Port, Tunnel } from "@rhone/netio/port";
 import { finishChecksum, MALFORMED, segmentHeadersInto, segmentInto } from "@rhone/netio/segment";
-import type { UdpUnderlay } from "@rhone/netio/udp-underlay";
 import type { Batch, Core } from "@rhone/pipeline-stages/core";
 import { BATCH_MAX } from "@rhone/pipeline-stages/core";
 import { DELIVERY } from "@rhone/pipeline-stages/output";
@@ -17,6 +16,7 @@ import type { RingProducer } from "@rhone/rings/ring";
 import type { WorkerStatus } from "@rhone/rings/worker-status";
 import * as resume from "@rhone/wire/resume";
 import { copyStamp, includeStamp, writeStamp } from "./hand-off.ts";
+import { writeTag } from "./stamp-tag.ts";
 
 /** Segments that one super-frame may become: 64 KiB in segments of 64 bytes of payload. */
 const SEGMENTS_MAX = 1024;
@@ -31,7 +31,7 @@ export class Departures {
   readonly #core: Core;
   readonly #ports: readonly (Port | null)[];
   readonly #neighbours: readonly (Neighbour | null)[];
-  readonly #underlay: UdpUnderlay;
+  readonly #underlay: Tunnel;
   readonly #ready = new Int32Array(BATCH_MAX + SEGMENTS_MAX);
   readonly #segments = new Int32Array(SEGMENTS_MAX);
   readonly #destinations = new Int32Array((BATCH_MAX + SEGMENTS_MAX) * 4);
@@ -42,7 +42,7 @@ export class Departures {
     core: Core,
     ports: readonly (Port | null)[],
     neighbours: readonly (Neighbour | null)[],
-    underlay: UdpUnderlay,
+    underlay: Tunnel,
   ) {
     this.#core = core;
     this.#ports = ports;
@@ -93,7 +93,9 @@ export class Departures {
       const slot = slots[i]!;
       core.stage = packet.stage(slot);
       const isDelivery = core.stage === DELIVERY;
-      const reason = isDelivery ? GOES_ON : writeStamp(core.tables, slot, resume.REASON_OWNER);
+      const reason = isDelivery
+        ? GOES_ON
+        : writeStamp(core.tables, slot, resume.REASON_OWNER, true);
       if (reason === GOES_ON) slots[stamped++] = slot;
       else core.drop(slot, reason);
     }
@@ -110,7 +112,7 @@ export class Departures {
     for (let i = 0; i < batch.count; i++) {
       const slot = batch.slots[i]!;
       core.stage = packet.stage(slot);
-      const reason = writeStamp(core.tables, slot, resume.REASON_EGRESS);
+      const reason = writeStamp(core.tables, slot, resume.REASON_EGRESS, false);
       if (reason !== GOES_ON) {
         core.drop(slot, reason);
         continue;
@@ -123,6 +125,7 @@ export class Departures {
       this.#makeReady(slot);
       if (this.#readyCount === first) continue;
       includeStamp(this.#ready[first]!);
+      writeTag(core.tables, this.#ready[first]!, endpoints[i]!);
       core.tables.endpoints.copyAddress(endpoints[i]!, this.#destinations, first * 4);
       if (this.#readyCount >= BATCH_MAX) this.#sendReady();
     }
@@ -150,6 +153,7 @@ export class Departures {
     for (let i = 0; i < count; i++) {
       copyStamp(slot, segments[i]!);
       includeStamp(segments[i]!);
+      writeTag(core.tables, segments[i]!, endpoint);
     }
     const headersSize = packet.headerLength(slot);
     core.tables.endpoints.copyAddress(endpoint, this.#destinations, 0);

@@ -2,34 +2,35 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Core } from "@rhone/pipeline-stages/core";
 import { GOES_ON } from "@rhone/pipeline-stages/parse";
-import { buildTables, VM1, VM3 } from "@rhone/pipeline-stages/test-network";
+import { buildTables, PEER, VM1, VM3 } from "@rhone/pipeline-stages/test-network";
 import { COUNTERS_SIZE, Counters } from "@rhone/rings/counters";
 import { DROP, type DropReasonName } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import { poolViews } from "@rhone/rings/pool";
+import { RULE_COUNTERS_SIZE, RuleCounters } from "@rhone/rings/rule-counters";
 import { SlotAllocator } from "@rhone/rings/slot-allocator";
+import type { KeyWords } from "@rhone/tables/endpoints";
 import { LOCATED_HERE } from "@rhone/tables/ports";
 import { parseAddress } from "@rhone/wire/address";
 import * as geneve from "@rhone/wire/geneve";
 import * as resume from "@rhone/wire/resume";
 import fc from "fast-check";
-import {
-  checkEndpoint,
-  includeStamp,
-  readRingPacket,
-  readTunnelPacket,
-  writeStamp,
-} from "./hand-off.ts";
+import { includeStamp, readRingPacket, readTunnelPacket, writeStamp } from "./hand-off.ts";
+import { writeTag } from "./stamp-tag.ts";
 import { TableHistory } from "./table-history.ts";
 
 const { bytes, view, smallCount, largeCount } = poolViews();
-const tables = buildTables(7);
+const KEY: KeyWords = [1, -2, 3, -4];
+const OLD_KEY: KeyWords = [5, 6, 7, 8];
+const NEXT_KEY: KeyWords = [9, 10, 11, 12];
+const tables = buildTables(7, [], { send: KEY, receive: [KEY, OLD_KEY, NEXT_KEY] });
 const history = new TableHistory(tables);
 const core = new Core(
   0,
   new Counters(new SharedArrayBuffer(COUNTERS_SIZE)),
   new SlotAllocator({ smallCount, largeCount }, 0, 1, [null], []),
   tables,
+  new RuleCounters(new SharedArrayBuffer(RULE_COUNTERS_SIZE)),
 );
 const slot = core.allocator.takeSmall();
 
@@ -49,18 +50,29 @@ function makePacket(): void {
   packet.setFlags(slot, packet.FLAG_ROUTED | packet.FLAG_FROM_TUNNEL);
   packet.setFlowHash(slot, 0x12345678);
   packet.setTtlDecrements(slot, 1);
-  assert.equal(writeStamp(tables, slot, resume.REASON_EGRESS), GOES_ON);
+  assert.equal(writeStamp(tables, slot, resume.REASON_EGRESS, false), GOES_ON);
 }
 
+type Change = (header: number, option: number) => void;
+
 /**
- * What the tunnel reader says to the packet after `change` had the Geneve header and the option.
+ * What the tunnel reader says to the packet after `change` had the Geneve header and the option,
+ * before the tag was written: the sender has the key and makes a mistake.
  */
-function readChanged(change: (header: number, option: number) => void): number {
+function readChanged(change: Change): number {
+  return readFrom(PEER, change, () => {});
+}
+
+/** As `readChanged`, with a change on the way too, and from any address. */
+function readFrom(source: string, change: Change, onTheWay: Change): number {
   makePacket();
   includeStamp(slot);
   const at = packet.frameAt(slot);
   packet.begin(slot, at, packet.length(slot), -1);
   change(at, at + geneve.BASE_SIZE);
+  writeTag(tables, slot, 0);
+  onTheWay(at, at + geneve.BASE_SIZE);
+  core.key.set(parseAddress(source)!);
   return readTunnelPacket(history, core, slot);
 }
 
@@ -94,19 +106,40 @@ test("a packet through a ring keeps what the stamp has no room for", () => {
   assert.notEqual(packet.flags(slot) & packet.FLAG_REPLY_TO_INGRESS, 0);
 });
 
+test("a packet that never crossed to another chassis goes through a ring", () => {
+  const at = packet.defaultFrameAt(slot);
+  packet.begin(slot, at, 60, 0);
+  packet.setStage(slot, 1);
+  packet.setDatapath(slot, 0);
+  packet.setInPort(slot, VM1);
+  packet.setGeneration(slot, 7);
+  assert.equal(writeStamp(tables, slot, resume.REASON_OWNER, true), GOES_ON);
+  assert.equal(readRingPacket(history, core, slot), GOES_ON);
+  assert.equal(packet.inPort(slot), VM1);
+  assert.equal(packet.enteredBy(slot), VM1);
+  assert.equal(packet.handOffsLeft(slot), 4);
+  assert.equal(packet.ringHopsLeft(slot), 7);
+});
+
 test("a flood goes on as a flood", () => {
   makePacket();
   packet.setOutPort(slot, packet.FLOOD);
   packet.setHandOffsLeft(slot, 4);
-  writeStamp(tables, slot, resume.REASON_EGRESS);
+  writeStamp(tables, slot, resume.REASON_EGRESS, false);
   assert.equal(readRingPacket(history, core, slot), GOES_ON);
   assert.equal(packet.outPort(slot), packet.FLOOD);
 });
 
-test("hand-offs end after the fourth", () => {
-  makePacket();
-  for (let i = 0; i < 3; i++) assert.equal(writeStamp(tables, slot, 0), GOES_ON);
-  assert.equal(writeStamp(tables, slot, 0), DROP["stamp-hand-offs"]);
+test("a packet crosses four times to another chassis and eight times to a worker", () => {
+  for (const [isLocal, left] of [
+    [false, 3], // One is made already.
+    [true, 8],
+  ] as const) {
+    makePacket();
+    for (let i = 0; i < left; i++) assert.equal(writeStamp(tables, slot, 0, isLocal), GOES_ON);
+    assert.equal(writeStamp(tables, slot, 0, isLocal), DROP["stamp-hand-offs"]);
+    assert.equal(writeStamp(tables, slot, 0, !isLocal), GOES_ON);
+  }
 });
 
 const OTHER_OPTION = 0x0102;
@@ -119,6 +152,7 @@ const refusals: readonly [DropReasonName, string, (header: number, option: numbe
   ["tunnel-protocol", "a payload that is IP", (header) => view.setUint16(header + 2, 0x0800)],
   ["tunnel-malformed", "a clear C bit", (header) => view.setUint8(header + 1, 0)],
   ["tunnel-no-stamp", "no stamp", (_, option) => view.setUint16(option, OTHER_OPTION, false)],
+  ["stamp-hand-offs", "more hand-offs than there are", (_, o) => view.setUint8(o + 5, 0x40)],
   ["stamp-stage", "a stage without resume", (_, option) => view.setUint8(option + 4, 0x61)],
   ["stamp-generation", "a generation long gone", (_, option) => view.setUint32(option + 14, 6)],
   ["stamp-datapath", "an unknown network", (header) => view.setUint32(header + 4, 999 << 8)],
@@ -148,11 +182,101 @@ test("refuses a foreign critical option", () => {
 });
 
 test("knows the tunnel endpoints and nobody else", () => {
-  core.key.set(parseAddress("192.168.100.2")!);
-  assert.equal(checkEndpoint(core, tables), GOES_ON);
-  core.key.set(parseAddress("192.168.100.3")!);
-  assert.equal(checkEndpoint(core, tables), DROP["tunnel-source-unknown"]);
+  const nothing: Change = () => {};
+  assert.equal(readFrom(PEER, nothing, nothing), GOES_ON);
+  assert.equal(readFrom("192.168.100.3", nothing, nothing), DROP["tunnel-source-unknown"]);
 });
+
+test("a key of the hour before or behind is good, any other is not", () => {
+  const nothing: Change = () => {};
+  const tryKey = (key: KeyWords): number => {
+    const sender = buildTables(7, [], { send: key, receive: [key, key, key] });
+    return readFrom(PEER, nothing, () => {
+      makePacket();
+      includeStamp(slot);
+      packet.begin(slot, packet.frameAt(slot), packet.length(slot), -1);
+      writeTag(sender, slot, 0);
+    });
+  };
+  assert.equal(tryKey(OLD_KEY), GOES_ON);
+  assert.equal(tryKey(NEXT_KEY), GOES_ON);
+  assert.equal(tryKey([1, -2, 3, 4]), DROP["stamp-tag"]);
+});
+
+/** Inner frames by what they are, with the bytes of headers that a tag has to cover. */
+const FRAMES: Readonly<Record<string, [frame: Uint8Array, headers: number]>> = {
+  "unknown payload": [Uint8Array.from({ length: 60 }, (_, i) => (i === 12 ? 0x88 : 0xb5)), 22],
+  "IPv4 and TCP with options": [innerFrame(0x0800, ipv4Header(6), tcpHeader(32)), 14 + 20 + 32],
+  "IPv4 and UDP": [innerFrame(0x0800, ipv4Header(17), Array(20).fill(1)), 14 + 20 + 8],
+  "IPv6 and TCP": [innerFrame(0x86dd, ipv6Header(6), tcpHeader(20)), 14 + 40 + 20],
+  "IPv6, destination options and UDP": [
+    innerFrame(0x86dd, ipv6Header(60), [17, 0, 1, 4, 0, 0, 0, 0], Array(20).fill(1)),
+    14 + 40 + 8 + 8,
+  ],
+};
+
+function innerFrame(etherType: number, ...headers: readonly number[][]): Uint8Array {
+  const payload = Array.from({ length: 16 }, () => 0x61);
+  const addresses = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+  const parts = [addresses, [etherType >>> 8, etherType & 0xff], ...headers, payload];
+  return Uint8Array.from(parts.flat());
+}
+
+function ipv4Header(protocol: number): number[] {
+  return [0x45, 0, 0, 60, 0, 1, 0, 0, 64, protocol, 0, 0, 10, 0, 1, 12, 10, 0, 1, 10];
+}
+
+function ipv6Header(next: number): number[] {
+  return [0x60, 0, 0, 0, 0, 40, next, 64, ...Array(32).fill(0xfd)];
+}
+
+function tcpHeader(size: number): number[] {
+  return [...Array(12).fill(3), (size / 4) << 4, 0x10, ...Array(size - 14).fill(1)];
+}
+
+for (const [what, [frame, headers]] of Object.entries(FRAMES)) {
+  test(`a flipped bit in stamp or headers is found: ${what}`, () => {
+    const nothing: Change = () => {};
+    const put: Change = (header) => {
+      bytes.set(frame, header + resume.HEADER_SIZE);
+      packet.setLength(slot, resume.HEADER_SIZE + frame.length);
+    };
+    const reason = readFrom(PEER, put, nothing);
+    assert.notEqual(reason, DROP["stamp-tag"]);
+    for (let bit = 0; bit < (resume.HEADER_SIZE + headers) * 8; bit++) {
+      const flip: Change = (header) => {
+        const at = header + (bit >>> 3);
+        view.setUint8(at, view.getUint8(at) ^ (1 << (bit & 7)));
+      };
+      const found = readFrom(PEER, put, flip);
+      assert.notEqual(found, GOES_ON, `bit ${bit}`);
+      if (bit >= resume.HEADER_SIZE * 8) assert.equal(found, DROP["stamp-tag"], `bit ${bit}`);
+    }
+  });
+}
+
+test("without the key nothing that can be written gets in", () => {
+  const changes = fc.array(fc.tuple(fc.nat(61), fc.nat(255)), { minLength: 1, maxLength: 8 });
+  fc.assert(
+    fc.property(changes, (list) => {
+      const reason = readFrom(
+        PEER,
+        () => {},
+        (header) => {
+          for (const [at, value] of list) view.setUint8(header + at, value);
+          writeTagOf([7, 7, 7, 7]);
+          if (list.length > 4) for (let i = 32; i < 40; i++) view.setUint8(header + i, 0);
+        },
+      );
+      assert.notEqual(reason, GOES_ON);
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+function writeTagOf(key: KeyWords): void {
+  writeTag(buildTables(7, [], { send: key, receive: [key, key, key] }), slot, 0);
+}
 
 test("no bytes make the reader throw, and none but a port here is ever reached", () => {
   fc.assert(

@@ -18,6 +18,7 @@ import type { Tables } from "@rhone/tables/generation";
 import { LOCATED_HERE } from "@rhone/tables/ports";
 import * as geneve from "@rhone/wire/geneve";
 import * as resume from "@rhone/wire/resume";
+import { hasTag } from "./stamp-tag.ts";
 import type { TableHistory } from "./table-history.ts";
 
 /** The key of the multicast group that means every port of a switch. */
@@ -25,17 +26,21 @@ const FLOOD_KEY = 32768;
 
 /** From this stage on a packet is at the chassis of its destination. */
 const CROSSING_STAGE = 8;
+/** A packet that is handed over before this stage has only been admitted. */
+const PRE_ACL = 1;
 
 const view = poolViews().view;
 
 /**
- * Writes the stamp in front of the frame. GOES_ON, or the reason to drop for. The packet's frameAt
- * still names the frame; the stamp starts resume.HEADER_SIZE bytes before it.
+ * Writes the stamp in front of the frame, for another chassis or, by `isLocal`, for a worker next
+ * door. GOES_ON, or the reason to drop for. The packet's frameAt still names the frame; the stamp
+ * starts resume.HEADER_SIZE bytes before it.
  */
-export function writeStamp(tables: Tables, slot: number, reason: number): number {
-  const handOffsLeft = packet.handOffsLeft(slot);
-  if (handOffsLeft === 0) return DROP["stamp-hand-offs"];
-  packet.setHandOffsLeft(slot, handOffsLeft - 1);
+export function writeStamp(tables: Tables, slot: number, reason: number, isLocal: boolean): number {
+  const left = isLocal ? packet.ringHopsLeft(slot) : packet.handOffsLeft(slot);
+  if (left === 0) return DROP["stamp-hand-offs"];
+  if (isLocal) packet.setRingHopsLeft(slot, left - 1);
+  else packet.setHandOffsLeft(slot, left - 1);
   const { ports, datapaths } = tables;
   const inPort = packet.inPort(slot);
   const outPort = packet.outPort(slot);
@@ -45,7 +50,7 @@ export function writeStamp(tables: Tables, slot: number, reason: number): number
     datapaths.key(packet.datapath(slot)),
     packet.stage(slot),
     packet.flags(slot) & packet.FLAGS_ON_THE_WIRE,
-    handOffsLeft - 1,
+    packet.handOffsLeft(slot),
     reason,
     inPort < 0 ? 0 : ports.key(inPort),
     outPort === packet.FLOOD ? FLOOD_KEY : outPort < 0 ? 0 : ports.key(outPort),
@@ -74,21 +79,23 @@ export function copyStamp(from: number, to: number): void {
   }
 }
 
-/** Checks the outer source in `core.key[0..4)`. GOES_ON, or the reason to drop for. */
-export function checkEndpoint(core: Core, newest: Tables): number {
-  const endpoint = newest.endpointByAddress.find(core.key);
-  return endpoint === NOT_FOUND ? DROP["tunnel-source-unknown"] : GOES_ON;
-}
-
 /**
- * Reads a packet that came through the tunnel: it starts with the Geneve header. GOES_ON with the
- * stamp taken off, the metadata set and the frame parsed; or the reason to drop for.
+ * Reads a packet that came through the tunnel from the outer address in `core.key[0..4)`: it starts
+ * with the Geneve header. GOES_ON with the stamp taken off, the metadata set and the frame parsed;
+ * or the reason to drop for.
  */
 export function readTunnelPacket(history: TableHistory, core: Core, slot: number): number {
+  const endpoint = history.newest.endpointByAddress.find(core.key);
+  if (endpoint === NOT_FOUND) return DROP["tunnel-source-unknown"];
   const at = packet.frameAt(slot);
   const length = packet.length(slot);
   const option = findOption(at, at + length);
   if (option < 0) return -option;
+  // A super-frame's segments were each checked before they were joined.
+  const isChecked = packet.gsoType(slot) !== 0;
+  if (!isChecked && !hasTag(history.newest, at, at + length, endpoint)) return DROP["stamp-tag"];
+  // Who sent it has counted its own crossing; between workers the count may still be whole.
+  if (resume.handOffsLeft(view, option) >= packet.HAND_OFFS_MAX) return DROP["stamp-hand-offs"];
   const reason = readStamp(history, core, slot, at, option);
   if (reason !== GOES_ON) return reason;
   const headerSize = geneve.headerSize(view, at);
@@ -99,6 +106,15 @@ export function readTunnelPacket(history: TableHistory, core: Core, slot: number
   const malformed = parse(slot);
   if (malformed === GOES_ON && packet.flowHash(slot) === 0) packet.setFlowHash(slot, flowHash);
   return malformed;
+}
+
+/**
+ * Whether the datagram in `[at, end)` of the pool may become part of a super-frame: what is said
+ * here of each of them cannot be asked any more when they are joined.
+ */
+export function mayJoin(tables: Tables, at: number, end: number, source: Int32Array): boolean {
+  const endpoint = tables.endpointByAddress.find(source);
+  return endpoint !== NOT_FOUND && hasTag(tables, at, end, endpoint);
 }
 
 /** Reads a packet that a worker of this chassis handed over: the stamp lies in front of it. */
@@ -157,7 +173,11 @@ function readStamp(
   packet.setFlowHash(slot, resume.flowHash(view, option));
   packet.setConnection(slot, resume.connection(view, option));
   packet.setTtlDecrements(slot, resume.ttlDecrements(view, option));
-  return readPorts(tables, core, slot, option);
+  packet.setEntry(slot, -1);
+  const reason = readPorts(tables, core, slot, option);
+  // A row of the tables that the packet goes on under, not of those that it came by.
+  packet.setEnteredBy(slot, stage === PRE_ACL ? packet.inPort(slot) : packet.NO_PORT);
+  return reason;
 }
 
 function readPorts(tables: Tables, core: Core, slot: number, option: number): number {

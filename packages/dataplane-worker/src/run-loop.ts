@@ -7,9 +7,9 @@
  * mailbox, and rings its doorbell when it sleeps.
  */
 import { drainDoorbell, type Poller } from "@rhone/netio/doorbell";
-import type { Port } from "@rhone/netio/port";
-import type { UdpUnderlay } from "@rhone/netio/udp-underlay";
+import type { Port, Tunnel } from "@rhone/netio/port";
 import { BATCH_MAX, Batch, BUCKET_COUNT, type Core } from "@rhone/pipeline-stages/core";
+import { fastPath } from "@rhone/pipeline-stages/fast-path";
 import { DELIVERY } from "@rhone/pipeline-stages/output";
 import { GOES_ON } from "@rhone/pipeline-stages/parse";
 import { Arrivals, runPipeline, STAGES } from "@rhone/pipeline-stages/pipeline";
@@ -19,7 +19,7 @@ import type { RingConsumer } from "@rhone/rings/ring";
 import type { WorkerStatus } from "@rhone/rings/worker-status";
 import { sweep } from "@rhone/tables/connections";
 import type { Departures } from "./departures.ts";
-import { checkEndpoint, readRingPacket, readTunnelPacket } from "./hand-off.ts";
+import { readRingPacket, readTunnelPacket } from "./hand-off.ts";
 import type { TableHistory } from "./table-history.ts";
 
 /** Packets taken from one port or ring in one loop. */
@@ -37,7 +37,7 @@ export interface LoopParts {
   readonly core: Core;
   readonly history: TableHistory;
   readonly departures: Departures;
-  readonly underlay: UdpUnderlay;
+  readonly underlay: Tunnel;
   readonly rings: readonly RingConsumer[];
   readonly status: WorkerStatus;
   readonly doorbell: number;
@@ -67,7 +67,7 @@ export class RunLoop {
 
   /** Runs until the mailbox says stop. */
   run(): void {
-    const { core, status, departures, clockOffsetMs } = this.#parts;
+    const { status, clockOffsetMs } = this.#parts;
     let mailSeen = -1;
     let idle = 0;
     for (;;) {
@@ -76,20 +76,27 @@ export class RunLoop {
         mailSeen = mail;
         if (!this.#parts.drainMailbox()) return;
       }
-      core.nowMs = performance.now() + clockOffsetMs;
-      core.counters.countLoop();
-      core.allocator.collect();
-      const received = this.#receive();
-      if (received > 0) {
-        this.#process();
-        departures.flush();
-      }
-      core.allocator.flush();
-      if (core.nowMs >= this.#sweepAtMs) this.#sweepConnections();
+      const received = this.turn(performance.now() + clockOffsetMs);
       idle = received > 0 ? 0 : idle + 1;
       const isInFlight = this.#reclaim();
       if (idle > SPINS) this.#sleep(mailSeen, isInFlight);
     }
+  }
+
+  /** Takes in what has arrived, runs the stages and sends off; returns how many packets came. */
+  turn(nowMs: number): number {
+    const { core, departures } = this.#parts;
+    core.nowMs = nowMs;
+    core.counters.countLoop();
+    core.allocator.collect();
+    const received = this.#receive();
+    if (received > 0) {
+      this.#process();
+      departures.flush();
+    }
+    core.allocator.flush();
+    if (nowMs >= this.#sweepAtMs) this.#sweepConnections();
+    return received;
   }
 
   #receive(): number {
@@ -111,9 +118,7 @@ export class RunLoop {
     for (let i = 0; i < count; i++) {
       const slot = this.#received[i]!;
       for (let k = 0; k < 4; k++) core.key[k] = underlay.sources[i * 4 + k]!;
-      let reason = checkEndpoint(core, history.newest);
-      if (reason === GOES_ON) reason = readTunnelPacket(history, core, slot);
-      this.#arrive(slot, reason);
+      this.#arrive(slot, readTunnelPacket(history, core, slot));
     }
     return count;
   }
@@ -169,6 +174,7 @@ export class RunLoop {
       this.#hasPrevious = false;
     }
     core.tables = history.newest;
+    fastPath(core, this.#newest);
     runPipeline(core, this.#newest, this.#running);
   }
 

@@ -45,3 +45,39 @@ export interface Port {
   /** Closes the descriptor and frees every slot that the port holds. */
   close(): void;
 }
+
+/** What a worker knows about the tunnel: stamped packets come from it and go to other chassis. */
+export interface Tunnel {
+  /** File descriptor that polls readable when `receive` would find a packet; -1: there is none. */
+  readonly descriptor: number;
+  /** After `receive`: the outer source address of `slots[i]`, four words from `i * 4`. */
+  readonly sources: Int32Array;
+
+  /** Fills `slots[0..n)` with packets that start with their Geneve header; returns n ≤ `limit`. */
+  receive(slots: Int32Array, limit: number): number;
+
+  /**
+   * Sends `slots[0..count)`, each starting with its Geneve header, to the addresses at
+   * `destinations[i * 4]`, and frees them.
+   */
+  transmit(slots: Int32Array, count: number, destinations: Int32Array): void;
+
+  /**
+   * Sends the segments of a super-frame to the address at `destination[0]`: `slots[0..count)` have
+   * their headers, `headersSize` bytes each from the Geneve header on, and are freed. The payload
+   * lies in a row at byte `payloadAt` of the pool and stays the caller's; each segment's
+   * `packet.length` counts its share, equal for all but the last.
+   */
+  transmitSegments(
+    slots: Int32Array,
+    count: number,
+    headersSize: number,
+    payloadAt: number,
+    destination: Int32Array,
+  ): void;
+
+  /** True while packets of ours are in flight. */
+  reclaim(): boolean;
+
+  close(): void;
+}

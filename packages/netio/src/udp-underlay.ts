@@ -8,6 +8,7 @@
 import type { Counters } from "@rhone/rings/counters";
 import type { SlotAllocator } from "@rhone/rings/slot-allocator";
 import { libc } from "./native.ts";
+import type { Tunnel } from "./port.ts";
 import { type JoinCheck, UdpReceiver } from "./udp-receiver.ts";
 import { UdpSender } from "./udp-sender.ts";
 import { openTunnelSocket, parseEndpoint } from "./udp-socket.ts";
@@ -25,7 +26,7 @@ export interface UdpUnderlayOptions {
   readonly mayJoin?: JoinCheck;
 }
 
-export class UdpUnderlay {
+export class UdpUnderlay implements Tunnel {
   /** Polls readable when `receive` would find a packet. */
   readonly descriptor: number;
   /** After `receive`: the outer source address of `slots[i]`, four words from `i * 4`. */
@@ -60,12 +61,6 @@ export class UdpUnderlay {
     this.#sender.transmit(slots, count, destinations);
   }
 
-  /**
-   * Sends the segments of a super-frame to the address at `destination[0]`: `slots[0..count)` have
-   * their headers, `headersSize` bytes each from the Geneve header on, and are freed. The payload
-   * lies in a row at byte `payloadAt` of the pool and stays the caller's; each segment's
-   * `packet.length` counts its share, equal for all but the last.
-   */
   transmitSegments(
     slots: Int32Array,
     count: number,

@@ -19,6 +19,7 @@ import * as ipv4 from "@rhone/wire/ipv4";
 import * as ipv6 from "@rhone/wire/ipv6";
 import * as tcp from "@rhone/wire/tcp";
 import type { Core } from "./core.ts";
+import { isIcmpV4, isIcmpV6 } from "./is-icmp.ts";
 import { GOES_ON } from "./parse.ts";
 import { isIcmpError, quoted, readQuotedPacket } from "./quoted-packet.ts";
 
@@ -34,9 +35,9 @@ export function lookUp(core: Core, slot: number, port: number): void {
  * Makes or refreshes the packet's entry in the zone of `port`. GOES_ON, or the reason to drop for.
  */
 export function commit(core: Core, slot: number, port: number): number {
-  const connection = packet.connection(slot);
+  packet.setEntry(slot, connections.NONE);
   const isCommitted = packet.CONNECTION_NEW | packet.CONNECTION_ESTABLISHED;
-  if ((connection & isCommitted) === 0) return GOES_ON;
+  if ((packet.connection(slot) & isCommitted) === 0) return GOES_ON;
   const flags = packet.flags(slot);
   packet.setFlags(slot, flags & ~packet.FLAG_STATELESS);
   if ((flags & packet.FLAG_STATELESS) !== 0) return GOES_ON;
@@ -109,7 +110,14 @@ function classifyError(core: Core, slot: number, port: number): number {
   return packet.CONNECTION_RELATED | reply | blocked;
 }
 
-function loadKey(core: Core, slot: number, port: number): void {
+/** The packet's entry in the zone of `port`, or NONE. */
+export function findConnection(core: Core, slot: number, port: number): number {
+  loadKey(core, slot, port);
+  return connections.find(packet.flowHash(slot), core.nowMs);
+}
+
+/** Loads the packet's key in the zone of `port` for the connection table. */
+export function loadKey(core: Core, slot: number, port: number): void {
   const l3At = packet.l3At(slot);
   const protocol = packet.protocol(slot);
   loadKeyOf(core, port, packet.etherType(slot), l3At, protocol, packet.ports(slot));
@@ -140,7 +148,7 @@ function loadKeyOf(
 }
 
 /** Loads the TCP segment into the tracker; false when the packet is none, or a later fragment. */
-function readSegment(slot: number): boolean {
+export function readSegment(slot: number): boolean {
   const l4At = packet.l4At(slot);
   if (packet.protocol(slot) !== ipv4.PROTOCOL_TCP || l4At === 0) return false;
   tracker.read(l4At, Math.max(0, ipEnd(slot) - l4At - tcp.headerSize(view, l4At)));
@@ -148,7 +156,7 @@ function readSegment(slot: number): boolean {
 }
 
 /** Byte offset behind the IP packet, as its own header has it. */
-function ipEnd(slot: number): number {
+export function ipEnd(slot: number): number {
   const l3At = packet.l3At(slot);
   if (packet.etherType(slot) === ethernet.ETHERTYPE_IPV4) {
     return l3At + ipv4.totalLength(view, l3At);
@@ -161,23 +169,16 @@ function mayBegin(slot: number, hasSegment: boolean): boolean {
   if (hasSegment) return tracker.mayBegin();
   const l4At = packet.l4At(slot);
   if (l4At === 0) return true;
-  const protocol = packet.protocol(slot);
-  if (protocol === ipv4.PROTOCOL_ICMP) return icmp.isRequest(view, l4At);
-  return protocol !== ipv4.PROTOCOL_ICMPV6 || icmpv6.type(view, l4At) !== icmpv6.ECHO_REPLY;
+  if (isIcmpV4(slot)) return icmp.isRequest(view, l4At);
+  return !isIcmpV6(slot) || icmpv6.type(view, l4At) !== icmpv6.ECHO_REPLY;
 }
 
 function lifetimeOf(slot: number, entry: number): number {
-  switch (packet.protocol(slot)) {
-    case ipv4.PROTOCOL_UDP: {
-      const isReplied = connections.hasFlag(entry, connections.REPLY_SEEN);
-      return isReplied ? timeouts.UDP_REPLIED_MS : timeouts.UDP_MS;
-    }
-    case ipv4.PROTOCOL_ICMP:
-    case ipv4.PROTOCOL_ICMPV6:
-      return timeouts.ICMP_MS;
-    default:
-      return timeouts.OTHER_MS;
+  if (packet.protocol(slot) === ipv4.PROTOCOL_UDP) {
+    const isReplied = connections.hasFlag(entry, connections.REPLY_SEEN);
+    return isReplied ? timeouts.UDP_REPLIED_MS : timeouts.UDP_MS;
   }
+  return isIcmpV4(slot) || isIcmpV6(slot) ? timeouts.ICMP_MS : timeouts.OTHER_MS;
 }
 
 /** A later fragment of TCP says nothing of the connection's state, so its timeout stays. */

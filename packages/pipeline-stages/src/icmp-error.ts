@@ -29,12 +29,14 @@ export interface ErrorKind {
 export const TIME_EXCEEDED: ErrorKind = { type4: 11, code4: 0, type6: 3, code6: 0 };
 export const NO_ROUTE: ErrorKind = { type4: 3, code4: 0, type6: 1, code6: 0 };
 export const HOST_UNREACHABLE: ErrorKind = { type4: 3, code4: 1, type6: 1, code6: 3 };
+export const PORT_UNREACHABLE: ErrorKind = { type4: 3, code4: 3, type6: 1, code6: 4 };
 /** Fragmentation needed (RFC 1191) and packet too big. */
 export const TOO_BIG: ErrorKind = { type4: 3, code4: 4, type6: 2, code6: 0 };
 
 const view = poolViews().view;
 /** Where the error comes from: four words, set by the caller before `turnIntoError`. */
 const source = new Int32Array(4);
+const sender = new Int32Array(4);
 
 /** Makes the first address of the port's that fits the packet's protocol the error's source. */
 export function sourceFromPort(core: Core, slot: number, port: number): boolean {
@@ -136,9 +138,8 @@ function mayAnswerIpv4(slot: number): boolean {
 
 function mayAnswerIpv6(slot: number, kind: ErrorKind): boolean {
   const at = packet.l3At(slot);
-  const first = ipv6.sourceWord(view, at, 0);
-  const isUnspecified = (first | ipv6.sourceWord(view, at, 3)) === 0;
-  if (isUnspecified || first >>> 24 === 0xff) return false;
+  for (let i = 0; i < 4; i++) sender[i] = ipv6.sourceWord(view, at, i);
+  if (!isUnicastIpv6(sender)) return false;
   const isMulticast = ipv6.destinationWord(view, at, 0) >>> 24 === 0xff;
   if (isMulticast && kind !== TOO_BIG) return false;
   if (packet.protocol(slot) !== ipv4.PROTOCOL_ICMPV6) return true;
@@ -150,4 +151,11 @@ function mayAnswerIpv6(slot: number, kind: ErrorKind): boolean {
 export function isUnicastIpv4(address: number): boolean {
   const first = address >>> 24;
   return first !== 0 && first !== 127 && first < 224;
+}
+
+/** Neither multicast, nor the unspecified, nor the loopback address (RFC 4291 §2.4). */
+export function isUnicastIpv6(address: Int32Array): boolean {
+  if (address[0]! >>> 24 === 0xff) return false;
+  const isLast = (address[0]! | address[1]! | address[2]!) === 0;
+  return !isLast || address[3]! >>> 1 !== 0;
 }

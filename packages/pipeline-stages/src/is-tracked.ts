@@ -25,10 +25,15 @@ export function isTracked(slot: number): boolean {
     return isHost(ipv4.source(view, at)) && isHost(ipv4.destination(view, at));
   }
   if (etherType !== ethernet.ETHERTYPE_IPV6) return false;
-  const source = ipv6.sourceWord(view, at, 0);
-  const isUnspecified = (source | ipv6.sourceWord(view, at, 1)) === 0;
-  if (isUnspecified || source >>> 24 === 0xff) return false;
-  return ipv6.destinationWord(view, at, 0) >>> 24 !== 0xff && !isDiscovery(slot);
+  if (!isUnicast(at + ipv6.SOURCE) || !isUnicast(at + ipv6.DESTINATION)) return false;
+  return !isDiscovery(slot);
+}
+
+/** Of the IPv6 address at a byte offset of the pool: neither multicast nor unspecified. */
+function isUnicast(at: number): boolean {
+  const first = view.getInt32(at);
+  if (first >>> 24 === 0xff) return false;
+  return (first | view.getInt32(at + 4) | view.getInt32(at + 8) | view.getInt32(at + 12)) !== 0;
 }
 
 function isHost(address: number): boolean {
@@ -36,7 +41,8 @@ function isHost(address: number): boolean {
   return first !== 0 && first < MULTICAST_IPV4_FIRST;
 }
 
-function isDiscovery(slot: number): boolean {
+/** ARP's successor, router discovery and MLD: what keeps an IPv6 network alive. */
+export function isDiscovery(slot: number): boolean {
   const at = packet.l4At(slot);
   if (packet.protocol(slot) !== ipv4.PROTOCOL_ICMPV6 || at === 0) return false;
   const type = icmpv6.type(view, at);

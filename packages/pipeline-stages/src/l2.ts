@@ -10,10 +10,10 @@ import { IPV4_MAPPED, KIND_ROUTER } from "@rhone/tables/ports";
 import * as arp from "@rhone/wire/arp";
 import * as ethernet from "@rhone/wire/ethernet";
 import * as icmpv6 from "@rhone/wire/icmpv6";
-import * as ipv4 from "@rhone/wire/ipv4";
 import * as ipv6 from "@rhone/wire/ipv6";
 import * as nd from "@rhone/wire/nd";
 import type { Batch, Core } from "./core.ts";
+import { isIcmpV6 } from "./is-icmp.ts";
 import { answerSolicitation } from "./nd-reply.ts";
 import { GOES_ON } from "./parse.ts";
 
@@ -48,6 +48,7 @@ function findOutPort(core: Core, slot: number): number {
   if (port < 0) return DROP["destination-unknown"];
   if (port === packet.inPort(slot)) return DROP["destination-is-source"];
   packet.setOutPort(slot, port);
+  packet.setFirstHop(slot, port);
   return GOES_ON;
 }
 
@@ -75,7 +76,9 @@ function answer(core: Core, slot: number): boolean {
 
 function isSolicitation(slot: number): boolean {
   const l4At = packet.l4At(slot);
-  if (packet.protocol(slot) !== ipv4.PROTOCOL_ICMPV6 || l4At === 0) return false;
+  if (!isIcmpV6(slot) || l4At === 0) return false;
+  // Discovery in fragments is ignored (RFC 6980 §5).
+  if ((packet.flags(slot) & packet.FLAG_FRAGMENT) !== 0) return false;
   if (icmpv6.type(view, l4At) !== nd.NEIGHBOR_SOLICITATION) return false;
   const l3At = packet.l3At(slot);
   const end = l3At + ipv6.HEADER_SIZE + ipv6.payloadLength(view, l3At);

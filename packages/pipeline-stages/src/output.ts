@@ -5,26 +5,32 @@
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import type { Batch, Core } from "./core.ts";
+import { keepEgress } from "./flow-decision.ts";
 
 /** This stage's number: a packet that a worker gets with it is only to be sent. */
 export const DELIVERY = 15;
 
 export function output(core: Core, batch: Batch): void {
-  const { devices, workers } = core.outlets;
-  const { ports } = core.tables;
   for (let i = 0; i < batch.count; i++) {
     const slot = batch.slots[i]!;
-    const port = packet.outPort(slot);
-    const device = ports.device(port);
-    if (device < 0) {
-      core.drop(slot, DROP["device-down"]);
-      continue;
-    }
-    const worker = ports.worker(port);
-    packet.setDevice(slot, device);
-    packet.setStage(slot, DELIVERY);
-    const outlet = worker === core.worker ? devices[device]! : workers[worker]!;
-    if (!outlet.add(slot)) core.drop(slot, DROP["batch-full"]);
+    keepEgress(core, slot);
+    deliver(core, slot, packet.outPort(slot));
   }
   batch.count = 0;
+}
+
+/** To the outlet of the port's device, or of the worker that has it. */
+export function deliver(core: Core, slot: number, port: number): void {
+  const { devices, workers } = core.outlets;
+  const { ports } = core.tables;
+  const device = ports.device(port);
+  if (device < 0) {
+    core.drop(slot, DROP["device-down"]);
+    return;
+  }
+  const worker = ports.worker(port);
+  packet.setDevice(slot, device);
+  packet.setStage(slot, DELIVERY);
+  const outlet = worker === core.worker ? devices[device]! : workers[worker]!;
+  if (!outlet.add(slot)) core.drop(slot, DROP["batch-full"]);
 }

@@ -17,6 +17,7 @@ import * as tcp from "@rhone/wire/tcp";
 import * as udp from "@rhone/wire/udp";
 import * as vlan from "@rhone/wire/vlan";
 import { flowHash, mix, sumAt } from "./flow-hash.ts";
+import { isIcmpV4, isIcmpV6 } from "./is-icmp.ts";
 import { isTracked } from "./is-tracked.ts";
 import { isIcmpError, quotedFlowHash } from "./quoted-packet.ts";
 
@@ -82,6 +83,9 @@ function parseIpv4(slot: number, at: number, end: number): number {
 
 function parseIpv6(slot: number, at: number, end: number): number {
   if (!ipv6.isValid(view, at, end)) return DROP["malformed-ipv6"];
+  const isMapped =
+    ipv6.isMappedIpv4(view, at + ipv6.SOURCE) || ipv6.isMappedIpv4(view, at + ipv6.DESTINATION);
+  if (isMapped) return DROP["malformed-ipv6"];
   packet.setL3At(slot, at);
   const packetEnd = at + ipv6.HEADER_SIZE + ipv6.payloadLength(view, at);
   const addresses = sumAt(at, false);
@@ -118,10 +122,10 @@ function parseTransport(
     if (!udp.isValid(view, at, end)) return DROP["malformed-transport"];
     source = udp.sourcePort(view, at);
     destination = udp.destinationPort(view, at);
-  } else if (protocol === ipv4.PROTOCOL_ICMP) {
+  } else if (isIcmpV4(slot)) {
     if (!icmp.isValid(view, at, end)) return DROP["malformed-transport"];
     if (icmp.isEcho(view, at)) source = destination = icmp.identifier(view, at);
-  } else if (protocol === ipv4.PROTOCOL_ICMPV6) {
+  } else if (isIcmpV6(slot)) {
     if (!icmpv6.isValid(view, at, end)) return DROP["malformed-transport"];
     if (icmpv6.isEcho(view, at)) source = destination = icmpv6.identifier(view, at);
   }

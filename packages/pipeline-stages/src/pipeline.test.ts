@@ -181,6 +181,32 @@ test("does not answer duplicate address detection for the asker's own address", 
   worker.toChassis();
 });
 
+test("does not answer a neighbour solicitation in fragments", () => {
+  const worker = new TestWorker();
+  const ends: Ends = { ...vm1v6, to: "ff02::1:ff00:1", toMac: "33:33:ff:00:00:01" };
+  const whole = solicitation(ends, "fd00:0:0:1::1");
+  const fragment = new Uint8Array(whole.length + 8);
+  fragment.set(whole.subarray(0, 54));
+  fragment.set(whole.subarray(54), 62);
+  const view = viewOf(fragment);
+  ipv6.setPayloadLength(view, 14, 40);
+  ipv6.setNextHeader(view, 14, ipv6.NEXT_HEADER_FRAGMENT);
+  fragment.set([ipv4.PROTOCOL_ICMPV6, 0, 0, 0, 0, 0, 0, 1], 54);
+  worker.send(fragment, 0);
+  assert.equal(worker.toDevice(0).length, 0);
+  drain(worker);
+});
+
+test("takes no IPv6 packet for one from or to an IPv4 address of the same digits", () => {
+  for (const at of [22, 38]) {
+    const worker = new TestWorker();
+    const frame = udpFrame({ ...vm1v6, to: "fd00:0:0:1::11", toMac: MACS[VM2]! }, 8);
+    frame.set([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 1, at === 22 ? 10 : 11], at);
+    worker.send(frame, 0);
+    assert.equal(worker.dropped("malformed-ipv6"), 1);
+  }
+});
+
 test("the router answers echo requests to its addresses on both sides", () => {
   for (const [ends, type] of [
     [{ ...vm1, ...toRouter, to: "10.0.1.1" }, icmp.ECHO_REPLY],
@@ -285,6 +311,16 @@ const drops: readonly [string, Uint8Array, Parameters<TestWorker["dropped"]>[0]]
     "a packet for the router's own UDP port",
     udpFrame({ ...vm1, ...toRouter, to: "10.0.1.1" }, 8),
     "router-own-address",
+  ],
+  [
+    "a link-local packet for another network",
+    udpFrame({ ...vm1v6, ...toRouter, from: "fe80::ff:fe00:10a", to: "fd00:0:0:2::10" }, 8),
+    "router-source-invalid",
+  ],
+  [
+    "a packet for the loopback address",
+    udpFrame({ ...vm1v6, ...toRouter, to: "::1" }, 8),
+    "router-multicast",
   ],
   [
     "a packet back to its own port",

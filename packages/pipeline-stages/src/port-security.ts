@@ -44,10 +44,12 @@ function admit(core: Core, slot: number): number {
   const port = portByDevice.find(core.key);
   if (port < 0) return DROP["port-unknown"];
   packet.setInPort(slot, port);
+  packet.setEnteredBy(slot, port);
   packet.setDatapath(slot, ports.datapath(port));
   packet.setGeneration(slot, core.tables.generation);
   packet.setOrigin(slot, core.tables.shortId);
-  const reason = parse(slot);
+  const isParsed = (packet.flags(slot) & packet.FLAG_PARSED) !== 0;
+  const reason = isParsed ? GOES_ON : parse(slot);
   if (reason !== GOES_ON) return reason;
   const at = packet.frameAt(slot);
   if (ethernet.etherType(view, at) !== packet.etherType(slot)) return DROP["vlan-unexpected"];

@@ -12,6 +12,7 @@ import * as ipv4 from "@rhone/wire/ipv4";
 import * as tcp from "@rhone/wire/tcp";
 import * as udp from "@rhone/wire/udp";
 import type { Batch, Core } from "./core.ts";
+import { keepIngress } from "./flow-decision.ts";
 import { sourceFromDestination, TOO_BIG, turnIntoError } from "./icmp-error.ts";
 import { GOES_ON } from "./parse.ts";
 
@@ -58,6 +59,7 @@ function cross(core: Core, slot: number): number {
   if (port === packet.inPort(slot) && !isReply) return DROP["destination-is-source"];
   const location = ports.location(port);
   if (location === LOCATED_NOWHERE) return DROP["destination-unbound"];
+  keepIngress(core, slot);
   if (location !== LOCATED_HERE) return toChassis(core, slot, location);
   if (core.isOwner(slot)) return GOES_ON;
   core.handOver(slot, core.ownerOf(slot), STAGE);
@@ -71,7 +73,8 @@ function toChassis(core: Core, slot: number, endpoint: number): number {
   return LEFT;
 }
 
-function addToChassis(core: Core, slot: number, endpoint: number): boolean {
+/** To the outlet of the tunnel; false when it is full. */
+export function addToChassis(core: Core, slot: number, endpoint: number): boolean {
   const { chassis, endpoints } = core.outlets;
   packet.setStage(slot, STAGE);
   endpoints[chassis.count] = endpoint;
@@ -79,7 +82,7 @@ function addToChassis(core: Core, slot: number, endpoint: number): boolean {
 }
 
 /** Whether every packet that the frame stands for fits the tunnel. */
-function fits(core: Core, slot: number): boolean {
+export function fits(core: Core, slot: number): boolean {
   const l3At = packet.l3At(slot);
   const headers = l3At === 0 ? ethernet.HEADER_SIZE : l3At - packet.frameAt(slot);
   if (packet.gsoType(slot) === 0) return packet.length(slot) - headers <= core.tables.tunnelMtu;

@@ -10,6 +10,7 @@ import * as icmpv6 from "@rhone/wire/icmpv6";
 import * as ipv4 from "@rhone/wire/ipv4";
 import * as ipv6 from "@rhone/wire/ipv6";
 import { flowHash, sumAt } from "./flow-hash.ts";
+import { isIcmpV4, isIcmpV6 } from "./is-icmp.ts";
 
 const ERROR_HEADER_SIZE = 8; // bytes, of both protocols, in front of the quotation
 const PORTS_SIZE = 4; // bytes: all that is read of the quoted transport header, but for ICMP
@@ -28,9 +29,8 @@ export const quoted = {
 
 /** Whether the packet is an ICMP or ICMPv6 error; after its transport header was found. */
 export function isIcmpError(slot: number): boolean {
-  const protocol = packet.protocol(slot);
-  if (protocol === ipv4.PROTOCOL_ICMP) return icmp.isError(view, packet.l4At(slot));
-  return protocol === ipv4.PROTOCOL_ICMPV6 && icmpv6.isError(view, packet.l4At(slot));
+  if (isIcmpV4(slot)) return icmp.isError(view, packet.l4At(slot));
+  return isIcmpV6(slot) && icmpv6.isError(view, packet.l4At(slot));
 }
 
 /** Fills `quoted` from an error whose IP packet ends at `end`; false when it quotes too little. */
@@ -43,13 +43,13 @@ export function readQuotedPacket(slot: number, end: number): boolean {
     const size = ipv4.headerSize(view, at);
     if (size < ipv4.HEADER_SIZE || ipv4.fragmentOffset(view, at) !== 0) return false;
     quoted.protocol = ipv4.protocol(view, at);
-    return readPorts(at + size, end, icmp.ECHO_REQUEST, icmp.ECHO_REPLY);
+    return readPorts(at + size, end, ipv4.PROTOCOL_ICMP, icmp.ECHO_REQUEST, icmp.ECHO_REPLY);
   }
   if (end - at < ipv6.HEADER_SIZE || view.getUint8(at) >>> 4 !== 6) return false;
   const l4At = ipv6.findTransport(view, at, end);
   if (l4At <= 0) return false;
   quoted.protocol = ipv6.transportProtocol(view, at, end);
-  return readPorts(l4At, end, icmpv6.ECHO_REQUEST, icmpv6.ECHO_REPLY);
+  return readPorts(l4At, end, ipv4.PROTOCOL_ICMPV6, icmpv6.ECHO_REQUEST, icmpv6.ECHO_REPLY);
 }
 
 /** The flow hash of the quoted packet, or `fallback` when the error quotes too little. */
@@ -60,7 +60,14 @@ export function quotedFlowHash(slot: number, end: number, fallback: number): num
   return flowHash(sumAt(quoted.l3At, isIpv4), protocol, sourcePort, destinationPort);
 }
 
-function readPorts(at: number, end: number, request: number, reply: number): boolean {
+/** `icmpProtocol`, `request` and `reply` are those of the family. */
+function readPorts(
+  at: number,
+  end: number,
+  icmpProtocol: number,
+  request: number,
+  reply: number,
+): boolean {
   const { protocol } = quoted;
   quoted.sourcePort = 0;
   quoted.destinationPort = 0;
@@ -68,7 +75,7 @@ function readPorts(at: number, end: number, request: number, reply: number): boo
     if (end - at < PORTS_SIZE) return false;
     quoted.sourcePort = view.getUint16(at);
     quoted.destinationPort = view.getUint16(at + 2);
-  } else if (protocol === ipv4.PROTOCOL_ICMP || protocol === ipv4.PROTOCOL_ICMPV6) {
+  } else if (protocol === icmpProtocol) {
     if (end - at < ECHO_SIZE) return false;
     const type = view.getUint8(at);
     if (type !== request && type !== reply) return false;

@@ -20,6 +20,7 @@ import {
   type ErrorKind,
   HOST_UNREACHABLE,
   isUnicastIpv4,
+  isUnicastIpv6,
   NO_ROUTE,
   sourceFromPort,
   TIME_EXCEEDED,
@@ -49,9 +50,10 @@ export function routing(core: Core, batch: Batch): void {
 
 function route(core: Core, slot: number): number {
   const { ports } = core.tables;
-  for (let passed = 0; passed < ROUTERS_MAX; passed++) {
+  for (let passed = 0; passed <= ROUTERS_MAX; passed++) {
     const port = packet.outPort(slot);
     if (port < 0 || ports.kind(port) !== KIND_ROUTER) return GOES_ON;
+    if (passed === ROUTERS_MAX) break;
     const reason = passRouter(core, slot, port);
     if (reason !== GOES_ON) return reason;
   }
@@ -70,11 +72,15 @@ function passRouter(core: Core, slot: number, port: number): number {
     return DROP["router-source-invalid"];
   }
   loadDestination(isIpv4, l3At);
-  if (isIpv4 ? !isUnicastIpv4(target[3]!) : target[0]! >>> 24 === 0xff) {
+  if (isIpv4 ? !isUnicastIpv4(target[3]!) : !isUnicastIpv6(target)) {
     return DROP["router-multicast"];
   }
   if (isOwn(core, router)) return answerEcho(core, slot, port, isIpv4);
-  if (!isIpv4 && target[0]! >>> 22 === 0x3fa) return DROP["no-route"]; // Link-local stays here.
+  if (!isIpv4) {
+    // What is link-local stays on its link, whichever end it is (RFC 4291 §2.5.6).
+    if (isLinkLocal(ipv6.sourceWord(view, l3At, 0))) return DROP["router-source-invalid"];
+    if (isLinkLocal(target[0]!)) return DROP["no-route"];
+  }
   const ttl = isIpv4 ? ipv4.ttl(view, l3At) : ipv6.hopLimit(view, l3At);
   if (ttl <= 1) return reject(core, slot, port, TIME_EXCEEDED, DROP["ttl-exceeded"]);
   const found = core.tables.routes.find(router, target);
@@ -126,7 +132,7 @@ function turnBack(core: Core, slot: number, port: number): void {
 function answerEcho(core: Core, slot: number, port: number, isIpv4: boolean): number {
   const l3At = packet.l3At(slot);
   const l4At = packet.l4At(slot);
-  const isWhole = l4At !== 0 && !(isIpv4 && ipv4.isFragment(view, l3At));
+  const isWhole = l4At !== 0 && !isFragment(isIpv4, l3At);
   const isEcho = isWhole && (isIpv4 ? isEchoIpv4(slot, l4At) : isEchoIpv6(slot, l4At));
   if (!isEcho) return DROP["router-own-address"];
   if (!core.replyMeter.admits(core.nowMs)) return DROP["reply-rate-limited"];
@@ -149,6 +155,13 @@ function answerEcho(core: Core, slot: number, port: number, isIpv4: boolean): nu
   ethernet.swapAddresses(view, packet.frameAt(slot));
   turnBack(core, slot, port);
   return GOES_ON;
+}
+
+/** The parts of a fragmented packet are not put together here. */
+function isFragment(isIpv4: boolean, l3At: number): boolean {
+  if (isIpv4) return ipv4.isFragment(view, l3At);
+  const end = l3At + ipv6.HEADER_SIZE + ipv6.payloadLength(view, l3At);
+  return ipv6.isFragment(view, l3At, end);
 }
 
 function isEchoIpv4(slot: number, l4At: number): boolean {
@@ -186,8 +199,7 @@ function isSoundIpv4(core: Core, router: number, l3At: number): boolean {
 
 function isSoundIpv6(core: Core, router: number, l3At: number): boolean {
   for (let i = 0; i < 4; i++) target[i] = ipv6.sourceWord(view, l3At, i);
-  const isUnspecified = (target[0]! | target[1]! | target[2]! | target[3]!) === 0;
-  return !isUnspecified && target[0]! >>> 24 !== 0xff && !isOwn(core, router);
+  return isUnicastIpv6(target) && !isOwn(core, router);
 }
 
 function isOwn(core: Core, router: number): boolean {
@@ -205,4 +217,9 @@ function loadKey(core: Core, datapath: number): void {
   const { key } = core;
   key[0] = datapath;
   for (let i = 0; i < 4; i++) key[1 + i] = target[i]!;
+}
+
+/** fe80::/10, by the first word of the address. */
+function isLinkLocal(first: number): boolean {
+  return first >>> 22 === 0x3fa;
 }

@@ -8,6 +8,7 @@ import * as icmpv6 from "@rhone/wire/icmpv6";
 import * as ipv4 from "@rhone/wire/ipv4";
 import * as ipv6 from "@rhone/wire/ipv6";
 import * as nd from "@rhone/wire/nd";
+import * as tcp from "@rhone/wire/tcp";
 import * as udp from "@rhone/wire/udp";
 
 export interface Ends {
@@ -58,11 +59,65 @@ export function udpFrame(ends: Ends, payload: number, ports: [number, number] = 
   const view = viewOf(frame);
   udp.write(view, l4At, ports[0], ports[1], 8 + payload);
   for (let i = 0; i < payload; i++) frame[l4At + 8 + i] = i;
-  const isV4 = l4At === 34;
-  const pseudo = isV4
-    ? checksum.pseudoHeader4(view, 14, ipv4.PROTOCOL_UDP, 8 + payload)
-    : checksum.pseudoHeader6(view, 14, ipv4.PROTOCOL_UDP, 8 + payload);
+  const pseudo = pseudoHeader(view, l4At, ipv4.PROTOCOL_UDP, 8 + payload);
   udp.setChecksum(view, l4At, checksum.fold(checksum.sum(view, l4At, frame.length, pseudo)));
+  return frame;
+}
+
+export interface TcpSpec {
+  readonly flags: number;
+  readonly sequence?: number;
+  readonly acknowledgment?: number;
+  readonly payload?: number;
+}
+
+export function tcpFrame(ends: Ends, ports: [number, number], spec: TcpSpec): Uint8Array {
+  const size = tcp.HEADER_SIZE + (spec.payload ?? 0);
+  const { frame, l4At } = ipFrame(ends, ipv4.PROTOCOL_TCP, size);
+  const view = viewOf(frame);
+  const { sequence = 1000, acknowledgment = 0, flags } = spec;
+  tcp.write(view, l4At, ports[0], ports[1], sequence, acknowledgment, flags);
+  view.setUint16(l4At + 14, 64000); // The window.
+  const pseudo = pseudoHeader(view, l4At, ipv4.PROTOCOL_TCP, size);
+  tcp.setChecksum(view, l4At, checksum.fold(checksum.sum(view, l4At, frame.length, pseudo)));
+  return frame;
+}
+
+/** Partial sum for the header at `l4At` of a frame made here. */
+export function pseudoHeader(view: DataView, l4At: number, protocol: number, size: number): number {
+  return l4At === 34
+    ? checksum.pseudoHeader4(view, 14, protocol, size)
+    : checksum.pseudoHeader6(view, 14, protocol, size);
+}
+
+/** The IPv4 fragments of a frame, `size` bytes of payload each but the last; a multiple of 8. */
+export function fragmentsOf(frame: Uint8Array, size: number): Uint8Array[] {
+  const payload = frame.slice(34);
+  const fragments: Uint8Array[] = [];
+  for (let at = 0; at < payload.length; at += size) {
+    const part = payload.subarray(at, at + size);
+    const fragment = new Uint8Array(34 + part.length);
+    fragment.set(frame.subarray(0, 34));
+    fragment.set(part, 34);
+    const view = viewOf(fragment);
+    const hasMore = at + size < payload.length ? 0x2000 : 0;
+    ipv4.setTotalLength(view, 14, 20 + part.length);
+    ipv4.setIdentification(view, 14, 77);
+    view.setUint16(20, hasMore | (at / 8));
+    ipv4.updateChecksum(view, 14);
+    fragments.push(fragment);
+  }
+  return fragments;
+}
+
+/** An ICMP port unreachable about an IPv4 frame, sent by its receiver. */
+export function unreachableAbout(ends: Ends, about: Uint8Array): Uint8Array {
+  const quotation = about.subarray(14, 14 + 28);
+  const { frame, l4At } = ipFrame(ends, ipv4.PROTOCOL_ICMP, 8 + quotation.length);
+  const view = viewOf(frame);
+  icmp.write(view, l4At, icmp.DESTINATION_UNREACHABLE, 3, 0);
+  frame.set(quotation, l4At + 8);
+  icmp.updateChecksum(view, l4At, frame.length);
   return frame;
 }
 

@@ -7,9 +7,11 @@ import { COUNTERS_SIZE, Counters } from "@rhone/rings/counters";
 import { DROP, type DropReasonName } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import { poolViews } from "@rhone/rings/pool";
+import { RULE_COUNTERS_SIZE, RuleCounters } from "@rhone/rings/rule-counters";
 import { SlotAllocator } from "@rhone/rings/slot-allocator";
+import { type AclRule, buildAcls } from "@rhone/tables/acls";
 import * as datapaths from "@rhone/tables/datapaths";
-import { buildEndpoints } from "@rhone/tables/endpoints";
+import { buildEndpoints, type EndpointKeys } from "@rhone/tables/endpoints";
 import { buildExactTable } from "@rhone/tables/exact-table";
 import { buildGeneration, Tables } from "@rhone/tables/generation";
 import { buildGroups } from "@rhone/tables/groups";
@@ -24,7 +26,11 @@ import {
 import { buildRoutes } from "@rhone/tables/routes";
 import { type Address, linkLocalFromMac, parseAddress, parseMac } from "@rhone/wire/address";
 import { Batch, Core } from "../src/core.ts";
+import { fastPath } from "../src/fast-path.ts";
 import { Arrivals, runPipeline, STAGES } from "../src/pipeline.ts";
+
+/** Tunnel endpoint of the other chassis. */
+export const PEER = "192.168.100.2";
 
 export const VM1 = 0;
 export const VM2 = 1;
@@ -107,7 +113,15 @@ function buildPortRows(): PortRow[] {
   ];
 }
 
-export function buildTables(generation = 1): Tables {
+/**
+ * `rules` stand in the order in which they decide; `keys` are those of the other chassis, for the
+ * stamps' tags.
+ */
+export function buildTables(
+  generation = 1,
+  rules: readonly AclRule[] = [],
+  keys: EndpointKeys | null = null,
+): Tables {
   const ports = buildPortRows();
   const index = (width: number, keysOf: (port: PortRow) => readonly (readonly number[])[]) =>
     buildExactTable(
@@ -133,7 +147,7 @@ export function buildTables(generation = 1): Tables {
     { local: [VM4], remote: [0] },
     { local: [], remote: [] },
   ]);
-  const peer = { address: ip("192.168.100.2"), shortId: 2 };
+  const peer = { address: ip(PEER), shortId: 2, keys };
   const { ports: portWords, addresses } = buildPorts(ports);
   return new Tables(
     buildGeneration(
@@ -163,6 +177,7 @@ export function buildTables(generation = 1): Tables {
         groupMembers: groups.members,
         endpoints: buildEndpoints([peer]),
         endpointByAddress: buildExactTable(4, [{ key: [...peer.address], value: 0 }]),
+        ...buildAcls(3, ports.length, rules),
       },
     ),
   );
@@ -174,12 +189,17 @@ const allocator = new SlotAllocator({ smallCount, largeCount }, 0, 1, [null], []
 /** One worker of the chassis, with a way in and a look at every way out. */
 export class TestWorker {
   readonly counters = new Counters(new SharedArrayBuffer(COUNTERS_SIZE));
+  readonly ruleCounters = new RuleCounters(new SharedArrayBuffer(RULE_COUNTERS_SIZE));
   readonly core: Core;
   readonly arrivals = new Arrivals(STAGES.map(() => new Batch()));
   readonly #running = new Batch();
+  /** Whether flows that are known take the fast path. */
+  isFast = true;
+  /** Packets so far that the fast path left to the stages. */
+  walked = 0;
 
   constructor(worker = 0, tables = buildTables()) {
-    this.core = new Core(worker, this.counters, allocator, tables);
+    this.core = new Core(worker, this.counters, allocator, tables, this.ruleCounters);
     this.core.nowMs = 1;
   }
 
@@ -204,6 +224,8 @@ export class TestWorker {
   }
 
   run(): void {
+    if (this.isFast) fastPath(this.core, this.arrivals);
+    for (const { count } of this.arrivals.stages) this.walked += count;
     runPipeline(this.core, this.arrivals, this.#running);
   }
 

@@ -11,7 +11,7 @@ const REASONS = [
   ["malformed-ipv4", "The IPv4 header is cut off, has a wrong version, length or checksum."],
   [
     "malformed-ipv6",
-    "The IPv6 header or its extension headers are cut off or contradict the frame's length.",
+    "The IPv6 header or its extensions are cut off, or an address is an IPv4 one in disguise.",
   ],
   ["malformed-transport", "The TCP, UDP or ICMP header is cut off."],
   [
@@ -40,7 +40,7 @@ const REASONS = [
   ],
   [
     "router-source-invalid",
-    "The source IP address is a broadcast, multicast, loopback or router-owned one.",
+    "The source IP address is a broadcast, multicast, loopback, router-owned or link-local one.",
   ],
   ["router-multicast", "The router does not forward multicast."],
   ["no-route", "The router has no route to the destination."],
@@ -86,6 +86,13 @@ const REASONS = [
     "connections-full",
     "The flow's part of the connection table is full, and none in it could give way.",
   ],
+  ["stamp-tag", "The stamp's tag is not one that the outer source can have made for this chassis."],
+  ["acl-drop", "A rule with the action drop decided about the packet."],
+  [
+    "acl-reject",
+    "A rule with the action reject decided about the packet; its sender is told, if it may be.",
+  ],
+  ["acl-blocked", "The packet answers in a connection that a rule has blocked since."],
 ] as const;
 
 export type DropReasonName = (typeof REASONS)[number][0];

@@ -31,6 +31,8 @@
  *   25    ports         source and destination port of a later fragment, as its first one told
  *   26    entry         connection entry that the last look-up found, -1 none
  *   27    ringHopsLeft  hand-offs between workers of this chassis that are still allowed
+ *   28    enteredBy    row of the logical port that it entered this chassis by, NO_PORT none
+ *   29    firstHop     row of the port that its frame was addressed to when it entered
  *
  * Run by the worker that owns the packet, and by nobody else until it hands the slot over.
  */
@@ -55,6 +57,10 @@ export const FLAG_STATELESS = 128;
 /** Part of a flow whose connection is tracked, by the worker that owns it. */
 export const FLAG_TRACKED = 256;
 export const FLAG_FRAGMENT = 512;
+/** Its headers were found already. */
+export const FLAG_PARSED = 1024;
+/** A rule's answer to a packet that it rejected: no rule is asked about it. */
+export const FLAG_FROM_RULE = 2048;
 export const FLAGS_ON_THE_WIRE = 15;
 
 // Bits of `connection`: what the look-up says of a packet. All but the last travel in the stamp.
@@ -97,7 +103,9 @@ const HEADER_LENGTH = 24;
 const PORTS = 25;
 const ENTRY = 26;
 const RING_HOPS_LEFT = 27;
-const WORD_COUNT = 28;
+const ENTERED_BY = 28;
+const FIRST_HOP = 29;
+const WORD_COUNT = 30;
 
 const WORD_SHIFT = SLOT_SHIFT - 2;
 const words = poolViews().words;
@@ -121,6 +129,7 @@ export function begin(slot: number, frameAt: number, length: number, device: num
   words[base + HAND_OFFS_LEFT] = HAND_OFFS_MAX;
   words[base + RULE] = -1;
   words[base + ENTRY] = -1;
+  words[base + ENTERED_BY] = NO_PORT;
   words[base + RING_HOPS_LEFT] = RING_HOPS_MAX;
 }
 
@@ -358,4 +367,20 @@ export function ringHopsLeft(slot: number): number {
 
 export function setRingHopsLeft(slot: number, value: number): void {
   words[(slot << WORD_SHIFT) + RING_HOPS_LEFT] = value;
+}
+
+export function enteredBy(slot: number): number {
+  return words[(slot << WORD_SHIFT) + ENTERED_BY]!;
+}
+
+export function setEnteredBy(slot: number, value: number): void {
+  words[(slot << WORD_SHIFT) + ENTERED_BY] = value;
+}
+
+export function firstHop(slot: number): number {
+  return words[(slot << WORD_SHIFT) + FIRST_HOP]!;
+}
+
+export function setFirstHop(slot: number, value: number): void {
+  words[(slot << WORD_SHIFT) + FIRST_HOP] = value;
 }

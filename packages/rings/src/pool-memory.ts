@@ -7,6 +7,7 @@
  * sum: a ones' complement sum of swapped words is the swapped sum (RFC 1071 §2 B).
  */
 import { poolViews } from "./pool.ts";
+import { I32, instantiate, leb128, V128 } from "./wasm.ts";
 
 // The instructions that are used, as the specification of WebAssembly numbers them.
 const BLOCK = [0x02, 0x40];
@@ -38,10 +39,6 @@ const END_AT = 1;
 const TOTAL = 2;
 const EVEN = 3; // Two vectors of four sums, so that one addition need not wait for the other.
 const ODD = 4;
-
-const PAGES_MAX = 16384; // No pool is larger than 1 GiB.
-const I32 = 0x7f;
-const V128 = 0x7b;
 
 const addTo = (sums: number, offset: number): number[] =>
   [get(sums), get(AT), loadVector(offset), ADD_PAIRS, ADD_VECTORS, set(sums)].flat();
@@ -80,45 +77,21 @@ interface Exports {
   copy(to: number, from: number, size: number): void;
 }
 
-const imports = { pool: { memory: poolViews().memory } };
-const instance = new WebAssembly.Instance(new WebAssembly.Module(assemble()), imports);
-
-const exported = instance.exports as unknown as Exports;
+const exported = instantiate(poolViews().memory, [
+  {
+    name: "sum",
+    parameters: [I32, I32],
+    results: [I32],
+    locals: [
+      [1, I32],
+      [2, V128],
+    ],
+    code: SUM,
+  },
+  { name: "copy", parameters: [I32, I32, I32], results: [], locals: [], code: COPY },
+]) as unknown as Exports;
 
 /** The partial sum, at most 16 bits, of up to 64 KiB; an odd last byte counts as high byte. */
 export const sum = exported.sum;
 /** Copies `size` bytes of the pool; the places may overlap. */
 export const copy = exported.copy;
-
-function assemble(): Uint8Array<ArrayBuffer> {
-  const sumLocals = [2, 1, I32, 2, V128];
-  const memory = [2, 3, ...leb128(1), ...leb128(PAGES_MAX)]; // Shared, of 1 page or more.
-  return Uint8Array.from([
-    ...[0x00, ...text("asm").slice(1), 1, 0, 0, 0],
-    ...section(1, [2, 0x60, 2, I32, I32, 1, I32, 0x60, 3, I32, I32, I32, 0]),
-    ...section(2, [1, ...text("pool"), ...text("memory"), ...memory]),
-    ...section(3, [2, 0, 1]),
-    ...section(7, [2, ...text("sum"), 0, 0, ...text("copy"), 0, 1]),
-    ...section(10, [2, ...sized([...sumLocals, ...SUM]), ...sized([0, ...COPY])]),
-  ]);
-}
-
-function section(number: number, content: readonly number[]): number[] {
-  return [number, ...sized(content)];
-}
-
-function sized(content: readonly number[]): number[] {
-  return [...leb128(content.length), ...content];
-}
-
-function text(name: string): number[] {
-  return sized([...new TextEncoder().encode(name)]);
-}
-
-/** A number of at least 0 in the variable-length form, which is also good as a signed one. */
-function leb128(value: number): number[] {
-  const bytes: number[] = [];
-  let rest = value;
-  for (; rest >= 0x40; rest >>>= 7) bytes.push((rest & 0x7f) | 0x80);
-  return [...bytes, rest];
-}

@@ -246,6 +246,59 @@ export function setTcpWord(entry: number, direction: number, word: number, value
   words[entriesAt + (entry << ENTRY_SHIFT) + TCP + (direction << 2) + word] = value;
 }
 
+/** A connection as plain data, for logs and tests. */
+export interface Connection {
+  readonly vni: number;
+  readonly port: number;
+  readonly protocol: number;
+  /** Of its first packet. */
+  readonly source: readonly number[];
+  readonly destination: readonly number[];
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+  readonly isReplySeen: boolean;
+  readonly isBlocked: boolean;
+  readonly state: number;
+  readonly expires: number;
+}
+
+/** Those of all buckets, what has run out included; exact when the owners rest. */
+export function list(): Connection[] {
+  const found: Connection[] = [];
+  for (let bucket = 0; bucket < memory.BUCKETS; bucket++) {
+    const unused = words[bucketHead(bucket) + memory.HEAD_UNUSED]!;
+    for (let number = 0; number < unused; number++) {
+      const entry = bucket * perBucket + number;
+      if (isInUse(entry)) found.push(decode(entry));
+    }
+  }
+  return found;
+}
+
+function decode(entry: number): Connection {
+  const at = entriesAt + (entry << ENTRY_SHIFT);
+  const isIpv4 = (words[at + PORT_VERSION]! & 0xff) === 4;
+  const rest = (from: number) => (isIpv4 ? [0, 0, 0xffff] : [...words.slice(from, from + 3)]);
+  const low = [...rest(at + LOW_REST), words[at + LOW]!];
+  const high = [...rest(at + HIGH_REST), words[at + HIGH]!];
+  const lowPort = words[at + PORTS]! >>> 16;
+  const highPort = words[at + PORTS]! & 0xffff;
+  const isFromHigh = hasFlag(entry, FROM_HIGH);
+  return {
+    vni: words[at + VNI_PROTOCOL]! >>> 8,
+    port: words[at + PORT_VERSION]! >>> 8,
+    protocol: words[at + VNI_PROTOCOL]! & 0xff,
+    source: isFromHigh ? high : low,
+    destination: isFromHigh ? low : high,
+    sourcePort: isFromHigh ? highPort : lowPort,
+    destinationPort: isFromHigh ? lowPort : highPort,
+    isReplySeen: hasFlag(entry, REPLY_SEEN),
+    isBlocked: hasFlag(entry, BLOCKED),
+    state: state(entry),
+    expires: expires(entry),
+  };
+}
+
 function bucketHead(bucket: number): number {
   return headsAt + bucket * memory.HEAD_WORDS;
 }

@@ -10,6 +10,8 @@
  *   word   4…     one pair a section, in the order of SECTIONS: [first word, words]
  *   then          the sections
  */
+import { DEVICES_MAX } from "@rhone/rings/counters";
+import { Acls } from "./acls.ts";
 import { Datapaths } from "./datapaths.ts";
 import { Endpoints } from "./endpoints.ts";
 import { ExactTable } from "./exact-table.ts";
@@ -17,7 +19,7 @@ import { Groups } from "./groups.ts";
 import { Ports } from "./ports.ts";
 import { Routes } from "./routes.ts";
 
-const MAGIC = 0x52686f31; // "Rho1"; another layout gets another number.
+const MAGIC = 0x52686f32; // "Rho2"; another layout gets another number.
 const GENERATION = 1;
 const SHORT_ID = 2;
 const TUNNEL_MTU = 3;
@@ -39,6 +41,9 @@ const SECTIONS = [
   "groupMembers",
   "endpoints",
   "endpointByAddress", // [address × 4] → endpoint row
+  "aclRules",
+  "aclLists",
+  "aclMembers",
 ] as const;
 
 export type TableImages = { readonly [section in (typeof SECTIONS)[number]]: Int32Array };
@@ -70,8 +75,13 @@ export function buildGeneration(header: GenerationHeader, images: TableImages): 
   return buffer;
 }
 
+/** Editions of tables that nobody published, as in tests, count down; -1 means none anywhere. */
+let unpublished = -1;
+
 /** A worker's view of one generation. */
 export class Tables {
+  /** Tells these tables from all others of the chassis; a generation's number may come again. */
+  readonly edition: number;
   readonly generation: number;
   readonly shortId: number;
   readonly tunnelMtu: number;
@@ -87,9 +97,13 @@ export class Tables {
   readonly groups: Groups;
   readonly endpoints: Endpoints;
   readonly endpointByAddress: ExactTable;
+  readonly acls: Acls;
+
+  readonly #portOfDevice = new Int32Array(DEVICES_MAX);
 
   /** Throws when the buffer is no generation of this layout. */
-  constructor(buffer: SharedArrayBuffer) {
+  constructor(buffer: SharedArrayBuffer, edition = --unpublished) {
+    this.edition = edition;
     const words = new Int32Array(buffer);
     if (words[0] !== MAGIC) {
       throw new Error(`expected a table image with magic ${MAGIC}, got ${words[0]}`);
@@ -113,5 +127,17 @@ export class Tables {
     this.groups = new Groups(section("groupIndex"), section("groupMembers"));
     this.endpoints = new Endpoints(section("endpoints"));
     this.endpointByAddress = new ExactTable(section("endpointByAddress"));
+    const { count } = this.datapaths;
+    this.acls = new Acls(section("aclRules"), section("aclLists"), section("aclMembers"), count);
+    const key = new Int32Array(1);
+    for (let device = 0; device < DEVICES_MAX; device++) {
+      key[0] = device;
+      this.#portOfDevice[device] = this.portByDevice.find(key);
+    }
+  }
+
+  /** The port row of a device by its index; negative when there is none. */
+  portOfDevice(device: number): number {
+    return device < 0 ? -1 : this.#portOfDevice[device]!;
   }
 }

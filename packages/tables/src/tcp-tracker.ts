@@ -152,7 +152,8 @@ function isInWindow(entry: number, sender: number): boolean {
     const from = isEmptyReset() ? senderEnd : sequence;
     const to = isEmptyReset() ? senderEnd : end;
     if (((from - connections.tcpWord(entry, sender, MAX_END)) | 0) > 0) return false;
-    if (((to - senderEnd + receiverWindow) | 0) < 0) return false;
+    // Of a receiver that has said nothing yet no window is known.
+    if (receiverWindow !== 0 && ((to - senderEnd + receiverWindow) | 0) < 0) return false;
   }
   if (receiverWindow === 0 || (flags & tcp.ACK) === 0) return true;
   const behind = (connections.tcpWord(entry, 1 - sender, END) - acknowledgment) | 0;

@@ -50,6 +50,15 @@ export function hopLimit(view: DataView, at: number): number {
   return view.getUint8(at + HOP_LIMIT);
 }
 
+/**
+ * Whether the 16 bytes at `addressAt` are ::ffff:a.b.c.d (RFC 4291 §2.5.5.2): a way to write IPv4
+ * addresses that no packet carries, and that would pass for them (RFC 4942 §2.2).
+ */
+export function isMappedIpv4(view: DataView, addressAt: number): boolean {
+  const isFirst = (view.getInt32(addressAt) | view.getInt32(addressAt + 4)) === 0;
+  return isFirst && view.getInt32(addressAt + 8) === 0xffff;
+}
+
 /** Word `word` (0–3) of the source address, as a signed number. */
 export function sourceWord(view: DataView, at: number, word: number): number {
   return view.getInt32(at + SOURCE + word * 4);

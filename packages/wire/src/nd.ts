@@ -37,11 +37,15 @@ const FLAG_ROUTER = 0x80000000 | 0;
 const FLAGS_SOLICITED_OVERRIDE = 0x60000000;
 const MALFORMED = -1;
 
-/** Whether it is one of the five messages, whole up to its options; `findOption` checks those. */
+/**
+ * Whether it is one of the five messages, whole up to its options and with a target
+ * that is one; `findOption` checks the options.
+ */
 export function isValid(view: DataView, at: number, end: number): boolean {
   if (end - at < SIZE_MIN) return false;
   const offset = optionsOffset(view, at);
-  return offset !== 0 && end - at >= offset;
+  if (offset === 0 || end - at < offset) return false;
+  return offset < OPTIONS || !ipv6.isMappedIpv4(view, at + TARGET);
 }
 
 /** Word `word` (0–3) of the target of a neighbour message or a redirect. */

@@ -1,0 +1,230 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { poolViews } from "@rhone/rings/pool";
+import * as tcp from "@rhone/wire/tcp";
+import * as connections from "./connections.ts";
+import * as tracker from "./tcp-tracker.ts";
+
+const { ACK, FIN, PSH, RST, SYN } = tcp;
+const { view } = poolViews();
+const AT = 4096;
+const CLIENT = false; // Whether it is the reply direction.
+const SERVER = true;
+
+interface Segment {
+  readonly flags: number;
+  readonly seq?: number;
+  readonly ack?: number;
+  readonly window?: number;
+  readonly payload?: number;
+  readonly scale?: number;
+}
+
+function read({ flags, seq = 0, ack = 0, window = 1000, payload = 0, scale }: Segment): void {
+  view.setInt32(AT + 4, seq);
+  view.setInt32(AT + 8, ack);
+  view.setUint8(AT + 12, (scale === undefined ? 5 : 6) << 4);
+  view.setUint8(AT + 13, flags);
+  view.setUint16(AT + 14, window);
+  if (scale !== undefined) {
+    view.setUint8(AT + 20, 1); // A no-operation, then the option.
+    view.setUint8(AT + 21, 3);
+    view.setUint8(AT + 22, 3);
+    view.setUint8(AT + 23, scale);
+  }
+  tracker.read(AT, payload);
+}
+
+let number = 0;
+
+/** A connection that the segments have made; each must be valid. */
+function connection(...segments: readonly [boolean, Segment][]): number {
+  connections.loadIpv4(1, 1, 6, ++number, 1, 1, 1);
+  const entry = connections.insert(number, 0);
+  connections.setExpires(entry, 1_000_000);
+  for (const [isReply, segment] of segments) {
+    read(segment);
+    assert.equal(tracker.classify(entry, isReply), tracker.VALID, JSON.stringify(segment));
+    tracker.track(entry, isReply);
+  }
+  return entry;
+}
+
+function verdict(entry: number, isReply: boolean, segment: Segment): number {
+  const before = [0, 1, 2, 3].flatMap((word) => [
+    connections.tcpWord(entry, 0, word),
+    connections.tcpWord(entry, 1, word),
+  ]);
+  read(segment);
+  const found = tracker.classify(entry, isReply);
+  const after = [0, 1, 2, 3].flatMap((word) => [
+    connections.tcpWord(entry, 0, word),
+    connections.tcpWord(entry, 1, word),
+  ]);
+  assert.deepEqual(after, before, "classify changes nothing");
+  return found;
+}
+
+const syn: [boolean, Segment] = [CLIENT, { flags: SYN, seq: 100 }];
+const synAck: [boolean, Segment] = [SERVER, { flags: SYN | ACK, seq: 500, ack: 101 }];
+const ack: [boolean, Segment] = [CLIENT, { flags: ACK, seq: 101, ack: 501 }];
+const handshake = [syn, synAck, ack] as const;
+
+test("a handshake leads to an established connection, and its timeouts follow the states", () => {
+  connections.loadIpv4(1, 1, 6, ++number, 1, 1, 1);
+  const entry = connections.insert(number, 0);
+  const timeouts = handshake.map(([isReply, segment]) => {
+    read(segment);
+    assert.equal(tracker.classify(entry, isReply), tracker.VALID);
+    return tracker.track(entry, isReply);
+  });
+  assert.deepEqual(timeouts, [30_000, 30_000, 86_400_000]);
+  assert.equal(connections.state(entry), tracker.ESTABLISHED);
+});
+
+test("a close from either end goes through its states to time wait", () => {
+  for (const [first, second] of [
+    [CLIENT, SERVER],
+    [SERVER, CLIENT],
+  ] as const) {
+    const seqOf = (end: boolean): number => (end === CLIENT ? 101 : 501);
+    const entry = connection(...handshake);
+    const close = (end: boolean, flags: number, seq: number, ackOf: number): number => {
+      read({ flags, seq, ack: ackOf });
+      assert.equal(tracker.classify(entry, end), tracker.VALID);
+      return tracker.track(entry, end);
+    };
+    assert.equal(close(first, FIN | ACK, seqOf(first), seqOf(second)), 900_000);
+    assert.equal(close(second, ACK, seqOf(second), seqOf(first) + 1), 900_000);
+    assert.equal(close(second, FIN | ACK, seqOf(second), seqOf(first) + 1), 30_000);
+    assert.equal(close(first, ACK, seqOf(first) + 1, seqOf(second) + 1), 45_000);
+    assert.equal(verdict(entry, CLIENT, { flags: SYN, seq: 9000 }), tracker.REOPENS);
+  }
+});
+
+test("a reset closes within the window, and is nothing outside of it", () => {
+  const entry = connection(...handshake);
+  assert.equal(verdict(entry, SERVER, { flags: RST, seq: 501 + 2000 }), tracker.INVALID);
+  assert.equal(verdict(entry, SERVER, { flags: RST, seq: 501 }), tracker.VALID);
+  read({ flags: RST, seq: 501 });
+  assert.equal(tracker.track(entry, SERVER), 10_000);
+});
+
+test("a refused SYN is answered by a reset without a sequence number", () => {
+  const entry = connection(syn);
+  assert.equal(verdict(entry, SERVER, { flags: RST | ACK, seq: 0, ack: 101 }), tracker.VALID);
+  assert.equal(verdict(entry, SERVER, { flags: RST | ACK, seq: 0, ack: 9999 }), tracker.INVALID);
+});
+
+test("data must lie in the window that the receiver opened", () => {
+  const entry = connection(...handshake);
+  const data = { flags: ACK | PSH, ack: 501, payload: 500 };
+  assert.equal(verdict(entry, CLIENT, { ...data, seq: 101 }), tracker.VALID);
+  assert.equal(verdict(entry, CLIENT, { ...data, seq: 1101 }), tracker.VALID, "its first byte");
+  assert.equal(verdict(entry, CLIENT, { ...data, seq: 1102 }), tracker.INVALID);
+  assert.equal(verdict(entry, CLIENT, { ...data, seq: 101 - 1600 }), tracker.INVALID, "too old");
+  assert.equal(verdict(entry, CLIENT, { ...data, seq: 101, ack: 502 }), tracker.INVALID);
+  assert.equal(verdict(entry, CLIENT, { ...data, seq: 101, ack: 501 - 66_001 }), tracker.INVALID);
+});
+
+test("windows are scaled when both SYNs say so, and not when one does", () => {
+  const pair = (clientScale: number | undefined, serverScale: number | undefined): number => {
+    const scaled = (segment: Segment, scale: number | undefined): Segment =>
+      scale === undefined ? segment : { ...segment, scale };
+    return connection(
+      [CLIENT, scaled(syn[1], clientScale)],
+      [SERVER, scaled(synAck[1], serverScale)],
+      ack,
+      [SERVER, { flags: ACK, seq: 501, ack: 101 }],
+    );
+  };
+  const far = { flags: ACK, ack: 501, payload: 1, seq: 101 + 7 * 1000 };
+  assert.equal(verdict(pair(2, 3), CLIENT, far), tracker.VALID);
+  assert.equal(verdict(pair(undefined, 3), CLIENT, far), tracker.INVALID);
+  assert.equal(verdict(pair(2, undefined), CLIENT, far), tracker.INVALID);
+});
+
+test("sequence numbers go on over their end", () => {
+  const top = 0xffff_ff00 | 0;
+  const entry = connection(
+    [CLIENT, { flags: SYN, seq: top }],
+    [SERVER, { flags: SYN | ACK, seq: 500, ack: top + 1 }],
+    [CLIENT, { flags: ACK, seq: top + 1, ack: 501 }],
+    [CLIENT, { flags: ACK, seq: top + 1, ack: 501, payload: 600 }],
+    [SERVER, { flags: ACK, seq: 501, ack: (top + 601) | 0 }],
+  );
+  assert.equal(connections.state(entry), tracker.ESTABLISHED);
+  const next = { flags: ACK, seq: (top + 601) | 0, ack: 501, payload: 400 };
+  assert.equal(verdict(entry, CLIENT, next), tracker.VALID);
+});
+
+test("two ends that call each other meet", () => {
+  const entry = connection(
+    syn,
+    [SERVER, { flags: SYN, seq: 500 }],
+    [CLIENT, { flags: SYN | ACK, seq: 100, ack: 501 }],
+    [SERVER, { flags: SYN | ACK, seq: 500, ack: 101 }],
+    ack,
+  );
+  assert.equal(connections.state(entry), tracker.ESTABLISHED);
+});
+
+test("a connection that is older than its entry is picked up", () => {
+  const entry = connection(
+    [CLIENT, { flags: ACK | PSH, seq: 7000, ack: 9000, payload: 10 }],
+    [SERVER, { flags: ACK, seq: 9000, ack: 7010, window: 50 }],
+    // Neither SYN was seen, so the window may be scaled by as much as there is.
+    [CLIENT, { flags: ACK, seq: 7010 + 60_000, ack: 9000, payload: 100 }],
+  );
+  assert.equal(connections.state(entry), tracker.ESTABLISHED);
+});
+
+test("before the receiver has said anything, what is sent again is no older than a window", () => {
+  const entry = connection(
+    [CLIENT, { flags: ACK | PSH, seq: 7000, ack: 9000, payload: 500 }],
+    [CLIENT, { flags: ACK | PSH, seq: 7500, ack: 9000, payload: 500 }],
+  );
+  read({ flags: ACK | PSH, seq: 7000, ack: 9000, payload: 500 });
+  assert.equal(tracker.classify(entry, CLIENT), tracker.VALID);
+});
+
+test("what begins nothing: answers, resets, segments without a flag", () => {
+  const begins = (flags: number): boolean => {
+    read({ flags, seq: 1, ack: 1 });
+    return tracker.mayBegin();
+  };
+  assert.deepEqual([SYN, ACK, PSH | ACK].map(begins), [true, true, true]);
+  assert.deepEqual(
+    [SYN | ACK, RST, RST | ACK, FIN | ACK, 0, PSH].map(begins),
+    Array(6).fill(false),
+  );
+});
+
+test("the fast path takes data of an established connection and tracks it as the stages do", () => {
+  const slow = connection(...handshake);
+  const fast = connection(...handshake);
+  const segments: [boolean, Segment][] = [
+    [CLIENT, { flags: ACK | PSH, seq: 101, ack: 501, payload: 300 }],
+    [SERVER, { flags: ACK, seq: 501, ack: 401, window: 700 }],
+    [SERVER, { flags: ACK | PSH, seq: 501, ack: 401, payload: 64 }],
+    [CLIENT, { flags: ACK, seq: 401, ack: 565 }],
+  ];
+  for (const [isReply, segment] of segments) {
+    read(segment);
+    assert.equal(tracker.classify(slow, isReply), tracker.VALID);
+    tracker.track(slow, isReply);
+    assert.ok(tracker.trackSteady(fast, isReply));
+    for (const direction of [0, 1]) {
+      for (const word of [0, 1, 2, 3]) {
+        const expected = connections.tcpWord(slow, direction, word);
+        assert.equal(connections.tcpWord(fast, direction, word), expected);
+      }
+    }
+  }
+  for (const flags of [SYN, FIN | ACK, RST, 0]) {
+    read({ flags, seq: 401, ack: 565 });
+    assert.equal(tracker.trackSteady(fast, CLIENT), false, `flags ${flags}`);
+  }
+  read({ flags: ACK, seq: 401 + 5000, ack: 565 });
+  assert.equal(tracker.trackSteady(fast, CLIENT), false, "outside the window");
+});

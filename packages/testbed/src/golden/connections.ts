@@ -1,0 +1,247 @@
+/**
+ * Stages 1, 5, 10 and 13: the connections of the logical ports. Each port has its own, kept at the
+ * chassis that has the port. The look-up says what a packet is, the commit changes what is known.
+ */
+import { hexAt, type Ip, isGroupMac, isMulticastOrAbove, isV4, UNSPECIFIED_V6 } from "./bytes.ts";
+import { headersOf, ICMP, ICMPV6, type IpHeader, readExtensions, TCP, UDP } from "./headers.ts";
+import * as tcp from "./tcp.ts";
+
+export interface Tuple {
+  readonly protocol: number;
+  readonly source: Ip;
+  readonly destination: Ip;
+  /** Of ICMP echo both are the identifier; 0 where there are none. */
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+}
+
+export interface Connection {
+  /** Of the packet that began it. */
+  readonly tuple: Tuple;
+  isReplySeen: boolean;
+  isBlocked: boolean;
+  expiresMs: number;
+  /** null: not TCP. */
+  readonly tcp: tcp.TcpConnection | null;
+}
+
+/** What a packet is to the connections of a port; null when it is not tracked. */
+export interface Finding {
+  readonly kind: "new" | "established" | "related" | "invalid";
+  readonly isReply: boolean;
+  readonly connection: Connection | null;
+}
+
+const SECOND = 1000;
+const TCP_SECONDS: { readonly [state in tcp.TcpState]: number } = {
+  ...{ new: 30, "syn-sent": 30, "both-syn-sent": 30, "syn-received": 30, established: 86_400 },
+  ...{ "fin-wait": 900, "close-wait": 900, "last-ack": 30, "time-wait": 45, closed: 10 },
+};
+const ICMP_ERRORS: readonly number[] = [3, 4, 5, 11, 12]; // RFC 1122 §3.2.2
+const ICMP_REQUESTS: readonly number[] = [8, 13, 15, 17];
+const ECHO: readonly number[] = [0, 8];
+const ECHO_V6: readonly number[] = [128, 129];
+const ECHO_REPLY_V6 = 129;
+
+/** Unicast IP, but for what keeps a link alive: neighbour and router discovery, MLD. */
+export function isTracked(bytes: Buffer): boolean {
+  const { destination, ip } = headersOf(bytes);
+  if (ip === null || isGroupMac(destination)) return false;
+  if (isMulticastOrAbove(ip.source) || isMulticastOrAbove(ip.destination)) return false;
+  if (isV4(ip.source)) return !ip.source.startsWith("00") && !ip.destination.startsWith("00");
+  if (ip.source === UNSPECIFIED_V6 || ip.destination === UNSPECIFIED_V6) return false;
+  if (ip.protocol !== ICMPV6 || ip.transportAt === null) return true;
+  const type = bytes[ip.transportAt]!;
+  return !((type >= 130 && type <= 137) || type === 143);
+}
+
+/** The tuple of a packet; `ports` is what a later fragment's first one told. */
+export function tupleOf(bytes: Buffer, ports: readonly [number, number] | null): Tuple {
+  const ip = headersOf(bytes).ip!;
+  const [sourcePort, destinationPort] = ports ?? portsOf(bytes, ip);
+  const { protocol, source, destination } = ip;
+  return { protocol, source, destination, sourcePort, destinationPort };
+}
+
+/** Of the first fragment or the whole packet. */
+export function portsOf(bytes: Buffer, ip: IpHeader): [number, number] {
+  return portsAt(bytes, ip.transportAt!, ip.protocol, isV4(ip.source));
+}
+
+function portsAt(bytes: Buffer, at: number, protocol: number, isIpv4: boolean): [number, number] {
+  if (protocol === TCP || protocol === UDP) {
+    return [bytes.readUInt16BE(at), bytes.readUInt16BE(at + 2)];
+  }
+  const echo = isIpv4 ? ECHO : ECHO_V6;
+  if (protocol !== (isIpv4 ? ICMP : ICMPV6) || !echo.includes(bytes[at]!)) return [0, 0];
+  const identifier = bytes.readUInt16BE(at + 4);
+  return [identifier, identifier];
+}
+
+function isIcmpError(bytes: Buffer, { source, protocol, transportAt }: IpHeader): boolean {
+  if (transportAt === null) return false;
+  const type = bytes[transportAt]!;
+  if (isV4(source)) return protocol === ICMP && ICMP_ERRORS.includes(type);
+  return protocol === ICMPV6 && type < 128; // RFC 4443 §2.1
+}
+
+export class Connections {
+  readonly #byPort = new Map<string, Connection[]>();
+
+  /** Those of a port that have not run out. */
+  of(port: string, nowMs: number): readonly Connection[] {
+    return (this.#byPort.get(port) ?? []).filter(({ expiresMs }) => expiresMs >= nowMs);
+  }
+
+  #find(port: string, tuple: Tuple, nowMs: number): Connection | undefined {
+    return this.of(port, nowMs).find((each) => isSame(each.tuple, tuple) || isReply(each, tuple));
+  }
+
+  lookUp(port: string, bytes: Buffer, tuple: Tuple, nowMs: number): Finding {
+    const ip = headersOf(bytes).ip!;
+    if (isIcmpError(bytes, ip)) return this.#lookUpError(port, bytes, nowMs);
+    const connection = this.#find(port, tuple, nowMs);
+    const segment = segmentOf(bytes, ip);
+    if (connection === undefined) {
+      const kind = mayBegin(bytes, ip, segment) ? "new" : "invalid";
+      return { kind, isReply: false, connection: null };
+    }
+    const isBack = isReply(connection, tuple);
+    const verdict = segment === null ? "valid" : tcp.judge(connection.tcp!, segment, isBack);
+    if (verdict !== "valid") {
+      const kind = verdict === "reopens" ? "new" : "invalid";
+      return { kind, isReply: false, connection: null };
+    }
+    const kind = isBack || connection.isReplySeen ? "established" : "new";
+    return { kind, isReply: isBack, connection };
+  }
+
+  /** An error about a packet of a connection is related to it, and runs against that packet. */
+  #lookUpError(port: string, bytes: Buffer, nowMs: number): Finding {
+    const quoted = quotedTuple(bytes);
+    const connection = quoted === null ? undefined : this.#find(port, quoted, nowMs);
+    if (connection === undefined) return { kind: "invalid", isReply: false, connection: null };
+    return { kind: "related", isReply: !isReply(connection, quoted!), connection };
+  }
+
+  /** For what the look-up called new or established and the rules let pass. */
+  commit(port: string, bytes: Buffer, tuple: Tuple, nowMs: number): void {
+    const ip = headersOf(bytes).ip!;
+    const segment = segmentOf(bytes, ip);
+    let connection = this.#find(port, tuple, nowMs);
+    if (connection !== undefined && segment !== null) {
+      const isBack = isReply(connection, tuple);
+      if (tcp.judge(connection.tcp!, segment, isBack) === "reopens") {
+        this.#remove(port, connection);
+        connection = undefined;
+      }
+    }
+    connection ??= this.#begin(port, tuple, nowMs);
+    const isBack = isReply(connection, tuple);
+    if (isBack) connection.isReplySeen = true;
+    else connection.isBlocked = false;
+    if (segment !== null) tcp.take(connection.tcp!, segment, isBack);
+    // A later fragment of TCP says nothing about the connection's state.
+    if (ip.protocol === TCP && segment === null) return;
+    connection.expiresMs = nowMs + lifetimeSeconds(connection) * SECOND;
+  }
+
+  #begin(port: string, tuple: Tuple, nowMs: number): Connection {
+    const connection: Connection = {
+      ...{ tuple, isReplySeen: false, isBlocked: false, expiresMs: nowMs },
+      tcp: tuple.protocol === TCP ? tcp.newTcp() : null,
+    };
+    this.#byPort.set(port, [...this.of(port, nowMs), connection]);
+    return connection;
+  }
+
+  #remove(port: string, connection: Connection): void {
+    const left = this.#byPort.get(port)!.filter((each) => each !== connection);
+    this.#byPort.set(port, left);
+  }
+}
+
+function isSame(a: Tuple, b: Tuple): boolean {
+  return (
+    a.protocol === b.protocol &&
+    a.source === b.source &&
+    a.destination === b.destination &&
+    a.sourcePort === b.sourcePort &&
+    a.destinationPort === b.destinationPort
+  );
+}
+
+/** Whether a packet with this tuple runs against the connection's first one. */
+function isReply({ tuple }: Connection, packet: Tuple): boolean {
+  if (isSame(tuple, packet)) return false;
+  return isSame(tuple, {
+    ...{ protocol: packet.protocol, source: packet.destination, destination: packet.source },
+    ...{ sourcePort: packet.destinationPort, destinationPort: packet.sourcePort },
+  });
+}
+
+function segmentOf(bytes: Buffer, ip: IpHeader): tcp.Segment | null {
+  return ip.protocol === TCP && ip.transportAt !== null ? tcp.readSegment(bytes, ip) : null;
+}
+
+/** Answers begin nothing, nor do segments from the middle of nowhere. */
+function mayBegin(bytes: Buffer, ip: IpHeader, segment: tcp.Segment | null): boolean {
+  if (segment !== null) return tcp.mayBegin(segment);
+  if (ip.transportAt === null) return true;
+  const type = bytes[ip.transportAt]!;
+  if (isV4(ip.source)) return ip.protocol !== ICMP || ICMP_REQUESTS.includes(type);
+  return ip.protocol !== ICMPV6 || type !== ECHO_REPLY_V6;
+}
+
+function lifetimeSeconds({ tuple, tcp: tcpConnection, isReplySeen }: Connection): number {
+  if (tcpConnection !== null) return TCP_SECONDS[tcpConnection.state];
+  if (tuple.protocol === UDP) return isReplySeen ? 120 : 60;
+  const icmp = isV4(tuple.source) ? ICMP : ICMPV6;
+  return tuple.protocol === icmp ? 30 : 60;
+}
+
+/** The tuple of the packet that an ICMP error quotes; null when it quotes too little of it. */
+function quotedTuple(bytes: Buffer): Tuple | null {
+  const headers = headersOf(bytes);
+  const { transportAt, end, isFragment, source } = headers.ip!;
+  // An error is short: one in fragments is no router's.
+  if (isFragment) return null;
+  const quotation = bytes.subarray(transportAt! + 8, end);
+  const quoted = isV4(source) ? quotedV4(quotation) : quotedV6(quotation);
+  if (quoted === null) return null;
+  const { protocol, at } = quoted;
+  const isIcmp = protocol === (isV4(source) ? ICMP : ICMPV6);
+  const needed = isIcmp ? 8 : protocol === TCP || protocol === UDP ? 4 : 0;
+  if (quotation.length < at + needed) return null;
+  // Of ICMP only echo has anything to be found by.
+  const echo = isV4(source) ? ECHO : ECHO_V6;
+  if (isIcmp && !echo.includes(quotation[at]!)) return null;
+  const [sourcePort, destinationPort] = portsAt(quotation, at, protocol, isV4(source));
+  const size = isV4(source) ? 4 : 16;
+  const addressAt = isV4(source) ? 12 : 8;
+  return {
+    ...{ protocol, sourcePort, destinationPort },
+    source: hexAt(quotation, addressAt, size),
+    destination: hexAt(quotation, addressAt + size, size),
+  };
+}
+
+interface Quoted {
+  readonly protocol: number;
+  readonly at: number;
+}
+
+/** The quotation is cut off, so its length field says more than there is. */
+function quotedV4(quotation: Buffer): Quoted | null {
+  if (quotation.length < 20 || quotation[0]! >>> 4 !== 4) return null;
+  const at = (quotation[0]! & 0x0f) * 4;
+  const isLaterFragment = (quotation.readUInt16BE(6) & 0x1fff) !== 0;
+  return at < 20 || isLaterFragment ? null : { protocol: quotation[9]!, at };
+}
+
+function quotedV6(quotation: Buffer): Quoted | null {
+  if (quotation.length < 40 || quotation[0]! >>> 4 !== 6) return null;
+  const chain = readExtensions(quotation, 40, quotation.length, quotation[6]!);
+  if (chain === null || chain.transportAt === null) return null;
+  return { protocol: chain.protocol, at: chain.transportAt };
+}

@@ -1,0 +1,171 @@
+/**
+ * Runs one case through the golden router and through a virtual cluster, and holds them against
+ * each other: frames, drops, counters of the stages, and that no slot is lost.
+ */
+import assert from "node:assert/strict";
+import type { Connection } from "@rhone/tables/connections";
+import { type Address, isIpv4 } from "@rhone/wire/address";
+import type { Connection as GoldenConnection } from "../golden/connections.ts";
+import { GoldenNetwork } from "../golden/network.ts";
+import { GoldenRouter, type Outcome } from "../golden/router.ts";
+import type { TcpState } from "../golden/tcp.ts";
+import { describe, type Exchange } from "./exchange.ts";
+import { type BuiltNetwork, buildNetwork, type NetworkSpec } from "./network-spec.ts";
+import { buildFrame, conversationsOf, type Frame } from "./packet-builder.ts";
+import type { PacketSpec } from "./packet-spec.ts";
+import { hashOf } from "./random.ts";
+import { VirtualCluster } from "./virtual-cluster.ts";
+import type { Copies } from "./virtual-underlay.ts";
+
+const TUNNEL_MTU = 1418;
+/** Packets at once in the cluster. */
+const ROUND_MAX = 6;
+
+export interface CaseSpec {
+  readonly network: NetworkSpec;
+  readonly packets: readonly PacketSpec[];
+  /** Of the scheduler and of the owners of flows. */
+  readonly seed: number;
+  /** Whether the underlay loses and doubles packets. */
+  readonly isUnderlayBad: boolean;
+}
+
+/** Throws an AssertionError where the two differ. */
+export function compare(spec: CaseSpec): void {
+  const built = buildNetwork(spec.network);
+  const { state, workers, devices } = built;
+  const copies = copiesOf(spec);
+  const network = new GoldenNetwork(state, new Set(devices.keys()));
+  const golden = new GoldenRouter(network, { tunnelMtu: TUNNEL_MTU, copies });
+  const cluster = new VirtualCluster(state, {
+    ...{ seed: spec.seed, tunnelMtu: TUNNEL_MTU, workers, devices },
+  });
+  cluster.underlay.copies = copies;
+  const run = new Run(golden, cluster, built);
+  for (const each of spec.packets) {
+    const frame = buildFrame(each, network, run.history);
+    if (frame !== null) run.add(frame, each.pauseMs);
+  }
+  run.finishRound();
+}
+
+/** What happens to a packet on the underlay is in its bytes, so that both sides see the same. */
+function copiesOf({ seed, isUnderlayBad }: CaseSpec): Copies {
+  if (!isUnderlayBad) return () => 1;
+  return (from, to, frame) => [1, 1, 1, 0, 2][hashOf(seed, from, to, frame) % 5]!;
+}
+
+class Run {
+  /** Frames that were delivered unicast, for the answers to them. */
+  readonly history: Exchange[] = [];
+  readonly #golden: GoldenRouter;
+  readonly #cluster: VirtualCluster;
+  readonly #chassis: readonly string[];
+  #round: { frame: Frame; outcome: Outcome }[] = [];
+  readonly #busy = new Set<string>();
+  #drops: Outcome["drops"][number][] = [];
+
+  constructor(golden: GoldenRouter, cluster: VirtualCluster, { workers }: BuiltNetwork) {
+    this.#golden = golden;
+    this.#cluster = cluster;
+    this.#chassis = [...workers.keys()];
+  }
+
+  /** Packets of different conversations run at the same time, those of one after each other. */
+  add(frame: Frame, pauseMs: number): void {
+    if (pauseMs > 0) {
+      this.finishRound();
+      this.#cluster.passTime(pauseMs);
+    }
+    const conversations = conversationsOf(frame.bytes);
+    const mustWait = conversations.some((each) => this.#busy.has(each));
+    if (mustWait || this.#round.length === ROUND_MAX) this.finishRound();
+    for (const each of conversations) this.#busy.add(each);
+    const outcome = this.#golden.receive(frame.port, frame.bytes, this.#cluster.nowMs);
+    this.#round.push({ frame, outcome });
+    this.#cluster.receive(frame.port, frame.bytes);
+    if (outcome.deliveries.length === 1) {
+      const { port, bytes } = outcome.deliveries[0]!;
+      this.history.push({ from: frame.port, sent: frame.bytes, to: port, delivered: bytes });
+    }
+  }
+
+  finishRound(): void {
+    this.#cluster.run();
+    const context = this.#round
+      .map(({ frame }) => `${frame.port} sent ${describe(frame.bytes)}`)
+      .join("\n");
+    const expected = this.#round.flatMap(({ outcome }) => outcome.deliveries);
+    assert.deepEqual(framesOf(this.#cluster.take()), framesOf(expected), `frames of\n${context}`);
+    this.#drops.push(...this.#round.flatMap(({ outcome }) => outcome.drops));
+    this.#compareCounters(context);
+    this.#compareConnections(context);
+    assert.equal(this.#cluster.freeSlots, this.#cluster.slotCount, `slots after\n${context}`);
+    this.#round = [];
+    this.#busy.clear();
+  }
+
+  #compareConnections(context: string): void {
+    const { nowMs } = this.#cluster;
+    const actual = [...this.#cluster.connections()].flatMap(([port, all]) =>
+      all.map((each) => describeProduct(port, each, nowMs)),
+    );
+    const expected = this.#golden.network.ports.flatMap(({ name }) =>
+      this.#golden.connections.of(name, nowMs).map((each) => describeGolden(name, each, nowMs)),
+    );
+    assert.deepEqual(actual.sort(), expected.sort(), `connections after\n${context}`);
+  }
+
+  #compareCounters(context: string): void {
+    for (const chassis of this.#chassis) {
+      const { packets, drops, reasons } = this.#cluster.counts(chassis);
+      const own = this.#drops.filter((drop) => drop.chassis === chassis);
+      const where = `at ${chassis} after\n${context}`;
+      const expected = countsOf(own.map(({ reason }) => reason));
+      assert.deepEqual(sorted(reasons), sorted(expected), `reasons ${where}`);
+      const stages = countsOf(own.map(({ stage }) => String(stage)));
+      const expectedDrops = drops.map((_, stage) => stages.get(String(stage)) ?? 0);
+      assert.deepEqual(drops, expectedDrops, `drops of stages ${where}`);
+      assert.deepEqual(packets, this.#golden.packets(chassis), `packets of stages ${where}`);
+    }
+  }
+}
+
+const TCP_STATES: readonly TcpState[] = [
+  ...(["new", "syn-sent", "syn-received", "established", "fin-wait", "close-wait"] as const),
+  ...(["last-ack", "time-wait", "closed", "both-syn-sent"] as const),
+];
+
+function describeGolden(port: string, connection: GoldenConnection, nowMs: number): string {
+  const { tuple, isReplySeen, isBlocked, tcp, expiresMs } = connection;
+  const { protocol, source, destination, sourcePort, destinationPort } = tuple;
+  const flags = `${isReplySeen ? "replied" : ""} ${isBlocked ? "blocked" : ""}`;
+  const what = `${protocol} ${source} ${sourcePort} > ${destination} ${destinationPort}`;
+  return `${port} ${what} ${flags} ${tcp?.state ?? "new"} ${expiresMs - nowMs}`;
+}
+
+function describeProduct(port: string, connection: Connection, nowMs: number): string {
+  const { protocol, sourcePort, destinationPort, isReplySeen, isBlocked } = connection;
+  const flags = `${isReplySeen ? "replied" : ""} ${isBlocked ? "blocked" : ""}`;
+  const [source, destination] = [connection.source, connection.destination].map(hexOf);
+  const what = `${protocol} ${source} ${sourcePort} > ${destination} ${destinationPort}`;
+  const left = (connection.expires - nowMs) | 0;
+  return `${port} ${what} ${flags} ${TCP_STATES[connection.state]} ${left}`;
+}
+
+function hexOf(words: readonly number[]): string {
+  const hex = words.map((word) => (word >>> 0).toString(16).padStart(8, "0"));
+  return isIpv4(words as Address) ? hex[3]! : hex.join("");
+}
+
+function framesOf(frames: readonly { readonly port: string; readonly bytes: Uint8Array }[]) {
+  return frames.map(({ port, bytes }) => `${port} ${Buffer.from(bytes).toString("hex")}`).sort();
+}
+
+function countsOf(names: readonly string[]): Map<string, number> {
+  return new Map([...Map.groupBy(names, (name) => name)].map(([name, all]) => [name, all.length]));
+}
+
+function sorted(counts: ReadonlyMap<string, number>): string[] {
+  return [...counts].map(([name, count]) => `${name} ${count}`).sort();
+}

@@ -1,0 +1,213 @@
+/**
+ * A random logical network, described by small numbers that fast-check can make smaller, and the
+ * desired state that it stands for, made by the product's own store and validation.
+ */
+
+import { createMemoryStore } from "@rhone/state/memory-store";
+import type { PortDocument, RouterDocument } from "@rhone/state/schema";
+import type { State } from "@rhone/state/state";
+import type { Change } from "@rhone/state/store";
+import fc from "fast-check";
+
+export interface LinkSpec {
+  /** Taken modulo the count of switches, as every number that names something. */
+  readonly switch: number;
+  readonly family: "both" | "v4" | "v6";
+}
+
+export interface RouteSpec {
+  readonly isV4: boolean;
+  readonly destination: number;
+  readonly link: number;
+  readonly nextHop: number;
+}
+
+export interface RouterSpec {
+  readonly links: readonly LinkSpec[];
+  readonly routes: readonly RouteSpec[];
+}
+
+export interface PortSpec {
+  readonly switch: number;
+  readonly hasV4: boolean;
+  readonly hasV6: boolean;
+  readonly isSecured: boolean;
+  readonly place: "bound" | "down" | "deviceless" | "nowhere";
+  readonly chassis: number;
+  readonly worker: number;
+}
+
+export interface NetworkSpec {
+  readonly switches: number;
+  /** One number a chassis: how many workers it has. */
+  readonly workers: readonly number[];
+  readonly routers: readonly RouterSpec[];
+  readonly ports: readonly PortSpec[];
+}
+
+const link: fc.Arbitrary<LinkSpec> = fc.record({
+  switch: fc.nat(7),
+  family: oneOf([8, "both"], [1, "v4"], [1, "v6"]),
+});
+
+const route: fc.Arbitrary<RouteSpec> = fc.record({
+  isV4: fc.boolean(),
+  destination: fc.nat(15),
+  link: fc.nat(3),
+  nextHop: fc.nat(7),
+});
+
+const port: fc.Arbitrary<PortSpec> = fc.record({
+  switch: fc.nat(7),
+  hasV4: oneOf([7, true], [1, false]),
+  hasV6: oneOf([5, true], [1, false]),
+  isSecured: oneOf([2, true], [1, false]),
+  place: oneOf([16, "bound"], [1, "down"], [1, "deviceless"], [1, "nowhere"]),
+  chassis: fc.nat(5),
+  worker: fc.nat(3),
+});
+
+export const networkSpec: fc.Arbitrary<NetworkSpec> = fc.record({
+  switches: fc.integer({ min: 1, max: 4 }),
+  workers: fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 1, maxLength: 3 }),
+  routers: fc.array(
+    fc.record({
+      links: fc.array(link, { minLength: 1, maxLength: 4 }),
+      routes: fc.array(route, { maxLength: 4 }),
+    }),
+    { maxLength: 3 },
+  ),
+  ports: fc.array(port, { minLength: 2, maxLength: 10 }),
+});
+
+/** A constant with a weight each. */
+export function oneOf<const T>(...choices: readonly [number, T][]): fc.Arbitrary<T> {
+  return fc.oneof(...choices.map(([weight, value]) => ({ weight, arbitrary: fc.constant(value) })));
+}
+
+export interface BuiltNetwork {
+  readonly state: State;
+  readonly workers: ReadonlyMap<string, number>;
+  /** Ports whose device is open: the worker that has it. */
+  readonly devices: ReadonlyMap<string, number>;
+}
+
+export function buildNetwork(spec: NetworkSpec): BuiltNetwork {
+  const store = createMemoryStore("c0");
+  const workers = new Map(spec.workers.map((count, i) => [`c${i}`, count]));
+  const put = (document: unknown): Change => ({ op: "put", document });
+  const switches = Array.from({ length: spec.switches }, (_, s) => ({
+    ...{ kind: "switch", name: `s${s}` },
+  }));
+  const routers = spec.routers.map((_, r) => routerDocument(spec, r));
+  const ports = spec.ports.map((_, p) => portDocument(spec, p));
+  commit(store.transact([...switches, ...routers, ...ports].map(put), "user"));
+  const chassis = [...workers].map(([name, count], i) => ({
+    ...{ kind: "chassis", name, underlay: `192.168.0.${i + 1}`, workers: count, version: "1" },
+  }));
+  const bindings = ports.flatMap((port, p) => {
+    const up = spec.ports[p]!.place === "bound";
+    return port.chassis === undefined
+      ? []
+      : [{ kind: "binding", name: port.name, chassis: port.chassis, up }];
+  });
+  commit(store.transact([...chassis, ...bindings].map(put), "chassis"));
+  const devices = new Map(
+    spec.ports.flatMap(({ place, worker }, p) =>
+      place === "bound" || place === "down" ? [[`p${p}`, worker] as const] : [],
+    ),
+  );
+  return { state: store.snapshot(), workers, devices };
+}
+
+function commit(result: { readonly ok: boolean }): void {
+  if (!result.ok) throw new Error(`expected a sound network, got ${JSON.stringify(result)}`);
+}
+
+export function networkV4(s: number): string {
+  return `10.0.${s}.0/24`;
+}
+
+export function networkV6(s: number): string {
+  return `fd00:0:0:${s}::/64`;
+}
+
+export function addressOf(isV4: boolean, s: number, host: number): string {
+  return isV4 ? `10.0.${s}.${host}` : `fd00:0:0:${s}::${host.toString(16)}`;
+}
+
+/** Routers have the hosts from 1 on, ports those from 16 on. */
+const FIRST_PORT_HOST = 16;
+
+/** The links of a router: each to another switch. */
+function linksOf(spec: NetworkSpec, r: number): { s: number; families: readonly boolean[] }[] {
+  const bySwitch = new Map(
+    spec.routers[r]!.links.map((each) => [each.switch % spec.switches, each.family]),
+  );
+  return [...bySwitch].map(([s, family]) => ({
+    s,
+    families: family === "both" ? [true, false] : [family === "v4"],
+  }));
+}
+
+function routerDocument(spec: NetworkSpec, r: number): RouterDocument {
+  const links = linksOf(spec, r);
+  const ports = links.map(({ s, families }) => ({
+    name: `r${r}-s${s}`,
+    switch: `s${s}`,
+    mac: `02:00:00:01:0${r}:0${s}`,
+    addresses: families.map((isV4) => `${addressOf(isV4, s, r + 1)}/${isV4 ? 24 : 64}`),
+  }));
+  const routes = new Map(
+    spec.routers[r]!.routes.flatMap((each) => {
+      const { s, families } = links[each.link % links.length]!;
+      if (!families.includes(each.isV4)) return [];
+      const prefix = destinationOf(spec, each);
+      return [[prefix, { prefix, nextHop: nextHopOf(spec, r, s, each) }] as const];
+    }),
+  );
+  return { kind: "router", name: `r${r}`, ports, routes: [...routes.values()] };
+}
+
+function destinationOf(spec: NetworkSpec, { isV4, destination }: RouteSpec): string {
+  const s = destination % spec.switches;
+  if (destination < 8) return isV4 ? networkV4(s) : networkV6(s);
+  const p = destination % spec.ports.length;
+  const portSwitch = spec.ports[p]!.switch % spec.switches;
+  if (destination < 12) {
+    return `${addressOf(isV4, portSwitch, FIRST_PORT_HOST + p)}/${isV4 ? 32 : 128}`;
+  }
+  if (destination < 14) return isV4 ? "10.99.0.0/16" : "fd99::/64";
+  return isV4 ? "0.0.0.0/0" : "::/0";
+}
+
+/** Another router of the switch, a port of it, or nobody. */
+function nextHopOf(spec: NetworkSpec, r: number, s: number, { isV4, nextHop }: RouteSpec): string {
+  const routers = spec.routers.flatMap((_, other) =>
+    other !== r && linksOf(spec, other).some((link) => link.s === s) ? [other + 1] : [],
+  );
+  const ports = spec.ports.flatMap((each, p) =>
+    each.switch % spec.switches === s ? [FIRST_PORT_HOST + p] : [],
+  );
+  const hosts = nextHop < 5 ? [...routers, ...ports] : ports;
+  return addressOf(isV4, s, hosts[nextHop % Math.max(1, hosts.length)] ?? 200);
+}
+
+function portDocument(spec: NetworkSpec, p: number): PortDocument {
+  const { hasV4, hasV6, isSecured, place, ...port } = spec.ports[p]!;
+  const s = port.switch % spec.switches;
+  const links = spec.routers.flatMap((_, r) => linksOf(spec, r).filter((each) => each.s === s));
+  const families = [...(hasV4 ? [true] : []), ...(hasV6 ? [false] : [])].filter(
+    (isV4) => links.length === 0 || links.some((each) => each.families.includes(isV4)),
+  );
+  const chassis = `c${port.chassis % spec.workers.length}`;
+  return {
+    kind: "port",
+    name: `p${p}`,
+    switch: `s${s}`,
+    mac: `02:00:00:02:00:${p.toString(16).padStart(2, "0")}`,
+    addresses: families.map((isV4) => addressOf(isV4, s, FIRST_PORT_HOST + p)),
+    portSecurity: isSecured,
+    ...(place === "nowhere" ? {} : { chassis, device: `d${p}` }),
+  };
+}

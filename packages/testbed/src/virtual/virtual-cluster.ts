@@ -1,0 +1,258 @@
+/**
+ * Several chassis with several workers each, in one process and one thread: the product's compile,
+ * tables, stages, rings, hand-off and departures, over ports and an underlay without a kernel. A
+ * seeded scheduler says who runs next, so every run can be repeated.
+ */
+import { compile } from "@rhone/chassis/compile";
+import { CLUSTER_KEY_SIZE, StampKeys } from "@rhone/chassis/stamp-keys";
+import { BUCKET_COUNT } from "@rhone/pipeline-stages/core";
+import { STAGE_COUNT } from "@rhone/rings/counters";
+import { DROP_REASON_COUNT, dropReasonName } from "@rhone/rings/drop-reason";
+import { RingConsumer, RingProducer, ringWords } from "@rhone/rings/ring";
+import { SlotAllocator } from "@rhone/rings/slot-allocator";
+import type { State } from "@rhone/state/state";
+import * as connections from "@rhone/tables/connections";
+import { Tables } from "@rhone/tables/generation";
+import { formatMac } from "@rhone/wire/address";
+import { Random } from "./random.ts";
+import type { VirtualPort } from "./virtual-port.ts";
+import { VirtualUnderlay } from "./virtual-underlay.ts";
+import { VirtualWorker } from "./virtual-worker.ts";
+
+const SLOTS_PER_WORKER = { smallCount: 256, largeCount: 2 };
+const RETURN_CAPACITY = 512; // Holds every slot of a worker.
+const RING_CAPACITY = 256;
+/** Rounds of the scheduler after which something must be going in circles. */
+const ROUNDS_MAX = 10_000;
+
+const stampKeys = new StampKeys(new Uint8Array(CLUSTER_KEY_SIZE).fill(7));
+
+/**
+ * One clock for all clusters of the thread, which share its table of connections as well: before
+ * each of them more time passes than a connection lives, and everything in it has run out.
+ */
+let clockMs = 1;
+const LONGEST_TIMEOUT_MS = 86_400_000;
+const SWEPT_MAX = 65_536; // Entries of a bucket.
+
+export interface ClusterOptions {
+  readonly seed: number;
+  readonly tunnelMtu: number;
+  /** Workers of each chassis, by its name. */
+  readonly workers: ReadonlyMap<string, number>;
+  /** Ports whose device is open, and the worker that has it, by the port's name. */
+  readonly devices: ReadonlyMap<string, number>;
+  /** Whether stamps have no tag, so that a test can make some up. */
+  readonly hasNoKey?: boolean;
+}
+
+export interface Sent {
+  readonly port: string;
+  readonly bytes: Uint8Array;
+}
+
+/** What the workers of a chassis counted together. */
+export interface Counts {
+  readonly packets: readonly number[];
+  readonly drops: readonly number[];
+  readonly reasons: ReadonlyMap<string, number>;
+}
+
+export class VirtualCluster {
+  readonly underlay: VirtualUnderlay;
+  readonly #options: ClusterOptions;
+  readonly #random: Random;
+  readonly #allocators: readonly SlotAllocator[];
+  readonly #chassis = new Map<string, readonly VirtualWorker[]>();
+  readonly #ports = new Map<string, VirtualPort>();
+  readonly #zones: ReadonlyMap<string, string>;
+  #edition = 0;
+  #epoch = 1;
+
+  constructor(state: State, options: ClusterOptions) {
+    clockMs += LONGEST_TIMEOUT_MS + 1;
+    for (let bucket = 0; bucket < BUCKET_COUNT; bucket++)
+      connections.sweep(bucket, SWEPT_MAX, clockMs);
+    const addresses = new Map(state.chassis.map(({ name, value }) => [name, value.underlay]));
+    this.#options = options;
+    this.#random = new Random(options.seed);
+    this.underlay = new VirtualUnderlay(addresses, this.#random, options.seed);
+    const counts = state.chassis.map(({ name }) => options.workers.get(name) ?? 1);
+    this.#allocators = makeAllocators(counts.reduce((sum, count) => sum + count, 0));
+    let first = 0;
+    for (const [i, { name }] of state.chassis.entries()) {
+      this.#chassis.set(name, this.#start(state, name, counts[i]!, first));
+      first += counts[i]!;
+    }
+    this.#zones = zonesOf(state, new Tables(this.#compile(state, state.chassis[0]!.name), 0));
+    for (const { name, value } of state.ports) {
+      if (!options.devices.has(name)) continue;
+      const { index, worker } = this.#devicesOf(state, value.chassis!).get(name)!;
+      this.#ports.set(name, this.#chassis.get(value.chassis!)![worker]!.openPort(index));
+    }
+  }
+
+  #start(state: State, chassis: string, count: number, first: number): VirtualWorker[] {
+    const numbers = Array.from({ length: count }, (_, i) => i);
+    const rings = numbers.map(() => numbers.map(() => ringMemory(RING_CAPACITY)));
+    const owners = Uint8Array.from({ length: BUCKET_COUNT }, () => this.#random.below(count));
+    const tables = this.#compile(state, chassis);
+    const edition = ++this.#edition;
+    return numbers.map(
+      (worker) =>
+        new VirtualWorker({
+          ...{ chassis, worker, rings, owners, tables, edition },
+          allocator: this.#allocators[first + worker]!,
+          underlay: this.underlay,
+          random: this.#random,
+        }),
+    );
+  }
+
+  #compile(state: State, chassis: string): SharedArrayBuffer {
+    const devices = this.#devicesOf(state, chassis);
+    const { tunnelMtu, hasNoKey } = this.#options;
+    const keys = hasNoKey === true ? null : { made: stampKeys, epoch: this.#epoch };
+    return compile(state, { name: chassis, tunnelMtu, devices, keys, ruleCounters: new Map() });
+  }
+
+  /** Devices are numbered by the place of their port in the state. */
+  #devicesOf(state: State, chassis: string): Map<string, { index: number; worker: number }> {
+    const { devices, workers } = this.#options;
+    const count = workers.get(chassis) ?? 1;
+    return new Map(
+      state.ports.flatMap(({ name, value }, index) => {
+        const worker = devices.get(name);
+        if (value.chassis !== chassis || worker === undefined) return [];
+        return [[name, { index, worker: worker % count }] as const];
+      }),
+    );
+  }
+
+  /** The workers of a chassis, for tests that break something. */
+  workersOf(chassis: string): readonly VirtualWorker[] {
+    return this.#chassis.get(chassis)!;
+  }
+
+  /** Gives a chassis another state; ports stay as they are. */
+  publish(chassis: string, state: State): void {
+    const tables = this.#compile(state, chassis);
+    const edition = ++this.#edition;
+    for (const worker of this.workersOf(chassis)) worker.adopt(tables, edition);
+  }
+
+  /** From the next `publish` on, stamps have tags of another hour. */
+  changeEpoch(by: number): void {
+    this.#epoch += by;
+  }
+
+  get nowMs(): number {
+    return clockMs;
+  }
+
+  passTime(milliseconds: number): void {
+    clockMs += milliseconds;
+  }
+
+  /** A frame that the workload of a port sends. */
+  receive(port: string, frame: Uint8Array): void {
+    this.#ports.get(port)!.incoming.push(frame);
+  }
+
+  /** Lets everybody run, in random order, until nothing is left to do. */
+  run(): void {
+    const workers = [...this.#chassis.values()].flat();
+    for (let round = 0; round < ROUNDS_MAX; round++) {
+      for (const worker of this.#random.shuffled(workers)) {
+        if (!this.#random.once(4)) worker.turn(clockMs);
+      }
+      if (!this.underlay.deliverSome() && workers.every((worker) => worker.isIdle())) {
+        this.#settle(workers);
+        return;
+      }
+    }
+    throw new Error(`expected the cluster to come to rest within ${ROUNDS_MAX} rounds`);
+  }
+
+  /** Brings freed slots home. */
+  #settle(workers: readonly VirtualWorker[]): void {
+    for (const worker of workers) worker.turn(clockMs);
+    for (const allocator of this.#allocators) allocator.collect();
+  }
+
+  /** What the workloads got since the last call. */
+  take(): Sent[] {
+    return [...this.#ports].flatMap(([port, { sent }]) =>
+      sent.splice(0).map((bytes) => ({ port, bytes })),
+    );
+  }
+
+  counts(chassis: string): Counts {
+    const all = this.workersOf(chassis).map(({ counters }) => counters);
+    const sum = (read: (counters: (typeof all)[number]) => number): number =>
+      all.reduce((total, counters) => total + read(counters), 0);
+    const stages = Array.from({ length: STAGE_COUNT }, (_, stage) => stage);
+    const reasons = Array.from({ length: DROP_REASON_COUNT }, (_, reason) => reason);
+    return {
+      packets: stages.map((stage) => sum((counters) => counters.stage(stage).packets)),
+      drops: stages.map((stage) => sum((counters) => counters.stage(stage).drops)),
+      reasons: new Map(
+        reasons
+          .map((reason) => [dropReasonName(reason), sum((c) => c.dropped(reason))] as const)
+          .filter(([, count]) => count !== 0),
+      ),
+    };
+  }
+
+  /** The connections of each workload's port that have not run out. */
+  connections(): ReadonlyMap<string, readonly connections.Connection[]> {
+    const live = connections.list().filter(({ expires }) => ((expires - clockMs) | 0) >= 0);
+    return Map.groupBy(live, ({ vni, port }) => this.#zones.get(`${vni} ${port}`)!);
+  }
+
+  /** Slots that are in nobody's hands; all of them when the cluster is at rest. */
+  get freeSlots(): number {
+    return this.#allocators.reduce((sum, each) => sum + each.smallFree + each.largeFree, 0);
+  }
+
+  get slotCount(): number {
+    const { smallCount, largeCount } = SLOTS_PER_WORKER;
+    return this.#allocators.length * (smallCount + largeCount);
+  }
+}
+
+/** All workers of all chassis as one set, each home to its own part of the thread's one pool. */
+function makeAllocators(count: number): SlotAllocator[] {
+  const numbers = Array.from({ length: count }, (_, i) => i);
+  const size = {
+    smallCount: SLOTS_PER_WORKER.smallCount * count,
+    largeCount: SLOTS_PER_WORKER.largeCount * count,
+  };
+  const rings = numbers.map(() => numbers.map(() => ringMemory(RETURN_CAPACITY)));
+  return numbers.map((worker) => {
+    const others = numbers.filter((other) => other !== worker);
+    return new SlotAllocator(
+      size,
+      worker,
+      count,
+      numbers.map((to) => (to === worker ? null : new RingProducer(rings[worker]![to]!))),
+      others.map((from) => new RingConsumer(rings[from]![worker]!)),
+    );
+  });
+}
+
+/** The names of the workloads' ports by datapath key and port key. MAC addresses are unique. */
+function zonesOf(state: State, { ports, datapaths }: Tables): Map<string, string> {
+  const names = new Map(state.ports.map(({ name, value }) => [value.mac, name]));
+  return new Map(
+    Array.from({ length: ports.count }, (_, row) => {
+      const mac = formatMac({ high: ports.macHigh(row), low: ports.macLow(row) });
+      const zone = `${datapaths.key(ports.datapath(row))} ${ports.key(row)}`;
+      return [zone, names.get(mac) ?? mac] as const;
+    }),
+  );
+}
+
+function ringMemory(capacity: number): Int32Array {
+  return new Int32Array(new SharedArrayBuffer(ringWords(capacity) * 4));
+}

@@ -1,0 +1,103 @@
+/** One data-plane worker of the product, put together as its thread does it, but given turns. */
+
+import { Departures, type Neighbour } from "@rhone/dataplane-worker/departures";
+import { RunLoop } from "@rhone/dataplane-worker/run-loop";
+import { TableHistory } from "@rhone/dataplane-worker/table-history";
+import { Poller } from "@rhone/netio/doorbell";
+import { Core } from "@rhone/pipeline-stages/core";
+import { COUNTERS_SIZE, Counters, DEVICES_MAX } from "@rhone/rings/counters";
+import { RingConsumer, RingProducer } from "@rhone/rings/ring";
+import { RULE_COUNTERS_SIZE, RuleCounters } from "@rhone/rings/rule-counters";
+import type { SlotAllocator } from "@rhone/rings/slot-allocator";
+import { WORKER_STATUS_SIZE, WorkerStatus } from "@rhone/rings/worker-status";
+import { Tables } from "@rhone/tables/generation";
+import type { Random } from "./random.ts";
+import { VirtualPort } from "./virtual-port.ts";
+import type { VirtualTunnel, VirtualUnderlay } from "./virtual-underlay.ts";
+
+export interface VirtualWorkerOptions {
+  readonly chassis: string;
+  readonly worker: number;
+  readonly allocator: SlotAllocator;
+  readonly tables: SharedArrayBuffer;
+  /** Of the tables: another one for each chassis and each time that it gets some. */
+  readonly edition: number;
+  readonly underlay: VirtualUnderlay;
+  /** `rings[from][to]` between the workers of the chassis; the diagonal is unused. */
+  readonly rings: readonly (readonly Int32Array[])[];
+  /** By bucket of flows: the worker that owns it. */
+  readonly owners: Uint8Array;
+  readonly random: Random;
+}
+
+// One for all: nobody polls it.
+const poller = new Poller();
+
+export class VirtualWorker {
+  readonly counters = new Counters(new SharedArrayBuffer(COUNTERS_SIZE));
+  readonly core: Core;
+  readonly #allocator: SlotAllocator;
+  readonly #history: TableHistory;
+  readonly #loop: RunLoop;
+  readonly #tunnel: VirtualTunnel;
+  readonly #rings: readonly RingConsumer[];
+  readonly #open: VirtualPort[] = [];
+  readonly #byIndex: (VirtualPort | null)[] = new Array<null>(DEVICES_MAX).fill(null);
+  readonly #random: Random;
+
+  constructor({ chassis, worker, allocator, tables, ...rest }: VirtualWorkerOptions) {
+    const { underlay, rings, owners, random, edition } = rest;
+    const first = new Tables(tables, edition);
+    const status = new WorkerStatus(new SharedArrayBuffer(WORKER_STATUS_SIZE));
+    const neighbours = rings[worker]!.map((ring, to): Neighbour | null =>
+      to === worker ? null : { ring: new RingProducer(ring), status, doorbell: -1 },
+    );
+    this.#random = random;
+    this.#allocator = allocator;
+    this.#history = new TableHistory(first);
+    const ruleCounters = new RuleCounters(new SharedArrayBuffer(RULE_COUNTERS_SIZE));
+    this.core = new Core(worker, this.counters, allocator, first, ruleCounters);
+    this.core.owners.set(owners);
+    this.#tunnel = underlay.open(chassis, allocator, this.counters);
+    this.#rings = rings
+      .filter((_, from) => from !== worker)
+      .map((from) => new RingConsumer(from[worker]!));
+    this.#loop = new RunLoop({
+      core: this.core,
+      history: this.#history,
+      departures: new Departures(this.core, this.#byIndex, neighbours, this.#tunnel),
+      underlay: this.#tunnel,
+      rings: this.#rings,
+      ...{ status, doorbell: -1, clockOffsetMs: 0, poller, open: this.#open },
+      drainMailbox: () => true,
+      onPortDown: () => {},
+    });
+  }
+
+  openPort(index: number): VirtualPort {
+    const { counters } = this;
+    const port = new VirtualPort({ index, allocator: this.#allocator, counters }, this.#random);
+    this.#open.push(port);
+    this.#byIndex[index] = port;
+    return port;
+  }
+
+  adopt(buffer: SharedArrayBuffer, edition: number): void {
+    const tables = new Tables(buffer, edition);
+    this.#history.adopt(tables);
+    this.core.tables = tables;
+  }
+
+  turn(nowMs: number): void {
+    this.#loop.turn(nowMs);
+  }
+
+  /** Whether a turn would find nothing. */
+  isIdle(): boolean {
+    if (this.#tunnel.incoming.length > 0) return false;
+    return (
+      this.#rings.every((ring) => ring.isEmpty()) &&
+      this.#open.every((port) => port.incoming.length === 0)
+    );
+  }
+}
