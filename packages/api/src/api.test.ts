@@ -28,6 +28,7 @@ function contextWith(store: Store): ApiContext {
         ...{ capacity: 256, inUse: 0, inserted: 0, expired: 0, earlyDropped: 0, refused: 0 },
       },
     }),
+    ruleHits: (name) => name.length,
     pipeline: () => [{ number: 8, name: "post-routing", job: "crosses", resumable: true }],
     health: () => ({ status: "ok", checks: [{ name: "workers", ok: true, detail: "2 run" }] }),
     peers: () => [
@@ -178,6 +179,25 @@ test("a port says what its chassis says of it", async (t) => {
   // The binding of a chassis that has lost the port to another one is no longer true.
   await call("PUT", "/v1/ports/vm1", { ...vm1, chassis: "b" });
   assert.equal((await call("GET", "/v1/ports/vm1")).body.status.up, false);
+});
+
+test("a rule says how many packets it decided about, and holds its switch", async (t) => {
+  const call = await start(t, { ruleHits: () => 7 });
+  await call("POST", "/v1/apply", [{ kind: "switch", name: "web" }]);
+  const rule = {
+    ...{ switch: "web", direction: "to-port", priority: 10, action: "reject" },
+    match: { protocol: "tcp", destinationPorts: 22 },
+  };
+  const kept = { ...rule, match: { ...rule.match, destinationPorts: "22" } };
+  const view = { kind: "acl", name: "ssh", ...kept, hits: 7 };
+  const made = await call("PUT", "/v1/acls/ssh", rule);
+  assert.deepEqual([made.status, made.body], [201, view]);
+  assert.deepEqual((await call("GET", "/v1/acls")).body, [view]);
+  pointersOf(await call("DELETE", "/v1/switches/web"), 409);
+  const wrong = { ...rule, match: { protocol: "icmp", destinationPorts: "22" } };
+  const pointers = pointersOf(await call("PUT", "/v1/acls/ssh", wrong), 422);
+  assert.deepEqual(pointers, ["/match/destinationPorts"]);
+  assert.equal((await call("DELETE", "/v1/acls/ssh")).status, 204);
 });
 
 test("a body that is wrong is refused with every problem", async (t) => {
@@ -358,7 +378,7 @@ test("the OpenAPI document lists every route, and its references resolve", async
   const routes = createApi(context).routes.filter(
     ({ method, path }) => method !== "ALL" && path !== "/openapi.json",
   );
-  assert.equal(routes.length, 19);
+  assert.equal(routes.length, 23);
   for (const { method, path } of routes) {
     const pattern = path.replace(/:(\w+)/g, (_, name) => `{${name}}`);
     assert.ok(document.paths[pattern]?.[method.toLowerCase()], `${method} ${pattern}`);

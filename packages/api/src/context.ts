@@ -31,6 +31,8 @@ export interface ApiContext {
   /** Live figures of this chassis. */
   counters(): CountersView;
   pipeline(): StageView[];
+  /** Packets that a rule decided about on this chassis. */
+  ruleHits(name: string): number;
   health(): HealthView;
   peers(): PeerView[];
   /** Resolves true when every worker runs `revision` or later, false after the time is up. */

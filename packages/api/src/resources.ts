@@ -1,9 +1,9 @@
-/** `/v1/switches`, `/v1/routers` and `/v1/ports`: the documents that users write, one by one. */
+/** `/v1/switches`, `/v1/routers`, `/v1/ports`, `/v1/acls`: what users write, one by one. */
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { parseDocument } from "@rhone/state/document";
 import { failure, type Problem, problem, type Result } from "@rhone/state/problem";
 import type { LiveEntry } from "@rhone/state/record";
-import type { UserKind } from "@rhone/state/schema";
+import { USER_KINDS, type UserKind } from "@rhone/state/schema";
 import { get, list, type State } from "@rhone/state/state";
 import type { Commit } from "@rhone/state/store";
 import type { Context } from "hono";
@@ -19,12 +19,10 @@ import {
 } from "./request.ts";
 import { addRoute, documentSchema, listOf, viewSchema } from "./routes.ts";
 
-const PLURALS = { switch: "switches", router: "routers", port: "ports" } as const;
+const PLURALS = { switch: "switches", router: "routers", port: "ports", acl: "acls" } as const;
 
 export function addResources(app: OpenAPIHono, context: ApiContext): void {
-  addKind(app, context, "switch");
-  addKind(app, context, "router");
-  addKind(app, context, "port");
+  for (const kind of USER_KINDS) addKind(app, context, kind);
 }
 
 function addKind(app: OpenAPIHono, context: ApiContext, kind: UserKind): void {
@@ -42,7 +40,7 @@ function addKind(app: OpenAPIHono, context: ApiContext, kind: UserKind): void {
     },
     (c) => {
       const state = context.store.snapshot();
-      return c.json(list(state, kind).map((entry) => viewOf(state, entry)));
+      return c.json(list(state, kind).map((entry) => viewOf(state, entry, context)));
     },
   );
   addRoute(
@@ -75,11 +73,11 @@ function addKind(app: OpenAPIHono, context: ApiContext, kind: UserKind): void {
   );
 }
 
-function answerOne(c: Context, { store }: ApiContext, kind: UserKind, status: 200 | 201): Response {
-  const state = store.snapshot();
+function answerOne(c: Context, context: ApiContext, kind: UserKind, status: 200 | 201): Response {
+  const state = context.store.snapshot();
   const entry = get(state, kind, nameOf(c));
   if (entry === undefined) return problemResponse("not-found", `no ${kind} ${nameOf(c)}`);
-  return c.json(viewOf(state, entry), status, { ETag: etagOf(entry) });
+  return c.json(viewOf(state, entry, context), status, { ETag: etagOf(entry) });
 }
 
 async function put(c: Context, context: ApiContext, kind: UserKind): Promise<Response> {
@@ -143,8 +141,9 @@ function nameDocument(body: unknown, kind: UserKind, name: string): Result<unkno
   return failure("invalid", parsed.ok ? problems : [...problems, ...parsed.error.problems]);
 }
 
-/** The document; a port's with what its chassis says of it. */
-function viewOf(state: State, { value }: LiveEntry): object {
+/** The document; a port's with what its chassis says of it, a rule's with what it did here. */
+function viewOf(state: State, { value }: LiveEntry, context: ApiContext): object {
+  if (value.kind === "acl") return { ...value, hits: context.ruleHits(value.name) };
   if (value.kind !== "port") return value;
   const binding = get(state, "binding", value.name)?.value;
   const status: PortStatusView =

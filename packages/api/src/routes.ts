@@ -1,5 +1,6 @@
 /** Declaring a route: once, for the router and for the OpenAPI document. */
 import { createRoute, type OpenAPIHono, type RouteConfig, z } from "@hono/zod-openapi";
+import { aclSchema } from "@rhone/state/acl";
 import {
   chassisSchema,
   portSchema,
@@ -8,7 +9,7 @@ import {
   type UserKind,
 } from "@rhone/state/schema";
 import type { Context } from "hono";
-import { portStatus, problemView } from "./views.ts";
+import { hits, portStatus, problemView } from "./views.ts";
 
 type Method = "get" | "put" | "post" | "delete";
 type Handler = (c: Context) => Response | Promise<Response>;
@@ -71,6 +72,8 @@ export function registerSchemas(app: OpenAPIHono): void {
     Router: routerSchema,
     Port: portSchema,
     Chassis: chassisSchema,
+    Acl: aclSchema,
+    AclView: z.strictObject({ ...aclSchema.shape, hits }),
     PortView: z.strictObject({ ...portSchema.shape, ...view }),
   };
   for (const [name, schema] of Object.entries(schemas)) {
@@ -86,7 +89,8 @@ export function documentSchema(kind: UserKind): JsonSchema {
 
 /** What the API answers for that kind. */
 export function viewSchema(kind: UserKind): JsonSchema {
-  return kind === "port" ? { $ref: "#/components/schemas/PortView" } : documentSchema(kind);
+  const hasView = kind === "port" || kind === "acl";
+  return { $ref: `#/components/schemas/${SCHEMA_NAMES[kind]}${hasView ? "View" : ""}` };
 }
 
 export const CHASSIS_SCHEMA: JsonSchema = { $ref: "#/components/schemas/Chassis" };
@@ -95,7 +99,7 @@ export function listOf(items: JsonSchema): JsonSchema {
   return { type: "array", items };
 }
 
-const SCHEMA_NAMES = { switch: "Switch", router: "Router", port: "Port" } as const;
+const SCHEMA_NAMES = { switch: "Switch", router: "Router", port: "Port", acl: "Acl" } as const;
 
 const NAME_PARAMETERS: Parameter[] = [
   {

@@ -79,6 +79,8 @@ export const portStatus = z
   })
   .openapi("PortStatus");
 
+export const hits = count.describe("Packets that the rule decided about on this chassis.");
+
 export const applyView = z
   .object({
     revision: count,

@@ -80,6 +80,7 @@ export class Chassis {
       store: parts.resolve(tokens.STORE),
       counters: () => countersView(this.#config.name, dataplane, devices),
       pipeline: pipelineView,
+      ruleHits: (name) => parts.resolve(tokens.RULE_HITS).of(name),
       health: () => this.#health(),
       peers: () => this.#peers(),
       // What is known now includes every revision that was ever answered.

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createMemoryStore } from "@rhone/state/memory-store";
 import type { State } from "@rhone/state/state";
+import { ACTION_ALLOW, ACTION_DROP, ACTION_REJECT, FROM_PORT, TO_PORT } from "@rhone/tables/acls";
 import { Tables } from "@rhone/tables/generation";
 import { KIND_ROUTER, LOCATED_HERE, LOCATED_NOWHERE } from "@rhone/tables/ports";
 import { parseAddress } from "@rhone/wire/address";
@@ -55,6 +56,7 @@ const self: Self = {
   tunnelMtu: 1418,
   keys: null,
   devices: new Map([["vm1", { index: 3, worker: 1 }]]),
+  ruleCounters: new Map(),
 };
 
 function find(tables: Tables, datapath: number, text: string): number {
@@ -99,9 +101,45 @@ test("routes lead through the router's ports to their next hops", () => {
   assert.equal(tables.routes.find(router, stranger), -1);
 });
 
+test("rules stand in the order in which they decide, those that a peer left alone are out", () => {
+  const store = createMemoryStore("a");
+  const rules = [
+    { name: "b", priority: 5, match: { protocol: "tcp", destinationPorts: "80-81" } },
+    { name: "a", priority: 5, match: { source: "10.0.0.0/8" }, action: "reject" },
+    { name: "c", priority: 9, match: {}, port: "vm1", direction: "to-port", action: "allow" },
+  ].map((document) => ({
+    ...{ kind: "acl", switch: "web", direction: "from-port", action: "drop" },
+    ...document,
+  }));
+  const result = store.transact(
+    [...DOCUMENTS, ...rules].map((document) => ({ op: "put", document })),
+    "user",
+  );
+  assert.ok(result.ok, JSON.stringify(result));
+  const version = { clock: 99, origin: "b" };
+  const [peers] = store.entries().filter(({ kind }) => kind === "acl");
+  const value = { ...peers!.value!, name: "orphan", switch: "gone", priority: 32767 } as never;
+  store.merge([{ kind: "acl", name: "orphan", created: version, version, value }]);
+  const ruleCounters = new Map([["b", 4]]);
+  const tables = new Tables(compile(store.snapshot(), { ...self, ruleCounters }));
+  const { acls } = tables;
+  const vm1 = tables.portByDevice.find(Int32Array.of(3));
+  const web = tables.ports.datapath(vm1);
+  const source = parseAddress("10.0.1.10")!;
+  const [port80, port82] = [80, 82].map((port) => Int32Array.from([...source, ...source, 6, port]));
+  assert.equal(acls.find(TO_PORT, web, vm1, port80!), 0);
+  assert.equal(acls.action(0), ACTION_ALLOW);
+  assert.equal(acls.find(FROM_PORT, web, vm1, port82!), 1);
+  assert.deepEqual([acls.action(1), acls.counter(1)], [ACTION_REJECT, -1]);
+  const other = Int32Array.from([...parseAddress("11.0.0.1")!, ...source, 6, 80]);
+  assert.equal(acls.find(FROM_PORT, web, vm1, other), 2);
+  assert.deepEqual([acls.action(2), acls.counter(2)], [ACTION_DROP, 4]);
+  assert.equal(acls.find(TO_PORT, 1 - web, vm1 + 1, port80!), -1);
+});
+
 test("two chassis number networks and ports alike", () => {
   const state = makeState();
-  const other: Self = { name: "c", tunnelMtu: 1418, keys: null, devices: new Map() };
+  const other: Self = { ...self, name: "c", devices: new Map() };
   const [a, c] = [new Tables(compile(state, self)), new Tables(compile(state, other))];
   for (let row = 0; row < a.ports.count; row++) {
     assert.equal(a.ports.key(row), c.ports.key(row));
@@ -116,7 +154,7 @@ test("what one chassis tags, the other can check; without a cluster key there ar
   const made = new StampKeys(new Uint8Array(32).fill(1));
   const tablesOf = (name: string, epoch: number): Tables => {
     const keys = { made, epoch };
-    return new Tables(compile(state, { name, tunnelMtu: 1418, keys, devices: new Map() }));
+    return new Tables(compile(state, { ...self, name, keys }));
   };
   const [a, c] = [tablesOf("a", 5), tablesOf("c", 6)];
   const rowOf = (tables: Tables, name: string): number => {

@@ -5,6 +5,7 @@
 import type { LiveEntry } from "@rhone/state/record";
 import type { Port, RouterPort } from "@rhone/state/schema";
 import { get, type State } from "@rhone/state/state";
+import { buildAcls } from "@rhone/tables/acls";
 import * as datapaths from "@rhone/tables/datapaths";
 import { buildEndpoints } from "@rhone/tables/endpoints";
 import { buildExactTable, type ExactEntry } from "@rhone/tables/exact-table";
@@ -29,6 +30,7 @@ import {
   parsePrefix,
   prefixContains,
 } from "@rhone/wire/address";
+import { type AclPlaces, compileAcls } from "./compile-acls.ts";
 import { assignKeys, DATAPATH_KEYS } from "./keys.ts";
 import type { StampKeys } from "./stamp-keys.ts";
 
@@ -44,6 +46,8 @@ export interface Self {
   readonly keys: { readonly made: StampKeys; readonly epoch: number } | null;
   /** Its devices by logical port name. */
   readonly devices: ReadonlyMap<string, { readonly index: number; readonly worker: number }>;
+  /** Its counters of rules, by rule name; a rule that is not here is not counted. */
+  readonly ruleCounters: ReadonlyMap<string, number>;
 }
 
 /** A port row that still knows its name and owner. */
@@ -74,6 +78,7 @@ export function compile(state: State, self: Self): SharedArrayBuffer {
     names.map((_, row) => groupOf(ports, row)),
   );
   const own = state.chassis.find(({ name }) => name === self.name)?.value.underlay;
+  const rules = compileAcls(state, self.ruleCounters, placesOf(ports, rowOf));
   const endpoints = others.map(({ name, value }) => ({
     address: address(value.underlay),
     shortId: shortIds.get(name)!,
@@ -111,8 +116,19 @@ export function compile(state: State, self: Self): SharedArrayBuffer {
       groupMembers,
       endpoints: buildEndpoints(endpoints),
       endpointByAddress: index(4, endpoints, (endpoint) => [[...endpoint.address]]),
+      ...buildAcls(names.length, ports.length, rules),
     },
   );
+}
+
+/** Where rules find their switches, and their ports that are no router's. */
+function placesOf(ports: readonly NamedPort[], rowOf: ReadonlyMap<string, number>): AclPlaces {
+  const vifs = ports.flatMap(({ kind, datapath, name }, row) =>
+    kind === KIND_VIF ? [[`${datapath}/${name}`, row] as const] : [],
+  );
+  const rows = new Map<string, number>(vifs);
+  const datapath = (switchName: string) => rowOf.get(`switch/${switchName}`);
+  return { datapath, port: (at, name) => rows.get(`${datapath(at)}/${name}`) };
 }
 
 /** An exact-match table from the keys of each row to the row's number. */

@@ -19,6 +19,7 @@ import { type Config, tunnelMtu } from "./config.ts";
 import { Controller } from "./controller.ts";
 import { Dataplane } from "./dataplane.ts";
 import { Devices } from "./devices.ts";
+import { RuleHits } from "./rule-hits.ts";
 import { epochAt, StampKeys } from "./stamp-keys.ts";
 import * as tokens from "./tokens.ts";
 
@@ -45,6 +46,9 @@ export function compose(config: Config): DependencyContainer {
     return new Devices(config.name, config.driver, parts.resolve(tokens.DATAPLANE));
   });
   single(tokens.STAMP_KEYS, (parts) => makeStampKeys(config, parts.resolve(tokens.LOG)));
+  single(tokens.RULE_HITS, (parts) => {
+    return new RuleHits(parts.resolve(tokens.DATAPLANE).ruleCounters());
+  });
   single(tokens.CONTROLLER, (parts) => {
     return new Controller({
       chassis: config.name,
@@ -53,6 +57,7 @@ export function compose(config: Config): DependencyContainer {
       store: parts.resolve(tokens.STORE),
       dataplane: parts.resolve(tokens.DATAPLANE),
       devices: parts.resolve(tokens.DEVICES),
+      ruleHits: parts.resolve(tokens.RULE_HITS),
       log: parts.resolve(tokens.LOG),
     });
   });
@@ -110,7 +115,8 @@ function makeDataplane(parts: DependencyContainer): Dataplane {
   const log = parts.resolve(tokens.LOG);
   const made = parts.resolve(tokens.STAMP_KEYS);
   const keys = made === null ? null : { made, epoch: epochAt(Date.now()) };
-  const self = { name: config.name, tunnelMtu: tunnelMtu(config), keys, devices: new Map() };
+  const none = { devices: new Map(), ruleCounters: new Map() };
+  const self = { name: config.name, tunnelMtu: tunnelMtu(config), keys, ...none };
   return new Dataplane({
     workers: config.workers,
     connections: config.connections,

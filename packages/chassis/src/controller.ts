@@ -10,6 +10,7 @@ import type { Logger } from "pino";
 import { compile } from "./compile.ts";
 import type { Dataplane } from "./dataplane.ts";
 import { type Devices, RETRY_MS } from "./devices.ts";
+import type { RuleHits } from "./rule-hits.ts";
 import { epochAt, type StampKeys } from "./stamp-keys.ts";
 
 /** Events within this time become one generation. */
@@ -25,6 +26,7 @@ export interface ControllerOptions {
   readonly store: Store;
   readonly dataplane: Dataplane;
   readonly devices: Devices;
+  readonly ruleHits: RuleHits;
   readonly log: Logger;
 }
 
@@ -90,14 +92,16 @@ export class Controller {
 
   #reconcile(): void {
     this.#gatherTimer = null;
-    const { chassis, tunnelMtu, stampKeys, store, dataplane, devices, log } = this.#options;
+    const { chassis, tunnelMtu, stampKeys, store, dataplane, devices, ruleHits, log } =
+      this.#options;
     const state = store.snapshot();
     const marked = this.#marked;
     try {
       devices.follow(state);
       this.#epoch = epochAt(Date.now());
       const keys = stampKeys === null ? null : { made: stampKeys, epoch: this.#epoch };
-      const self = { name: chassis, tunnelMtu, keys, devices: devices.placements() };
+      const ruleCounters = ruleHits.follow(state.acls.map(({ name }) => name));
+      const self = { name: chassis, tunnelMtu, keys, devices: devices.placements(), ruleCounters };
       this.#edition = dataplane.publish(compile(state, self));
       this.#compiled = marked;
       this.#failure = "";

@@ -11,6 +11,7 @@ import { closeDoorbell, createDoorbell, ringDoorbell } from "@rhone/netio/doorbe
 import { COUNTERS_SIZE, Counters } from "@rhone/rings/counters";
 import { createPool, type PoolSize } from "@rhone/rings/pool";
 import { ringWords } from "@rhone/rings/ring";
+import { RULE_COUNTERS_SIZE, RuleCounters } from "@rhone/rings/rule-counters";
 import { WORKER_STATUS_SIZE, WorkerStatus } from "@rhone/rings/worker-status";
 import { createConnections, type Usage, usageOf } from "@rhone/tables/connection-memory";
 import { Piscina } from "piscina";
@@ -21,6 +22,7 @@ const SLOTS_PER_WORKER: PoolSize = { smallCount: 16384, largeCount: 256 };
 interface WorkerHandle {
   readonly status: WorkerStatus;
   readonly counters: Counters;
+  readonly ruleCounters: RuleCounters;
   readonly doorbell: number;
   readonly mailbox: MessagePort;
   readonly ended: Promise<void>;
@@ -71,8 +73,10 @@ export class Dataplane {
     this.#workers = numbers.map((worker) => {
       const { port1, port2 } = new MessageChannel();
       const counters = new SharedArrayBuffer(COUNTERS_SIZE);
+      const ruleCounters = new SharedArrayBuffer(RULE_COUNTERS_SIZE);
       const plan: WorkerPlan = {
         ...{ worker, workerCount: count, pool, rings, returns, statuses, doorbells, counters },
+        ruleCounters,
         connections: this.#connections,
         clockOriginMs: performance.timeOrigin,
         tables: options.tables,
@@ -83,6 +87,7 @@ export class Dataplane {
       return {
         status: new WorkerStatus(statuses[worker]!),
         counters: new Counters(counters),
+        ruleCounters: new RuleCounters(ruleCounters),
         doorbell: doorbells[worker]!,
         mailbox: port1,
         ended: this.#run(worker, plan),
@@ -105,6 +110,11 @@ export class Dataplane {
 
   counters(worker: number): Counters {
     return this.#workers[worker]!.counters;
+  }
+
+  /** By worker. */
+  ruleCounters(): RuleCounters[] {
+    return this.#workers.map(({ ruleCounters }) => ruleCounters);
   }
 
   connections(): Usage {

@@ -11,6 +11,7 @@ import type { Config } from "./config.ts";
 import type { Controller } from "./controller.ts";
 import type { Dataplane } from "./dataplane.ts";
 import type { Devices } from "./devices.ts";
+import type { RuleHits } from "./rule-hits.ts";
 import type { StampKeys } from "./stamp-keys.ts";
 
 export const CONFIG: InjectionToken<Config> = Symbol("config");
@@ -22,4 +23,5 @@ export const REPLICATOR: InjectionToken<Replicator> = Symbol("replicator");
 export const DATAPLANE: InjectionToken<Dataplane> = Symbol("dataplane");
 export const DEVICES: InjectionToken<Devices> = Symbol("devices");
 export const STAMP_KEYS: InjectionToken<StampKeys | null> = Symbol("stamp-keys");
+export const RULE_HITS: InjectionToken<RuleHits> = Symbol("rule-hits");
 export const CONTROLLER: InjectionToken<Controller> = Symbol("controller");

@@ -6,6 +6,7 @@ import type {
   PortStatusView,
   StageView,
 } from "@rhone/api/context";
+import type { AclMatch } from "@rhone/state/acl";
 import { type Command, Option } from "commander";
 import { isLabDocument, locateAll } from "./lab-file.ts";
 import { RestClient, RestError, succeeded } from "./rest-client.ts";
@@ -22,9 +23,10 @@ const PLURALS: Readonly<Record<string, string>> = {
   switch: "switches",
   router: "routers",
   port: "ports",
+  acl: "acls",
   chassis: "chassis",
 };
-const DELETABLE = ["switch", "router", "port"];
+const DELETABLE = ["switch", "router", "port", "acl"];
 
 export function addResourceCommands(program: Command): void {
   program
@@ -35,7 +37,7 @@ export function addResourceCommands(program: Command): void {
     .action((_: unknown, command: Command) => apply(command.optsWithGlobals()));
   program
     .command("get")
-    .description("Show resources: switches, routers, ports or chassis")
+    .description("Show resources: switches, routers, ports, acls or chassis")
     .argument("<kind>", "singular or plural")
     .argument("[name]", "one of them, in full")
     .action((kind: string, name: string | undefined, _: unknown, command: Command) =>
@@ -43,7 +45,7 @@ export function addResourceCommands(program: Command): void {
     );
   program
     .command("delete")
-    .description("Delete a switch, router or port")
+    .description("Delete a switch, router, port or acl")
     .argument("<kind>", "singular or plural")
     .argument("<name>")
     .addOption(new Option("--wait", "return when the chassis forwards without it"))
@@ -138,7 +140,7 @@ function singularOf(kind: string, kinds: readonly string[]): string {
 }
 
 interface Resource {
-  readonly kind: "switch" | "router" | "port" | "chassis";
+  readonly kind: "switch" | "router" | "port" | "acl" | "chassis";
   readonly name: string;
   readonly description?: string;
   readonly ports?: readonly { readonly name: string; readonly addresses: readonly string[] }[];
@@ -151,12 +153,19 @@ interface Resource {
   readonly underlay?: string;
   readonly workers?: number;
   readonly version?: string;
+  readonly port?: string;
+  readonly direction?: string;
+  readonly priority?: number;
+  readonly match?: AclMatch;
+  readonly action?: string;
+  readonly hits?: number;
 }
 
 const HEADERS: Readonly<Record<string, readonly string[]>> = {
   switch: ["name", "description"],
   router: ["name", "ports"],
   port: ["name", "switch", "addresses", "mac", "chassis", "device", "status"],
+  acl: ["name", "switch", "port", "direction", "priority", "match", "action", "hits"],
   chassis: ["name", "underlay", "workers", "version"],
 };
 
@@ -167,6 +176,12 @@ function rowOf(resource: Resource): string[] {
       return [name, resource.description ?? ""];
     case "router":
       return [name, (resource.ports ?? []).map((p) => `${p.name} ${p.addresses[0]}`).join(", ")];
+    case "acl": {
+      const { direction, priority, action, hits } = resource;
+      const [at, port] = [resource.switch!, resource.port ?? "all"];
+      const match = matchText(resource.match!);
+      return [name, at, port, direction!, String(priority), match, action!, String(hits)];
+    }
     case "chassis":
       return [name, resource.underlay!, String(resource.workers), resource.version!];
     case "port": {
@@ -175,6 +190,22 @@ function rowOf(resource: Resource): string[] {
       return [name, resource.switch!, addresses!.join(" "), mac!, chassis, device, state];
     }
   }
+}
+
+/** "tcp from 10.0.0.0/8 to 10.0.2.10/32:443" */
+function matchText({
+  protocol,
+  source,
+  destination,
+  sourcePorts,
+  destinationPorts,
+}: AclMatch): string {
+  const end = (network: string | undefined, ports: string | undefined): string =>
+    ports === undefined ? (network ?? "") : `${network ?? "any"}:${ports}`;
+  const from = end(source, sourcePorts);
+  const to = end(destination, destinationPorts);
+  const words = [protocol ?? "", from && `from ${from}`, to && `to ${to}`];
+  return words.filter((word) => word !== "").join(" ") || "everything";
 }
 
 function formatCounters({ chassis, stages, drops, devices, tunnel }: CountersView): string {

@@ -12,6 +12,7 @@ import { UdpUnderlay } from "@rhone/netio/udp-underlay";
 import { BUCKET_COUNT, Core } from "@rhone/pipeline-stages/core";
 import { Counters, DEVICES_MAX } from "@rhone/rings/counters";
 import { RingConsumer, RingProducer } from "@rhone/rings/ring";
+import { RuleCounters } from "@rhone/rings/rule-counters";
 import { SlotAllocator } from "@rhone/rings/slot-allocator";
 import { WorkerStatus } from "@rhone/rings/worker-status";
 import { Tables } from "@rhone/tables/generation";
@@ -49,7 +50,8 @@ export class Actor {
     );
     const tables = new Tables(plan.tables, 0);
     this.#history = new TableHistory(tables);
-    this.#core = new Core(worker, this.#counters, this.#allocator, tables);
+    const ruleCounters = new RuleCounters(plan.ruleCounters);
+    this.#core = new Core(worker, this.#counters, this.#allocator, tables, ruleCounters);
     for (let bucket = 0; bucket < BUCKET_COUNT; bucket++) {
       this.#core.owners[bucket] = bucket % workerCount;
     }

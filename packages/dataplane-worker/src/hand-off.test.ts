@@ -7,6 +7,7 @@ import { COUNTERS_SIZE, Counters } from "@rhone/rings/counters";
 import { DROP, type DropReasonName } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import { poolViews } from "@rhone/rings/pool";
+import { RULE_COUNTERS_SIZE, RuleCounters } from "@rhone/rings/rule-counters";
 import { SlotAllocator } from "@rhone/rings/slot-allocator";
 import type { KeyWords } from "@rhone/tables/endpoints";
 import { LOCATED_HERE } from "@rhone/tables/ports";
@@ -22,13 +23,14 @@ const { bytes, view, smallCount, largeCount } = poolViews();
 const KEY: KeyWords = [1, -2, 3, -4];
 const OLD_KEY: KeyWords = [5, 6, 7, 8];
 const NEXT_KEY: KeyWords = [9, 10, 11, 12];
-const tables = buildTables(7, { send: KEY, receive: [KEY, OLD_KEY, NEXT_KEY] });
+const tables = buildTables(7, [], { send: KEY, receive: [KEY, OLD_KEY, NEXT_KEY] });
 const history = new TableHistory(tables);
 const core = new Core(
   0,
   new Counters(new SharedArrayBuffer(COUNTERS_SIZE)),
   new SlotAllocator({ smallCount, largeCount }, 0, 1, [null], []),
   tables,
+  new RuleCounters(new SharedArrayBuffer(RULE_COUNTERS_SIZE)),
 );
 const slot = core.allocator.takeSmall();
 
@@ -188,7 +190,7 @@ test("knows the tunnel endpoints and nobody else", () => {
 test("a key of the hour before or behind is good, any other is not", () => {
   const nothing: Change = () => {};
   const tryKey = (key: KeyWords): number => {
-    const sender = buildTables(7, { send: key, receive: [key, key, key] });
+    const sender = buildTables(7, [], { send: key, receive: [key, key, key] });
     return readFrom(PEER, nothing, () => {
       makePacket();
       includeStamp(slot);
@@ -273,7 +275,7 @@ test("without the key nothing that can be written gets in", () => {
 });
 
 function writeTagOf(key: KeyWords): void {
-  writeTag(buildTables(7, { send: key, receive: [key, key, key] }), slot, 0);
+  writeTag(buildTables(7, [], { send: key, receive: [key, key, key] }), slot, 0);
 }
 
 test("no bytes make the reader throw, and none but a port here is ever reached", () => {

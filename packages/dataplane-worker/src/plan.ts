@@ -24,6 +24,7 @@ export interface WorkerPlan {
   /** By worker: eventfd descriptors, valid in every thread of the process. */
   readonly doorbells: readonly number[];
   readonly counters: SharedArrayBuffer;
+  readonly ruleCounters: SharedArrayBuffer;
   /** Of the whole chassis; a worker touches only the buckets that it owns. */
   readonly connections: SharedArrayBuffer;
   /** What `performance.timeOrigin` is on the control thread: the chassis's clock starts there. */

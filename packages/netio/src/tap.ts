@@ -1,7 +1,7 @@
 /**
  * A port over a TAP device (Documentation/networking/tuntap.rst) with virtio headers: super-frames
- * and unfinished checksums come and go whole. For a workload in a namespace that
- * the device is moved into. Run by the worker that owns the port.
+ * and unfinished checksums come and go whole. For a workload in a namespace that the device is
+ * moved into. Run by the worker that owns the port.
  *
  * The device that is opened here is the one that the workload sees. It is made when there is none
  * of that name, and then ends with the port; one that was made before, by `ip tuntap add`, stays.

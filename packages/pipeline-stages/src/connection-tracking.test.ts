@@ -96,10 +96,10 @@ test("TCP outside its window is invalid, passes without rules and changes nothin
     const [from, to] = isThere ? [VM1_DEVICE, VM4_DEVICE] : [VM4_DEVICE, VM1_DEVICE];
     return isDelivered(worker, tcpFrame(ends, way, fields), from, to);
   };
-  assert.ok(go(there, { flags: tcp.SYN, seq: 100 }));
-  assert.ok(go(back, { flags: tcp.SYN | tcp.ACK, seq: 500, ack: 101 }));
-  assert.ok(go(there, { flags: tcp.ACK, seq: 101, ack: 501 }));
-  const stray = { flags: tcp.ACK, seq: 101 + 70_000, ack: 501, payload: 4 };
+  assert.ok(go(there, { flags: tcp.SYN, sequence: 100 }));
+  assert.ok(go(back, { flags: tcp.SYN | tcp.ACK, sequence: 500, acknowledgment: 101 }));
+  assert.ok(go(there, { flags: tcp.ACK, sequence: 101, acknowledgment: 501 }));
+  const stray = { flags: tcp.ACK, sequence: 101 + 70_000, acknowledgment: 501, payload: 4 };
   const frame = tcpFrame(there, ports, stray);
   assert.equal(seen(worker, frame, VM1, VM1_DEVICE), INVALID);
   assert.ok(go(there, stray));
@@ -108,7 +108,11 @@ test("TCP outside its window is invalid, passes without rules and changes nothin
 
 test("an answer without a question is invalid", () => {
   const worker = freshWorker();
-  const synAck = tcpFrame(back, [80, 1004], { flags: tcp.SYN | tcp.ACK, seq: 1, ack: 1 });
+  const synAck = tcpFrame(back, [80, 1004], {
+    flags: tcp.SYN | tcp.ACK,
+    sequence: 1,
+    acknowledgment: 1,
+  });
   assert.equal(seen(worker, synAck, VM4, VM4_DEVICE), INVALID);
   const request = echoFrame(there);
   assert.equal(seen(worker, request, VM1, VM1_DEVICE), NEW);

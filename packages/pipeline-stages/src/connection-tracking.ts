@@ -156,7 +156,7 @@ export function readSegment(slot: number): boolean {
 }
 
 /** Byte offset behind the IP packet, as its own header has it. */
-function ipEnd(slot: number): number {
+export function ipEnd(slot: number): number {
   const l3At = packet.l3At(slot);
   if (packet.etherType(slot) === ethernet.ETHERTYPE_IPV4) {
     return l3At + ipv4.totalLength(view, l3At);

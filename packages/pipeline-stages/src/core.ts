@@ -7,6 +7,7 @@ import { DEVICES_MAX } from "@rhone/rings/counters";
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import { LARGE_FRAME_MAX, poolViews, SMALL_FRAME_MAX } from "@rhone/rings/pool";
+import type { RuleCounters } from "@rhone/rings/rule-counters";
 import type { SlotAllocator } from "@rhone/rings/slot-allocator";
 import { Fragments } from "@rhone/tables/fragments";
 import type { Tables } from "@rhone/tables/generation";
@@ -54,11 +55,14 @@ export class Core {
   readonly worker: number;
   readonly counters: Counters;
   readonly allocator: SlotAllocator;
+  readonly ruleCounters: RuleCounters;
   readonly outlets = new Outlets();
   /** Limits the answers that a router makes up: ICMP errors and echo replies. */
   readonly replyMeter = new Meter(2000, 500);
   /** Copies made by the running stage; they join the batch when it ends. */
   readonly copies = new Batch();
+  /** Packets that begin another way, at the stage in their metadata, when this run has ended. */
+  readonly again = new Batch();
   /** Tables of the generation that the running batch belongs to. */
   tables: Tables;
   /** Milliseconds on a clock that never goes back; set once a batch. */
@@ -75,11 +79,18 @@ export class Core {
   /** By bucket: the worker that owns its flows. Changed between two batches only. */
   readonly owners = new Uint8Array(BUCKET_COUNT);
 
-  constructor(worker: number, counters: Counters, allocator: SlotAllocator, tables: Tables) {
+  constructor(
+    worker: number,
+    counters: Counters,
+    allocator: SlotAllocator,
+    tables: Tables,
+    ruleCounters: RuleCounters,
+  ) {
     this.worker = worker;
     this.counters = counters;
     this.allocator = allocator;
     this.tables = tables;
+    this.ruleCounters = ruleCounters;
     this.owners.fill(worker);
   }
 
@@ -98,6 +109,12 @@ export class Core {
     packet.setStage(slot, stage);
     if (this.outlets.workers[worker]!.add(slot)) this.handedOver++;
     else this.drop(slot, DROP["batch-full"]);
+  }
+
+  /** Lines a packet that was made here up for another run of the pipeline, from `stage` on. */
+  goAgain(slot: number, stage: number): void {
+    packet.setStage(slot, stage);
+    if (!this.again.add(slot)) this.drop(slot, DROP["batch-full"]);
   }
 
   /** Ends a packet's life under a reason of `DROP`. */

@@ -77,8 +77,10 @@ function framesOf(step: Step): Uint8Array[] {
   const ports: [number, number] = isUp ? [port, 80] : [80, port];
   if (step.protocol === "tcp") {
     const isSyn = (flags & tcp.SYN) !== 0;
-    const seq = isSyn ? 1000 : 1001;
-    return [tcpFrame(way, ports, { flags, seq, ack: 1001, payload: isSyn ? 0 : payload })];
+    const sequence = isSyn ? 1000 : 1001;
+    return [
+      tcpFrame(way, ports, { flags, sequence, acknowledgment: 1001, payload: isSyn ? 0 : payload }),
+    ];
   }
   const frame = udpFrame(way, payload, ports);
   return step.protocol === "udp" || way.from.includes(":") ? [frame] : fragmentsOf(frame, 48);

@@ -120,7 +120,7 @@ function enters(core: Core, slot: number, stage: number): boolean {
   const bits = isEstablished ? packet.CONNECTION_ESTABLISHED : packet.CONNECTION_NEW;
   packet.setConnection(slot, isReply ? bits | packet.CONNECTION_REPLY : bits);
   packet.setOutPort(slot, outPort);
-  packet.setRule(slot, connections.decision(entry, decision.INGRESS_RULE));
+  countRule(core, slot, connections.decision(entry, decision.INGRESS_RULE));
   if (decrements !== 0) rewrite(core, slot, entry, decrements);
   return true;
 }
@@ -188,6 +188,12 @@ function refresh(core: Core, slot: number, entry: number, isReply: boolean): boo
   return true;
 }
 
+/** Stages 2 and 11: the same rule decides as about the packet that the decision was kept of. */
+function countRule(core: Core, slot: number, counter: number): void {
+  packet.setRule(slot, counter);
+  core.ruleCounters.count(counter);
+}
+
 /** Stage 7, for all routers on the way at once. */
 function rewrite(core: Core, slot: number, entry: number, decrements: number): void {
   const { ports } = core.tables;
@@ -223,7 +229,7 @@ function leaves(core: Core, slot: number): boolean {
   if (connections.hasFlag(entry, connections.BLOCKED)) return false;
   if (ports.isSecured(port) && !isSentTo(core, packet.frameAt(slot), port)) return false;
   if (!refresh(core, slot, entry, isReply)) return false;
-  packet.setRule(slot, connections.decision(entry, decision.EGRESS_RULE));
+  countRule(core, slot, connections.decision(entry, decision.EGRESS_RULE));
   deliver(core, slot, port);
   return true;
 }

@@ -41,7 +41,8 @@ function isHost(address: number): boolean {
   return first !== 0 && first < MULTICAST_IPV4_FIRST;
 }
 
-function isDiscovery(slot: number): boolean {
+/** ARP's successor, router discovery and MLD: what keeps an IPv6 network alive. */
+export function isDiscovery(slot: number): boolean {
   const at = packet.l4At(slot);
   if (packet.protocol(slot) !== ipv4.PROTOCOL_ICMPV6 || at === 0) return false;
   const type = icmpv6.type(view, at);

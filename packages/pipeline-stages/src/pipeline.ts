@@ -2,7 +2,10 @@
  * The sixteen stages in their order. Run by every data-plane worker on each batch.
  */
 import { DROP } from "@rhone/rings/drop-reason";
+import * as packet from "@rhone/rings/packet";
+import { acl } from "./acl.ts";
 import { BATCH_MAX, type Batch, type Core } from "./core.ts";
+import { egressAcl } from "./egress-acl.ts";
 import { egressPortSecurity } from "./egress-port-security.ts";
 import { l2 } from "./l2.ts";
 import { output } from "./output.ts";
@@ -24,7 +27,7 @@ export interface Stage {
 export const STAGES: readonly Stage[] = [
   { name: "port-security", job: "admit frames, stop spoofed addresses", run: portSecurity },
   { name: "pre-acl", job: "look the connection up at the flow's owner", run: preAcl },
-  { name: "acl", job: "", run: passThrough },
+  { name: "acl", job: "ask the rules about packets from the port", run: acl },
   { name: "qos", job: "", run: passThrough },
   { name: "load-balancing", job: "", run: passThrough },
   { name: "stateful", job: "commit the connection", run: stateful },
@@ -37,7 +40,7 @@ export const STAGES: readonly Stage[] = [
     job: "look the connection up in the destination's zone",
     run: egressPreAcl,
   },
-  { name: "egress-acl", job: "", run: passThrough },
+  { name: "egress-acl", job: "ask the rules about packets to the port", run: egressAcl },
   { name: "egress-qos", job: "", run: passThrough },
   {
     name: "egress-stateful",
@@ -70,6 +73,18 @@ export class Arrivals {
  * or dropped.
  */
 export function runPipeline(core: Core, arrivals: Arrivals, running: Batch): void {
+  runStages(core, arrivals, running);
+  // What goes again is an answer, and an answer is never answered: this ends.
+  while (core.again.count > 0) {
+    const { slots, count } = core.again;
+    core.again.count = 0;
+    // Never full: the arrivals are empty by now.
+    for (let i = 0; i < count; i++) arrivals.stages[packet.stage(slots[i]!)]!.add(slots[i]!);
+    runStages(core, arrivals, running);
+  }
+}
+
+function runStages(core: Core, arrivals: Arrivals, running: Batch): void {
   running.count = 0;
   for (let number = 0; number < STAGES.length; number++) {
     core.stage = number;

@@ -8,6 +8,7 @@ import * as icmpv6 from "@rhone/wire/icmpv6";
 import * as ipv4 from "@rhone/wire/ipv4";
 import * as ipv6 from "@rhone/wire/ipv6";
 import * as nd from "@rhone/wire/nd";
+import * as tcp from "@rhone/wire/tcp";
 import * as udp from "@rhone/wire/udp";
 
 export interface Ends {
@@ -58,39 +59,35 @@ export function udpFrame(ends: Ends, payload: number, ports: [number, number] = 
   const view = viewOf(frame);
   udp.write(view, l4At, ports[0], ports[1], 8 + payload);
   for (let i = 0; i < payload; i++) frame[l4At + 8 + i] = i;
-  const isV4 = l4At === 34;
-  const pseudo = isV4
-    ? checksum.pseudoHeader4(view, 14, ipv4.PROTOCOL_UDP, 8 + payload)
-    : checksum.pseudoHeader6(view, 14, ipv4.PROTOCOL_UDP, 8 + payload);
+  const pseudo = pseudoHeader(view, l4At, ipv4.PROTOCOL_UDP, 8 + payload);
   udp.setChecksum(view, l4At, checksum.fold(checksum.sum(view, l4At, frame.length, pseudo)));
   return frame;
 }
 
-export interface TcpFields {
+export interface TcpSpec {
   readonly flags: number;
-  readonly seq: number;
-  readonly ack?: number;
+  readonly sequence?: number;
+  readonly acknowledgment?: number;
   readonly payload?: number;
 }
 
-export function tcpFrame(ends: Ends, ports: [number, number], fields: TcpFields): Uint8Array {
-  const { flags, seq, ack = 0, payload = 0 } = fields;
-  const { frame, l4At } = ipFrame(ends, ipv4.PROTOCOL_TCP, 20 + payload);
+export function tcpFrame(ends: Ends, ports: [number, number], spec: TcpSpec): Uint8Array {
+  const size = tcp.HEADER_SIZE + (spec.payload ?? 0);
+  const { frame, l4At } = ipFrame(ends, ipv4.PROTOCOL_TCP, size);
   const view = viewOf(frame);
-  view.setUint16(l4At, ports[0]);
-  view.setUint16(l4At + 2, ports[1]);
-  view.setInt32(l4At + 4, seq);
-  view.setInt32(l4At + 8, ack);
-  view.setUint8(l4At + 12, 0x50);
-  view.setUint8(l4At + 13, flags);
-  view.setUint16(l4At + 14, 60_000);
-  const pseudo =
-    l4At === 34
-      ? checksum.pseudoHeader4(view, 14, ipv4.PROTOCOL_TCP, 20 + payload)
-      : checksum.pseudoHeader6(view, 14, ipv4.PROTOCOL_TCP, 20 + payload);
-  const sum = checksum.sum(view, l4At, frame.length, pseudo);
-  view.setUint16(l4At + 16, checksum.fold(sum));
+  const { sequence = 1000, acknowledgment = 0, flags } = spec;
+  tcp.write(view, l4At, ports[0], ports[1], sequence, acknowledgment, flags);
+  view.setUint16(l4At + 14, 64000); // The window.
+  const pseudo = pseudoHeader(view, l4At, ipv4.PROTOCOL_TCP, size);
+  tcp.setChecksum(view, l4At, checksum.fold(checksum.sum(view, l4At, frame.length, pseudo)));
   return frame;
+}
+
+/** Partial sum for the header at `l4At` of a frame made here. */
+export function pseudoHeader(view: DataView, l4At: number, protocol: number, size: number): number {
+  return l4At === 34
+    ? checksum.pseudoHeader4(view, 14, protocol, size)
+    : checksum.pseudoHeader6(view, 14, protocol, size);
 }
 
 /** The IPv4 fragments of a frame, `size` bytes of payload each but the last; a multiple of 8. */

@@ -7,7 +7,9 @@ import { COUNTERS_SIZE, Counters } from "@rhone/rings/counters";
 import { DROP, type DropReasonName } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import { poolViews } from "@rhone/rings/pool";
+import { RULE_COUNTERS_SIZE, RuleCounters } from "@rhone/rings/rule-counters";
 import { SlotAllocator } from "@rhone/rings/slot-allocator";
+import { type AclRule, buildAcls } from "@rhone/tables/acls";
 import * as datapaths from "@rhone/tables/datapaths";
 import { buildEndpoints, type EndpointKeys } from "@rhone/tables/endpoints";
 import { buildExactTable } from "@rhone/tables/exact-table";
@@ -111,8 +113,15 @@ function buildPortRows(): PortRow[] {
   ];
 }
 
-/** `keys` are those of the other chassis, for the stamps' tags. */
-export function buildTables(generation = 1, keys: EndpointKeys | null = null): Tables {
+/**
+ * `rules` stand in the order in which they decide; `keys` are those of the other chassis, for the
+ * stamps' tags.
+ */
+export function buildTables(
+  generation = 1,
+  rules: readonly AclRule[] = [],
+  keys: EndpointKeys | null = null,
+): Tables {
   const ports = buildPortRows();
   const index = (width: number, keysOf: (port: PortRow) => readonly (readonly number[])[]) =>
     buildExactTable(
@@ -168,6 +177,7 @@ export function buildTables(generation = 1, keys: EndpointKeys | null = null): T
         groupMembers: groups.members,
         endpoints: buildEndpoints([peer]),
         endpointByAddress: buildExactTable(4, [{ key: [...peer.address], value: 0 }]),
+        ...buildAcls(3, ports.length, rules),
       },
     ),
   );
@@ -179,6 +189,7 @@ const allocator = new SlotAllocator({ smallCount, largeCount }, 0, 1, [null], []
 /** One worker of the chassis, with a way in and a look at every way out. */
 export class TestWorker {
   readonly counters = new Counters(new SharedArrayBuffer(COUNTERS_SIZE));
+  readonly ruleCounters = new RuleCounters(new SharedArrayBuffer(RULE_COUNTERS_SIZE));
   readonly core: Core;
   readonly arrivals = new Arrivals(STAGES.map(() => new Batch()));
   readonly #running = new Batch();
@@ -188,7 +199,7 @@ export class TestWorker {
   walked = 0;
 
   constructor(worker = 0, tables = buildTables()) {
-    this.core = new Core(worker, this.counters, allocator, tables);
+    this.core = new Core(worker, this.counters, allocator, tables, this.ruleCounters);
     this.core.nowMs = 1;
   }
 

@@ -87,6 +87,12 @@ const REASONS = [
     "The flow's part of the connection table is full, and none in it could give way.",
   ],
   ["stamp-tag", "The stamp's tag is not one that the outer source can have made for this chassis."],
+  ["acl-drop", "A rule with the action drop decided about the packet."],
+  [
+    "acl-reject",
+    "A rule with the action reject decided about the packet; its sender is told, if it may be.",
+  ],
+  ["acl-blocked", "The packet answers in a connection that a rule has blocked since."],
 ] as const;
 
 export type DropReasonName = (typeof REASONS)[number][0];

@@ -59,6 +59,8 @@ export const FLAG_TRACKED = 256;
 export const FLAG_FRAGMENT = 512;
 /** Its headers were found already. */
 export const FLAG_PARSED = 1024;
+/** A rule's answer to a packet that it rejected: no rule is asked about it. */
+export const FLAG_FROM_RULE = 2048;
 export const FLAGS_ON_THE_WIRE = 15;
 
 // Bits of `connection`: what the look-up says of a packet. All but the last travel in the stamp.

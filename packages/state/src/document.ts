@@ -3,17 +3,10 @@
  * peer) to documents and entries. Run by the control thread.
  */
 import type { z } from "zod";
+import { NAME_PATTERN } from "./fields.ts";
 import { failure, type Problem, pointerOf, problem, type Result } from "./problem.ts";
 import { CLOCK_MAX, type Entry, type Version } from "./record.ts";
-import {
-  complete,
-  type Document,
-  KINDS,
-  type Kind,
-  NAME_PATTERN,
-  type Resource,
-  SCHEMAS,
-} from "./schema.ts";
+import { complete, type Document, KINDS, type Kind, type Resource, SCHEMAS } from "./schema.ts";
 
 /** One document. `pointer` is where it stands in what the user sent. */
 export function parseDocument(value: unknown, pointer = ""): Result<Document> {

@@ -11,6 +11,7 @@ import {
   parsePrefix,
   prefixContains,
 } from "@rhone/wire/address";
+import { checkAcl } from "./acl.ts";
 import { type Problem, problem } from "./problem.ts";
 import type { Port, Resource, Router } from "./schema.ts";
 
@@ -18,6 +19,7 @@ import type { Port, Resource, Router } from "./schema.ts";
 export function checkSanity(resource: Resource, pointer: string): Problem[] {
   if (resource.kind === "port") return checkPort(resource, pointer);
   if (resource.kind === "router") return checkRouter(resource, pointer);
+  if (resource.kind === "acl") return checkAcl(resource, pointer);
   return [];
 }
 

@@ -6,40 +6,34 @@
  * The schemas only check: they are also what `/openapi.json` publishes. `complete` fills in.
  */
 import { createHash } from "node:crypto";
-import {
-  formatAddress,
-  formatMac,
-  formatPrefix,
-  parseAddress,
-  parseMac,
-  parsePrefix,
-} from "@rhone/wire/address";
 import { z } from "zod";
+import { type Acl, type AclDocument, aclSchema, completeAcl } from "./acl.ts";
+import {
+  address,
+  canonicalAddress,
+  canonicalMac,
+  canonicalPrefix,
+  device,
+  interfaceAddress,
+  mac,
+  name,
+  optional,
+  prefix,
+  remark,
+} from "./fields.ts";
 
-export const KINDS = ["switch", "router", "port", "chassis", "binding"] as const;
+export const KINDS = ["switch", "router", "port", "acl", "chassis", "binding"] as const;
 export type Kind = (typeof KINDS)[number];
 
 /** What users may write; a chassis states the other kinds about itself. */
-export const USER_KINDS = ["switch", "router", "port"] as const;
+export const USER_KINDS = ["switch", "router", "port", "acl"] as const;
 export type UserKind = (typeof USER_KINDS)[number];
 
-export const NAME_PATTERN = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 export const ROUTER_PORTS_MAX = 64;
 export const ROUTES_MAX = 1024;
 /** Of one port, and of one port of a router. */
 export const ADDRESSES_MAX = 16;
-const TEXT_LENGTH_MAX = 1024; // UTF-16 units
 
-const name = text("1 to 63 of a-z, 0-9 and -, not - at an end", NAME_PATTERN);
-const mac = text("a unicast MAC address such as 02:00:00:00:00:01", isUnicastMac);
-const address = text("an IP address such as 10.0.1.10 or fd00:1::10", isAddress);
-const interfaceAddress = text(
-  "an IP address with its prefix length such as 10.0.1.1/24",
-  (prefix) => parsePrefix(prefix) !== null,
-);
-const prefix = text("a network such as 10.0.1.0/24", (prefix) => parsePrefix(prefix) !== null);
-const device = text("a network device's name, 1 to 15 characters", isDeviceName);
-const remark = z.string().max(TEXT_LENGTH_MAX);
 const driver = z.enum(["af-packet", "af-xdp", "tap"]);
 
 export const switchSchema = z.strictObject({
@@ -104,6 +98,7 @@ export const SCHEMAS = {
   switch: switchSchema,
   router: routerSchema,
   port: portSchema,
+  acl: aclSchema,
   chassis: chassisSchema,
   binding: bindingSchema,
 } as const satisfies Record<Kind, z.ZodType>;
@@ -117,6 +112,7 @@ export type Document =
   | SwitchDocument
   | RouterDocument
   | PortDocument
+  | AclDocument
   | ChassisDocument
   | BindingDocument;
 
@@ -131,7 +127,7 @@ export interface Router {
 export type Port = Readonly<PortDocument & { mac: string; portSecurity: boolean }>;
 export type Chassis = Readonly<ChassisDocument>;
 export type Binding = Readonly<BindingDocument>;
-export type Resource = Switch | Router | Port | Chassis | Binding;
+export type Resource = Switch | Router | Port | Acl | Chassis | Binding;
 export type ResourceOf<K extends Kind> = Extract<Resource, { kind: K }>;
 
 /**
@@ -149,6 +145,8 @@ export function complete(document: Document): Resource {
       return completeRouter(document);
     case "port":
       return completePort(document);
+    case "acl":
+      return completeAcl(document);
     case "chassis": {
       const { kind, name, underlay, workers, version } = document;
       return { kind, name, underlay: canonicalAddress(underlay), workers, version };
@@ -197,45 +195,4 @@ function completePort(port: PortDocument): Port {
     portSecurity,
     ...optional({ chassis, device, driver }),
   };
-}
-
-/** The fields that have a value. */
-function optional<T extends object>(fields: T): { [K in keyof T]?: NonNullable<T[K]> } {
-  const present = Object.entries(fields).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(present) as { [K in keyof T]?: NonNullable<T[K]> };
-}
-
-function canonicalAddress(text: string): string {
-  return formatAddress(parseAddress(text)!);
-}
-
-function canonicalMac(text: string): string {
-  return formatMac(parseMac(text)!);
-}
-
-function canonicalPrefix(text: string): string {
-  return formatPrefix(parsePrefix(text)!);
-}
-
-function isAddress(text: string): boolean {
-  return parseAddress(text) !== null;
-}
-
-function isUnicastMac(text: string): boolean {
-  const parsed = parseMac(text);
-  if (parsed === null) return false;
-  const isGroup = ((parsed.high >>> 24) & 1) === 1;
-  return !isGroup && (parsed.high !== 0 || parsed.low !== 0);
-}
-
-/** What the kernel takes: dev_valid_name in net/core/dev.c. */
-function isDeviceName(text: string): boolean {
-  return /^[!-.0-9;-~]{1,15}$/.test(text) && text !== "." && text !== "..";
-}
-
-/** A string that passes `check`, with the sentence that a user reads when it does not. */
-function text(expected: string, check: RegExp | ((text: string) => boolean)): z.ZodString {
-  if (check instanceof RegExp)
-    return z.string().regex(check, { error: expected }).describe(expected);
-  return z.string().refine(check, { params: { expected } }).describe(expected);
 }

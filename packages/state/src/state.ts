@@ -2,6 +2,7 @@
  * The desired state of the whole router at one revision: immutable, without tombstones, complete
  * (every default is filled in). Made by the store; read by compile, the API and the validation.
  */
+import type { Acl } from "./acl.ts";
 import { compareText, type Entry, isLive, type LiveEntry } from "./record.ts";
 import type {
   Binding,
@@ -21,6 +22,7 @@ export interface State {
   readonly switches: readonly LiveEntry<Switch>[];
   readonly routers: readonly LiveEntry<Router>[];
   readonly ports: readonly LiveEntry<Port>[];
+  readonly acls: readonly LiveEntry<Acl>[];
   readonly chassis: readonly LiveEntry<Chassis>[];
   readonly bindings: readonly LiveEntry<Binding>[];
 }
@@ -30,6 +32,7 @@ export const EMPTY_STATE: State = {
   switches: [],
   routers: [],
   ports: [],
+  acls: [],
   chassis: [],
   bindings: [],
 };
@@ -38,6 +41,7 @@ const LISTS = {
   switch: "switches",
   router: "routers",
   port: "ports",
+  acl: "acls",
   chassis: "chassis",
   binding: "bindings",
 } as const satisfies Record<Kind, keyof State>;

@@ -10,6 +10,7 @@ import type { Entry } from "./record.ts";
 import { isLinkLocal, isNetworkOrBroadcast, isSameFamily } from "./sanity.ts";
 import type { Port, Router } from "./schema.ts";
 import { get, type State, withEntries } from "./state.ts";
+import { aclsBySwitch, checkAclReferences, checkRuledPorts, listed } from "./validate-acls.ts";
 
 /** One change as it would be stored. `pointer` is where its document stands in what came in. */
 export interface Proposal {
@@ -25,7 +26,9 @@ export function validate(state: State, proposals: readonly Proposal[]): Problem[
   const occupants = occupantsOf(after, switches, proposals);
   return [
     ...proposals.flatMap((proposal) => checkSwitches(after, proposal)),
-    ...proposals.flatMap((proposal) => checkUnused(proposal, occupants)),
+    ...proposals.flatMap((proposal) => checkAclReferences(after, proposal)),
+    ...checkUnused(after, proposals, occupants),
+    ...checkRuledPorts(state, after, proposals),
     ...[...switches].flatMap((name) => checkUnique(occupants.get(name) ?? [])),
     ...checkDevices(after, proposals),
     ...[...switches].flatMap((name) => checkNetworks(state, after, name, proposals)),
@@ -110,16 +113,20 @@ function checkSwitches(after: State, { entry, pointer }: Proposal): Problem[] {
 
 /** A switch that goes away must be empty. Who moves into it in the same change is told so there. */
 function checkUnused(
-  { entry, pointer }: Proposal,
+  after: State,
+  proposals: readonly Proposal[],
   occupants: ReadonlyMap<string, readonly Occupant[]>,
 ): Problem[] {
-  if (entry.kind !== "switch" || entry.value !== null) return [];
-  const users = (occupants.get(entry.name) ?? []).filter((user) => user.pointer === null);
-  if (users.length === 0) return [];
-  const labels = users.map(({ label }) => label);
-  const shown = labels.slice(0, 3).join(", ");
-  const got = labels.length > 3 ? `${shown} and ${labels.length - 3} more` : shown;
-  return [problem(pointer, `nothing left in switch ${entry.name}`, got)];
+  const gone = proposals.filter(({ entry }) => entry.kind === "switch" && entry.value === null);
+  if (gone.length === 0) return [];
+  const rules = aclsBySwitch(after, proposals);
+  return gone.flatMap(({ entry, pointer }) => {
+    const users = (occupants.get(entry.name) ?? []).filter((user) => user.pointer === null);
+    const left = rules.get(entry.name) ?? [];
+    const labels = [...users.map(({ label }) => label), ...left.map(({ name }) => `acl ${name}`)];
+    if (labels.length === 0) return [];
+    return [problem(pointer, `nothing left in switch ${entry.name}`, listed(labels))];
+  });
 }
 
 /** Names, MAC addresses and IP addresses are unique in a switch. */

@@ -11,6 +11,7 @@
  *   then          the sections
  */
 import { DEVICES_MAX } from "@rhone/rings/counters";
+import { Acls } from "./acls.ts";
 import { Datapaths } from "./datapaths.ts";
 import { Endpoints } from "./endpoints.ts";
 import { ExactTable } from "./exact-table.ts";
@@ -18,7 +19,7 @@ import { Groups } from "./groups.ts";
 import { Ports } from "./ports.ts";
 import { Routes } from "./routes.ts";
 
-const MAGIC = 0x52686f31; // "Rho1"; another layout gets another number.
+const MAGIC = 0x52686f32; // "Rho2"; another layout gets another number.
 const GENERATION = 1;
 const SHORT_ID = 2;
 const TUNNEL_MTU = 3;
@@ -40,6 +41,9 @@ const SECTIONS = [
   "groupMembers",
   "endpoints",
   "endpointByAddress", // [address × 4] → endpoint row
+  "aclRules",
+  "aclLists",
+  "aclMembers",
 ] as const;
 
 export type TableImages = { readonly [section in (typeof SECTIONS)[number]]: Int32Array };
@@ -93,6 +97,7 @@ export class Tables {
   readonly groups: Groups;
   readonly endpoints: Endpoints;
   readonly endpointByAddress: ExactTable;
+  readonly acls: Acls;
 
   readonly #portOfDevice = new Int32Array(DEVICES_MAX);
 
@@ -122,6 +127,8 @@ export class Tables {
     this.groups = new Groups(section("groupIndex"), section("groupMembers"));
     this.endpoints = new Endpoints(section("endpoints"));
     this.endpointByAddress = new ExactTable(section("endpointByAddress"));
+    const { count } = this.datapaths;
+    this.acls = new Acls(section("aclRules"), section("aclLists"), section("aclMembers"), count);
     const key = new Int32Array(1);
     for (let device = 0; device < DEVICES_MAX; device++) {
       key[0] = device;

@@ -77,3 +77,22 @@ export function setFlags(view: DataView, at: number, value: number): void {
 export function setChecksum(view: DataView, at: number, value: number): void {
   view.setUint16(at + CHECKSUM, value);
 }
+
+/** Writes a header without options; window, checksum and urgent pointer are 0. */
+export function write(
+  view: DataView,
+  at: number,
+  sourcePort: number,
+  destinationPort: number,
+  sequence: number,
+  acknowledgment: number,
+  flags: number,
+): void {
+  view.setUint16(at + SOURCE_PORT, sourcePort);
+  view.setUint16(at + DESTINATION_PORT, destinationPort);
+  view.setInt32(at + SEQUENCE, sequence);
+  view.setInt32(at + ACKNOWLEDGMENT, acknowledgment);
+  view.setUint16(at + DATA_OFFSET, ((HEADER_SIZE / 4) << 12) | flags);
+  view.setUint16(at + WINDOW, 0);
+  view.setInt32(at + CHECKSUM, 0); // And the urgent pointer.
+}

@@ -25,8 +25,7 @@ const RING_CAPACITY = 256;
 /** Rounds of the scheduler after which something must be going in circles. */
 const ROUNDS_MAX = 10_000;
 
-/** Of every cluster; another epoch would be no other test. */
-const keys = { made: new StampKeys(new Uint8Array(CLUSTER_KEY_SIZE).fill(7)), epoch: 1 };
+const stampKeys = new StampKeys(new Uint8Array(CLUSTER_KEY_SIZE).fill(7));
 
 /**
  * One clock for all clusters of the thread, which share its table of connections as well: before
@@ -43,6 +42,8 @@ export interface ClusterOptions {
   readonly workers: ReadonlyMap<string, number>;
   /** Ports whose device is open, and the worker that has it, by the port's name. */
   readonly devices: ReadonlyMap<string, number>;
+  /** Whether stamps have no tag, so that a test can make some up. */
+  readonly hasNoKey?: boolean;
 }
 
 export interface Sent {
@@ -66,6 +67,7 @@ export class VirtualCluster {
   readonly #ports = new Map<string, VirtualPort>();
   readonly #zones: ReadonlyMap<string, string>;
   #edition = 0;
+  #epoch = 1;
 
   constructor(state: State, options: ClusterOptions) {
     clockMs += LONGEST_TIMEOUT_MS + 1;
@@ -109,8 +111,9 @@ export class VirtualCluster {
 
   #compile(state: State, chassis: string): SharedArrayBuffer {
     const devices = this.#devicesOf(state, chassis);
-    const { tunnelMtu } = this.#options;
-    return compile(state, { name: chassis, tunnelMtu, devices, keys });
+    const { tunnelMtu, hasNoKey } = this.#options;
+    const keys = hasNoKey === true ? null : { made: stampKeys, epoch: this.#epoch };
+    return compile(state, { name: chassis, tunnelMtu, devices, keys, ruleCounters: new Map() });
   }
 
   /** Devices are numbered by the place of their port in the state. */
@@ -136,6 +139,11 @@ export class VirtualCluster {
     const tables = this.#compile(state, chassis);
     const edition = ++this.#edition;
     for (const worker of this.workersOf(chassis)) worker.adopt(tables, edition);
+  }
+
+  /** From the next `publish` on, stamps have tags of another hour. */
+  changeEpoch(by: number): void {
+    this.#epoch += by;
   }
 
   get nowMs(): number {

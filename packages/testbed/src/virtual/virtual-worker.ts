@@ -1,4 +1,5 @@
 /** One data-plane worker of the product, put together as its thread does it, but given turns. */
+
 import { Departures, type Neighbour } from "@rhone/dataplane-worker/departures";
 import { RunLoop } from "@rhone/dataplane-worker/run-loop";
 import { TableHistory } from "@rhone/dataplane-worker/table-history";
@@ -6,6 +7,7 @@ import { Poller } from "@rhone/netio/doorbell";
 import { Core } from "@rhone/pipeline-stages/core";
 import { COUNTERS_SIZE, Counters, DEVICES_MAX } from "@rhone/rings/counters";
 import { RingConsumer, RingProducer } from "@rhone/rings/ring";
+import { RULE_COUNTERS_SIZE, RuleCounters } from "@rhone/rings/rule-counters";
 import type { SlotAllocator } from "@rhone/rings/slot-allocator";
 import { WORKER_STATUS_SIZE, WorkerStatus } from "@rhone/rings/worker-status";
 import { Tables } from "@rhone/tables/generation";
@@ -53,7 +55,8 @@ export class VirtualWorker {
     this.#random = random;
     this.#allocator = allocator;
     this.#history = new TableHistory(first);
-    this.core = new Core(worker, this.counters, allocator, first);
+    const ruleCounters = new RuleCounters(new SharedArrayBuffer(RULE_COUNTERS_SIZE));
+    this.core = new Core(worker, this.counters, allocator, first, ruleCounters);
     this.core.owners.set(owners);
     this.#tunnel = underlay.open(chassis, allocator, this.counters);
     this.#rings = rings

@@ -1,0 +1,57 @@
+/**
+ * Rules from the desired state to rows of the tables, in the order in which they decide. Part of
+ * `compile`, and pure like it.
+ */
+import { type Acl, type AclMatch, parsePorts, protocolNumber } from "@rhone/state/acl";
+import { compareText } from "@rhone/state/record";
+import type { State } from "@rhone/state/state";
+import * as acls from "@rhone/tables/acls";
+import { parsePrefix } from "@rhone/wire/address";
+
+const ACTIONS: Readonly<Record<Acl["action"], number>> = {
+  allow: acls.ACTION_ALLOW,
+  "allow-stateless": acls.ACTION_ALLOW_STATELESS,
+  drop: acls.ACTION_DROP,
+  reject: acls.ACTION_REJECT,
+};
+
+/** Where a rule's switch and port are in the tables; undefined when they are not. */
+export interface AclPlaces {
+  datapath(switchName: string): number | undefined;
+  port(switchName: string, name: string): number | undefined;
+}
+
+/** `counters` has the counter index of each rule that is counted, by name. */
+export function compileAcls(
+  state: State,
+  counters: ReadonlyMap<string, number>,
+  places: AclPlaces,
+): acls.AclRule[] {
+  const inOrder = state.acls.toSorted(
+    (a, b) => b.value.priority - a.value.priority || compareText(a.name, b.name),
+  );
+  return inOrder.flatMap(({ name, value }) => {
+    const datapath = places.datapath(value.switch);
+    const port = value.port === undefined ? -1 : places.port(value.switch, value.port);
+    // A peer's merge can leave a rule without its switch or port.
+    if (datapath === undefined || port === undefined) return [];
+    const direction = value.direction === "from-port" ? acls.FROM_PORT : acls.TO_PORT;
+    const action = ACTIONS[value.action];
+    const counter = counters.get(name) ?? -1;
+    return [{ direction, datapath, port, ...criteria(value.match), action, counter }];
+  });
+}
+
+type Criteria = Omit<acls.AclRule, "direction" | "datapath" | "port" | "action" | "counter">;
+
+function criteria(match: AclMatch): Criteria {
+  const { protocol, source, destination, sourcePorts, destinationPorts } = match;
+  return {
+    protocol: protocol === undefined ? acls.ANY_PROTOCOL : protocolNumber(protocol),
+    source: source === undefined ? null : parsePrefix(source),
+    destination: destination === undefined ? null : parsePrefix(destination),
+    sourcePorts: sourcePorts === undefined ? acls.ANY_PORT : parsePorts(sourcePorts)!,
+    destinationPorts:
+      destinationPorts === undefined ? acls.ANY_PORT : parsePorts(destinationPorts)!,
+  };
+}

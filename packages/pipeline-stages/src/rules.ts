@@ -1,0 +1,92 @@
+/**
+ * What the rules say about a packet, for both rules stages. Run by the worker that looked its
+ * connection up.
+ *
+ * Answers in a connection pass without asking: whoever let the question pass has let them pass.
+ */
+import { DROP } from "@rhone/rings/drop-reason";
+import * as packet from "@rhone/rings/packet";
+import { poolViews } from "@rhone/rings/pool";
+import * as acls from "@rhone/tables/acls";
+import { IPV4_MAPPED } from "@rhone/tables/ports";
+import * as ethernet from "@rhone/wire/ethernet";
+import * as ipv4 from "@rhone/wire/ipv4";
+import * as ipv6 from "@rhone/wire/ipv6";
+import { block } from "./connection-tracking.ts";
+import type { Core } from "./core.ts";
+import { isDiscovery } from "./is-tracked.ts";
+import { GOES_ON } from "./parse.ts";
+
+const REPLY = packet.CONNECTION_ESTABLISHED | packet.CONNECTION_REPLY;
+
+const view = poolViews().view;
+const query = new Int32Array(acls.QUERY_WORDS);
+
+/**
+ * GOES_ON, or the reason to drop for, of a packet that comes from (FROM_PORT) or goes to (TO_PORT)
+ * a port. Counts it for the rule that decided, and says so in its `rule` word.
+ */
+export function judge(core: Core, slot: number, direction: acls.Direction, port: number): number {
+  const flags = packet.flags(slot) & ~packet.FLAG_STATELESS;
+  packet.setFlags(slot, flags);
+  packet.setRule(slot, acls.NO_RULE);
+  if ((flags & packet.FLAG_FROM_RULE) !== 0) return GOES_ON;
+  const connection = packet.connection(slot);
+  if (connection === 0) {
+    if (!isIp(slot) || isDiscovery(slot)) return GOES_ON;
+  } else if ((connection & packet.CONNECTION_RELATED) !== 0 || (connection & REPLY) === REPLY) {
+    const isBlocked = (connection & packet.CONNECTION_BLOCKED) !== 0;
+    return isBlocked ? DROP["acl-blocked"] : GOES_ON;
+  }
+  const { tables } = core;
+  if (tables.acls.isEmpty) return GOES_ON;
+  loadQuery(slot);
+  const rule = tables.acls.find(direction, tables.ports.datapath(port), port, query);
+  return rule === acls.NO_RULE ? GOES_ON : apply(core, slot, rule);
+}
+
+function apply(core: Core, slot: number, rule: number): number {
+  const counter = core.tables.acls.counter(rule);
+  packet.setRule(slot, counter);
+  core.ruleCounters.count(counter);
+  switch (core.tables.acls.action(rule)) {
+    case acls.ACTION_ALLOW:
+      return GOES_ON;
+    case acls.ACTION_ALLOW_STATELESS:
+      packet.setFlags(slot, packet.flags(slot) | packet.FLAG_STATELESS);
+      return GOES_ON;
+    case acls.ACTION_REJECT:
+      block(slot);
+      return DROP["acl-reject"];
+    default:
+      block(slot);
+      return DROP["acl-drop"];
+  }
+}
+
+function isIp(slot: number): boolean {
+  const etherType = packet.etherType(slot);
+  return etherType === ethernet.ETHERTYPE_IPV4 || etherType === ethernet.ETHERTYPE_IPV6;
+}
+
+function loadQuery(slot: number): void {
+  const at = packet.l3At(slot);
+  if (packet.etherType(slot) === ethernet.ETHERTYPE_IPV4) {
+    loadIpv4(acls.QUERY_SOURCE, ipv4.source(view, at));
+    loadIpv4(acls.QUERY_DESTINATION, ipv4.destination(view, at));
+  } else {
+    for (let i = 0; i < 4; i++) {
+      query[acls.QUERY_SOURCE + i] = ipv6.sourceWord(view, at, i);
+      query[acls.QUERY_DESTINATION + i] = ipv6.destinationWord(view, at, i);
+    }
+  }
+  query[acls.QUERY_PROTOCOL] = packet.protocol(slot);
+  query[acls.QUERY_PORTS] = packet.ports(slot);
+}
+
+function loadIpv4(at: number, address: number): void {
+  query[at] = 0;
+  query[at + 1] = 0;
+  query[at + 2] = IPV4_MAPPED;
+  query[at + 3] = address;
+}
