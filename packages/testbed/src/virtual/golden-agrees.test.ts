@@ -8,7 +8,7 @@ import fc from "fast-check";
 import { caseSpec } from "./case-spec.ts";
 import { compare } from "./compare.ts";
 
-const CASES = 1500;
+const CASES = 1000;
 /** Of the run; a failure prints it, and the environment can bring it back. */
 const seed = Number(process.env["SEED"] ?? Date.now() % 2 ** 31);
 

@@ -29,6 +29,8 @@ function forEach(batch: Batch, change: (slot: number) => void): void {
 const MUTANTS: readonly Mutant[] = [
   { mistake: "connections are not looked up for the sender", stage: 1, make: skip },
   { mistake: "connections are not committed for the sender", stage: 5, make: skip },
+  { mistake: "no rules are asked for the sender", stage: 2, make: skip },
+  { mistake: "no rules are asked for the receiver", stage: 11, make: skip },
   { mistake: "nothing is routed", stage: 7, make: skip },
   { mistake: "connections are not looked up for the receiver", stage: 10, make: skip },
   { mistake: "connections are not committed for the receiver", stage: 13, make: skip },
