@@ -2,7 +2,7 @@
  * What the sender of a rejected packet is told, in the name of whom the packet was for: a TCP reset
  * (RFC 9293 §3.10.7.1), else port unreachable.
  */
-import { checksum, isGroupMac, isV4, u16, u32 } from "./bytes.ts";
+import { checksum, isV4, u16, u32 } from "./bytes.ts";
 import { headersOf, type IpHeader, TCP } from "./headers.ts";
 import { errorAbout } from "./icmp-error.ts";
 import { readSegment } from "./tcp.ts";
@@ -13,8 +13,8 @@ const ACK = 16;
 
 /** The frame back to where the packet came from; null when it may not be answered. */
 export function answerTo(bytes: Buffer): Buffer | null {
-  const { ip, source } = headersOf(bytes);
-  if (ip === null || ip.isFragment || isGroupMac(source)) return null;
+  const { ip } = headersOf(bytes);
+  if (ip === null || ip.isFragment) return null;
   if (ip.protocol !== TCP) return errorAbout(bytes, "rejected", ip.destination);
   return readSegment(bytes, ip).kind === "rst" ? null : resetOf(bytes, ip);
 }
