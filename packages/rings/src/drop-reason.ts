@@ -5,7 +5,7 @@
 const REASONS = [
   [
     "malformed-ethernet",
-    "The frame is shorter than an Ethernet header or its VLAN tags are cut off.",
+    "The frame is shorter than its Ethernet header or VLAN tags, or its source is a group's.",
   ],
   ["malformed-arp", "The ARP packet is cut off or is not for IPv4 over Ethernet."],
   ["malformed-ipv4", "The IPv4 header is cut off, has a wrong version, length or checksum."],

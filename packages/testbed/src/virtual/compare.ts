@@ -10,7 +10,12 @@ import { GoldenNetwork } from "../golden/network.ts";
 import { GoldenRouter, type Outcome } from "../golden/router.ts";
 import type { TcpState } from "../golden/tcp.ts";
 import { describe, type Exchange } from "./exchange.ts";
-import { type BuiltNetwork, buildNetwork, type NetworkSpec } from "./network-spec.ts";
+import {
+  type BuiltNetwork,
+  buildNetwork,
+  type NetworkSpec,
+  type RuleSpec,
+} from "./network-spec.ts";
 import { buildFrame, conversationsOf, type Frame } from "./packet-builder.ts";
 import type { PacketSpec } from "./packet-spec.ts";
 import { hashOf } from "./random.ts";
@@ -24,6 +29,8 @@ const ROUND_MAX = 6;
 export interface CaseSpec {
   readonly network: NetworkSpec;
   readonly packets: readonly PacketSpec[];
+  /** What the rules change to, one after the other. */
+  readonly laterRules: readonly (readonly RuleSpec[])[];
   /** Of the scheduler and of the owners of flows. */
   readonly seed: number;
   /** Whether the underlay loses and doubles packets. */
@@ -33,20 +40,27 @@ export interface CaseSpec {
 /** Throws an AssertionError where the two differ. */
 export function compare(spec: CaseSpec): void {
   const built = buildNetwork(spec.network);
-  const { state, workers, devices } = built;
   const copies = copiesOf(spec);
-  const network = new GoldenNetwork(state, new Set(devices.keys()));
-  const golden = new GoldenRouter(network, { tunnelMtu: TUNNEL_MTU, copies });
-  const cluster = new VirtualCluster(state, {
-    ...{ seed: spec.seed, tunnelMtu: TUNNEL_MTU, workers, devices },
-  });
+  const golden = new GoldenRouter(goldenNetwork(built), { tunnelMtu: TUNNEL_MTU, copies });
+  const { state, workers, devices } = built;
+  const { seed } = spec;
+  const cluster = new VirtualCluster(state, { seed, tunnelMtu: TUNNEL_MTU, workers, devices });
   cluster.underlay.copies = copies;
   const run = new Run(golden, cluster, built);
+  let changes = 0;
   for (const each of spec.packets) {
-    const frame = buildFrame(each, network, run.history);
+    if (each.isAfterChange && changes < spec.laterRules.length) {
+      const rules = spec.laterRules[changes++]!;
+      run.change(buildNetwork({ ...spec.network, rules }, changes));
+    }
+    const frame = buildFrame(each, golden.network, run.history);
     if (frame !== null) run.add(frame, each.pauseMs);
   }
   run.finishRound();
+}
+
+function goldenNetwork({ state, devices }: BuiltNetwork): GoldenNetwork {
+  return new GoldenNetwork(state, new Set(devices.keys()));
 }
 
 /** What happens to a packet on the underlay is in its bytes, so that both sides see the same. */
@@ -90,6 +104,17 @@ class Run {
     }
   }
 
+  /** Everybody gets another state, one after the other, while packets are on their way. */
+  change(built: BuiltNetwork): void {
+    this.#cluster.takeIn();
+    for (const chassis of this.#chassis) {
+      this.#cluster.runABit();
+      this.#cluster.publish(chassis, built.state);
+    }
+    this.finishRound();
+    this.#golden.network = goldenNetwork(built);
+  }
+
   finishRound(): void {
     this.#cluster.run();
     const context = this.#round
@@ -127,6 +152,10 @@ class Run {
       const expectedDrops = drops.map((_, stage) => stages.get(String(stage)) ?? 0);
       assert.deepEqual(drops, expectedDrops, `drops of stages ${where}`);
       assert.deepEqual(packets, this.#golden.packets(chassis), `packets of stages ${where}`);
+      for (const [index, { name }] of this.#golden.network.rules.entries()) {
+        const hits = this.#golden.ruleHits.get(`${chassis} ${name}`) ?? 0;
+        assert.equal(this.#cluster.ruleHits(chassis, index), hits, `hits of ${name} ${where}`);
+      }
     }
   }
 }

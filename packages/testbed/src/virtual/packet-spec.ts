@@ -38,6 +38,8 @@ export interface PacketSpec {
   readonly mutation: Mutation | null;
   /** Time that passes before it. */
   readonly pauseMs: number;
+  /** Whether the rules change before it. */
+  readonly isAfterChange: boolean;
 }
 
 export interface Mutation {
@@ -91,5 +93,6 @@ export const packetSpec: fc.Arbitrary<PacketSpec> = fc.record({
     { weight: 12, arbitrary: fc.constant(null) },
     { weight: 1, arbitrary: mutation },
   ),
+  isAfterChange: oneOf([9, false], [1, true]),
   pauseMs: oneOf([40, 0], [1, 1], [1, 5_000], [1, 31_000], [1, 61_000], [1, 100_000]),
 });

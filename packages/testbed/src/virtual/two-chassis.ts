@@ -13,7 +13,7 @@ const PORT: PortSpec = {
 };
 
 export const NETWORK: NetworkSpec = {
-  ...{ switches: 1, workers: [2, 2, 1], routers: [] },
+  ...{ switches: 1, workers: [2, 2, 1], routers: [], rules: [] },
   ports: [0, 1, 0, 1].map((chassis, worker) => ({ ...PORT, chassis, worker })),
 };
 

@@ -113,7 +113,8 @@ export class VirtualCluster {
     const devices = this.#devicesOf(state, chassis);
     const { tunnelMtu, hasNoKey } = this.#options;
     const keys = hasNoKey === true ? null : { made: stampKeys, epoch: this.#epoch };
-    return compile(state, { name: chassis, tunnelMtu, devices, keys, ruleCounters: new Map() });
+    const ruleCounters = new Map(state.acls.map(({ name }, index) => [name, index]));
+    return compile(state, { name: chassis, tunnelMtu, devices, keys, ruleCounters });
   }
 
   /** Devices are numbered by the place of their port in the state. */
@@ -159,6 +160,23 @@ export class VirtualCluster {
     this.#ports.get(port)!.incoming.push(frame);
   }
 
+  /** Lets everybody run until all that workloads sent has been received, if not sent on. */
+  takeIn(): void {
+    const workers = [...this.#chassis.values()].flat();
+    while ([...this.#ports.values()].some(({ incoming }) => incoming.length > 0)) {
+      for (const worker of this.#random.shuffled(workers)) worker.turn(clockMs);
+    }
+  }
+
+  /** Lets some workers run once and some datagrams arrive. */
+  runABit(): void {
+    const workers = [...this.#chassis.values()].flat();
+    for (const worker of this.#random.shuffled(workers)) {
+      if (this.#random.once(2)) worker.turn(clockMs);
+    }
+    this.underlay.deliverSome();
+  }
+
   /** Lets everybody run, in random order, until nothing is left to do. */
   run(): void {
     const workers = [...this.#chassis.values()].flat();
@@ -202,6 +220,12 @@ export class VirtualCluster {
           .filter(([, count]) => count !== 0),
       ),
     };
+  }
+
+  /** How often rule number `index` of the state decided at a chassis. */
+  ruleHits(chassis: string, index: number): number {
+    const counters = this.workersOf(chassis).map(({ core }) => core.ruleCounters);
+    return counters.reduce((total, each) => total + each.hits(index), 0);
   }
 
   /** The connections of each workload's port that have not run out. */
