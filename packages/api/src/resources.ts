@@ -19,7 +19,10 @@ import {
 } from "./request.ts";
 import { addRoute, documentSchema, listOf, viewSchema } from "./routes.ts";
 
-const PLURALS = { switch: "switches", router: "routers", port: "ports", acl: "acls" } as const;
+const PLURALS = {
+  ...{ switch: "switches", router: "routers", port: "ports", acl: "acls" },
+  dataplane: "dataplanes",
+} as const;
 
 export function addResources(app: OpenAPIHono, context: ApiContext): void {
   for (const kind of USER_KINDS) addKind(app, context, kind);
@@ -28,7 +31,8 @@ export function addResources(app: OpenAPIHono, context: ApiContext): void {
 function addKind(app: OpenAPIHono, context: ApiContext, kind: UserKind): void {
   const plural = PLURALS[kind];
   const all = `/v1/${plural}`;
-  const one = `${all}/{name}`;
+  // How a chassis works belongs to that chassis, although users write it at any.
+  const one = kind === "dataplane" ? "/v1/chassis/{name}/dataplane" : `${all}/{name}`;
   const schema = viewSchema(kind);
   addRoute(
     app,

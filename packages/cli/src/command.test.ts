@@ -47,8 +47,14 @@ test("help names every command and ends well", LIMIT, async () => {
 test("a wrong command line ends with 2 and says what to do", LIMIT, async () => {
   for (const [argv, expected] of [
     [["frobnicate"], /unknown command 'frobnicate'/],
-    [["get", "frogs"], /expected one of switch, router, port, acl, chassis, got "frogs"/],
-    [["delete", "chassis", "a"], /expected one of switch, router, port, acl, got "chassis"/],
+    [
+      ["get", "frogs"],
+      /expected one of switch, router, port, acl, dataplane, chassis, got "frogs"/,
+    ],
+    [
+      ["delete", "chassis", "a"],
+      /expected one of switch, router, port, acl, dataplane, got "chassis"/,
+    ],
     [["lab", "up", EXAMPLE, "--workers", "99"], /expected a whole number from 1 to 16/],
     [["lab", "up", EXAMPLE, "--runtime", "bun"], /Allowed choices are node, deno/],
     [["lab", "up", EXAMPLE, "--prefix", "A b"], /--prefix: expected 1 to 37 of a-z/],

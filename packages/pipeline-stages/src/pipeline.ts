@@ -10,6 +10,7 @@ import { egressPortSecurity } from "./egress-port-security.ts";
 import { l2 } from "./l2.ts";
 import { output } from "./output.ts";
 import { passThrough } from "./pass-through.ts";
+import { place } from "./place.ts";
 import { portSecurity } from "./port-security.ts";
 import { postRouting } from "./post-routing.ts";
 import { egressPreAcl, preAcl } from "./pre-acl.ts";
@@ -92,6 +93,7 @@ function runStages(core: Core, arrivals: Arrivals, running: Batch): void {
     if (running.count === 0) continue;
     const entered = running.count;
     core.handedOver = 0;
+    place(core, running, number);
     STAGES[number]!.run(core, running);
     if (entered > core.handedOver) core.counters.countStage(number, entered - core.handedOver);
   }

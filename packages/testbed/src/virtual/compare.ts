@@ -46,7 +46,7 @@ export function compare(spec: CaseSpec): void {
   const { seed } = spec;
   const cluster = new VirtualCluster(state, { seed, tunnelMtu: TUNNEL_MTU, workers, devices });
   cluster.underlay.copies = copies;
-  const run = new Run(golden, cluster, built);
+  const run = new Run(golden, cluster, built, spec.network.placements !== undefined);
   let changes = 0;
   for (const each of spec.packets) {
     if (each.isAfterChange && changes < spec.laterRules.length) {
@@ -75,14 +75,22 @@ class Run {
   readonly #golden: GoldenRouter;
   readonly #cluster: VirtualCluster;
   readonly #chassis: readonly string[];
+  /** Chassis whose counters are added up: all when stages run elsewhere than their packets. */
+  readonly #groups: readonly (readonly string[])[];
   #round: { frame: Frame; outcome: Outcome }[] = [];
   readonly #busy = new Set<string>();
   #drops: Outcome["drops"][number][] = [];
 
-  constructor(golden: GoldenRouter, cluster: VirtualCluster, { workers }: BuiltNetwork) {
+  constructor(
+    golden: GoldenRouter,
+    cluster: VirtualCluster,
+    { workers }: BuiltNetwork,
+    hasPlacements: boolean,
+  ) {
     this.#golden = golden;
     this.#cluster = cluster;
     this.#chassis = [...workers.keys()];
+    this.#groups = hasPlacements ? [this.#chassis] : this.#chassis.map((chassis) => [chassis]);
   }
 
   /** Packets of different conversations run at the same time, those of one after each other. */
@@ -142,22 +150,39 @@ class Run {
   }
 
   #compareCounters(context: string): void {
-    for (const chassis of this.#chassis) {
-      const { packets, drops, reasons } = this.#cluster.counts(chassis);
-      const own = this.#drops.filter((drop) => drop.chassis === chassis);
-      const where = `at ${chassis} after\n${context}`;
+    for (const group of this.#groups) {
+      const counts = group.map((chassis) => this.#cluster.counts(chassis));
+      const own = this.#drops.filter((drop) => group.includes(drop.chassis));
+      const where = `at ${group} after\n${context}`;
+      const reasons = new Map<string, number>();
+      for (const [reason, count] of counts.flatMap((each) => [...each.reasons])) {
+        reasons.set(reason, (reasons.get(reason) ?? 0) + count);
+      }
       const expected = countsOf(own.map(({ reason }) => reason));
       assert.deepEqual(sorted(reasons), sorted(expected), `reasons ${where}`);
       const stages = countsOf(own.map(({ stage }) => String(stage)));
+      const drops = sumsOf(counts.map((each) => each.drops));
       const expectedDrops = drops.map((_, stage) => stages.get(String(stage)) ?? 0);
       assert.deepEqual(drops, expectedDrops, `drops of stages ${where}`);
-      assert.deepEqual(packets, this.#golden.packets(chassis), `packets of stages ${where}`);
+      const packets = sumsOf(counts.map((each) => each.packets));
+      const golden = sumsOf(group.map((chassis) => this.#golden.packets(chassis)));
+      assert.deepEqual(packets, golden, `packets of stages ${where}`);
       for (const [index, { name }] of this.#golden.network.rules.entries()) {
-        const hits = this.#golden.ruleHits.get(`${chassis} ${name}`) ?? 0;
-        assert.equal(this.#cluster.ruleHits(chassis, index), hits, `hits of ${name} ${where}`);
+        const counted = group.map((chassis) => this.#cluster.ruleHits(chassis, index));
+        const hits = group.map((chassis) => this.#golden.ruleHits.get(`${chassis} ${name}`) ?? 0);
+        assert.equal(totalOf(counted), totalOf(hits), `hits of ${name} ${where}`);
       }
     }
   }
+}
+
+/** Column by column. */
+function sumsOf(lists: readonly (readonly number[])[]): number[] {
+  return lists[0]!.map((_, i) => totalOf(lists.map((list) => list[i]!)));
+}
+
+function totalOf(numbers: readonly number[]): number {
+  return numbers.reduce((sum, each) => sum + each, 0);
 }
 
 const TCP_STATES: readonly TcpState[] = [

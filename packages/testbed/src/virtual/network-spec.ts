@@ -4,6 +4,7 @@
  */
 
 import type { AclDocument } from "@rhone/state/acl";
+import { type DataplaneDocument, PLACEABLE, type PlaceableStage } from "@rhone/state/dataplane";
 import { createMemoryStore } from "@rhone/state/memory-store";
 import type { PortDocument, RouterDocument } from "@rhone/state/schema";
 import type { State } from "@rhone/state/state";
@@ -61,6 +62,16 @@ export interface NetworkSpec {
   readonly routers: readonly RouterSpec[];
   readonly ports: readonly PortSpec[];
   readonly rules: readonly RuleSpec[];
+  /** Where stages run that are not run where their packets are; none when left out. */
+  readonly placements?: readonly PlacementSpec[];
+}
+
+export interface PlacementSpec {
+  readonly chassis: number;
+  readonly stage: PlaceableStage;
+  /** At another chassis, or at another worker. */
+  readonly isRemote: boolean;
+  readonly where: number;
 }
 
 const link: fc.Arbitrary<LinkSpec> = fc.record({
@@ -105,6 +116,16 @@ const ruleSpec: fc.Arbitrary<RuleSpec> = fc.record({
   destinationPorts: oneOf([4, null], [1, "80"], [1, "50-60"], [1, "40000-41000"]),
   action: oneOf([3, "allow"], [1, "allow-stateless"], [2, "drop"], [2, "reject"]),
 });
+
+export const placementSpecs: fc.Arbitrary<PlacementSpec[]> = fc.array(
+  fc.record({
+    chassis: fc.nat(5),
+    stage: fc.constantFrom(...(Object.keys(PLACEABLE) as PlaceableStage[])),
+    isRemote: fc.boolean(),
+    where: fc.nat(5),
+  }),
+  { minLength: 1, maxLength: 6 },
+);
 
 export const ruleSpecs = fc.array(ruleSpec, { maxLength: 6 });
 
@@ -156,6 +177,7 @@ export function buildNetwork(spec: NetworkSpec, later = 0): BuiltNetwork {
       : [{ kind: "binding", name: port.name, chassis: port.chassis, up }];
   });
   commit(store.transact([...chassis, ...bindings].map(put), "chassis"));
+  commit(store.transact(dataplaneDocuments(spec).map(put), "user"));
   const devices = new Map(
     spec.ports.flatMap(({ place, worker }, p) =>
       place === "bound" || place === "down" ? [[`p${p}`, worker] as const] : [],
@@ -255,6 +277,25 @@ function portDocument(spec: NetworkSpec, p: number): PortDocument {
     portSecurity: isSecured,
     ...(place === "nowhere" ? {} : { chassis, device: `d${p}` }),
   };
+}
+
+/** One a chassis that has a placement; of several for one stage the last one stays. */
+function dataplaneDocuments(spec: NetworkSpec): DataplaneDocument[] {
+  const count = spec.workers.length;
+  const placements = (spec.placements ?? []).map((each) => ({ ...each, c: each.chassis % count }));
+  return [...Map.groupBy(placements, ({ c }) => c)].map(([c, places]) => ({
+    kind: "dataplane",
+    name: `c${c}`,
+    placement: Object.fromEntries(
+      places.map(({ stage, isRemote, where }) => {
+        const other = (c + 1 + (where % Math.max(1, count - 1))) % count;
+        return [
+          stage,
+          isRemote && other !== c ? { chassis: `c${other}` } : { worker: where % spec.workers[c]! },
+        ];
+      }),
+    ),
+  }));
 }
 
 function ruleDocument(spec: NetworkSpec, i: number): AclDocument {
