@@ -19,7 +19,7 @@ import { Groups } from "./groups.ts";
 import { Ports } from "./ports.ts";
 import { Routes } from "./routes.ts";
 
-const MAGIC = 0x52686f32; // "Rho2"; another layout gets another number.
+const MAGIC = 0x52686f33; // "Rho3"; another layout gets another number.
 const GENERATION = 1;
 const SHORT_ID = 2;
 const TUNNEL_MTU = 3;
@@ -43,7 +43,7 @@ const SECTIONS = [
   "endpointByAddress", // [address × 4] → endpoint row
   "aclRules",
   "aclLists",
-  "aclMembers",
+  "aclBlocks",
 ] as const;
 
 export type TableImages = { readonly [section in (typeof SECTIONS)[number]]: Int32Array };
@@ -128,7 +128,7 @@ export class Tables {
     this.endpoints = new Endpoints(section("endpoints"));
     this.endpointByAddress = new ExactTable(section("endpointByAddress"));
     const { count } = this.datapaths;
-    this.acls = new Acls(section("aclRules"), section("aclLists"), section("aclMembers"), count);
+    this.acls = new Acls(section("aclRules"), section("aclLists"), section("aclBlocks"), count);
     const key = new Int32Array(1);
     for (let device = 0; device < DEVICES_MAX; device++) {
       key[0] = device;
