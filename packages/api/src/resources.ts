@@ -7,7 +7,7 @@ import { USER_KINDS, type UserKind } from "@rhone/state/schema";
 import { get, list, type State } from "@rhone/state/state";
 import type { Commit } from "@rhone/state/store";
 import type { Context } from "hono";
-import type { ApiContext, PortStatusView } from "./context.ts";
+import type { AclView, ApiContext, PortStatusView } from "./context.ts";
 import { problemResponse, refusal, withoutIndex } from "./problem.ts";
 import {
   checkIfMatch,
@@ -147,7 +147,9 @@ function nameDocument(body: unknown, kind: UserKind, name: string): Result<unkno
 
 /** The document; a port's with what its chassis says of it, a rule's with what it did here. */
 function viewOf(state: State, { value }: LiveEntry, context: ApiContext): object {
-  if (value.kind === "acl") return { ...value, hits: context.ruleHits(value.name) };
+  if (value.kind === "acl") {
+    return { ...value, hits: context.ruleHits(value.name) } satisfies AclView;
+  }
   if (value.kind !== "port") return value;
   const binding = get(state, "binding", value.name)?.value;
   const status: PortStatusView =

@@ -115,6 +115,29 @@ test("applies the file of the lab, changes it, and deletes", LIMIT, async () => 
   assert.match(used.stderr, /contradicts other documents/);
 });
 
+test("rules are applied, shown with what they ask and did, and deleted", LIMIT, async () => {
+  const path = file(
+    "rules.yaml",
+    "kind: acl\nname: shut\nswitch: db\ndirection: to-port\npriority: 1\n" +
+      "match: {}\naction: drop\n---\n" +
+      "kind: acl\nname: web\nswitch: db\nport: vm4\ndirection: to-port\npriority: 9\n" +
+      "match: {protocol: tcp, source: 10.0.1.0/24, destinationPorts: 80-81}\naction: allow\n",
+  );
+  const applied = await ask("apply", "-f", path, "--wait");
+  assert.match(applied.stdout, /^acl +shut +created\nacl +web +created$/m);
+  const { stdout } = await ask("get", "acls");
+  assert.match(stdout, /^shut +db +all +to-port +1 +everything +drop +\d+$/m);
+  assert.match(
+    stdout,
+    /^web +db +vm4 +to-port +9 +tcp from 10\.0\.1\.0\/24 to any:80-81 +allow +0$/m,
+  );
+  const wrong = file("wrong-rule.yaml", "kind: acl\nname: a\nswitch: db\nport: vm1\n");
+  assert.match((await ask("apply", "-f", wrong)).stderr, /field match: expected an object/);
+  for (const name of ["shut", "web"]) {
+    assert.equal((await ask("delete", "acl", name)).stdout, `acl ${name} deleted\n`);
+  }
+});
+
 test("a refused file is told by line, field, expected and got", LIMIT, async () => {
   const text = "kind: lab\n---\nkind: port\nname: vm9\nswitch: web\naddresses: [10.0.1.10]\nx: 1\n";
   const { code, stderr } = await ask("apply", "-f", file("wrong.yaml", text));

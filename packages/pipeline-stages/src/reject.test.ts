@@ -28,6 +28,7 @@ import {
   ROUTER_WEB,
   TestWorker,
   VM1,
+  VM2,
   VM3,
   VM4,
 } from "../test/network.ts";
@@ -196,6 +197,15 @@ test("rejected to the port, the answer begins at stage 6 as the port's own", () 
   answerTo(worker, udpFrame(vm1, 8, [nextPort++, 53]));
   const passed = Array.from({ length: 16 }, (_, i) => worker.counters.stage(i).packets);
   assert.deepEqual(passed, [1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1]);
+});
+
+test("within a switch the answer needs no router", () => {
+  const worker = workerWith([{ ...REJECT, direction: acls.TO_PORT, port: VM2 }]);
+  const ends: Ends = { ...vm1, to: "10.0.1.11", toMac: MACS[VM2]! };
+  const seen = answerTo(worker, tcpFrame(ends, [nextPort++, 80], SYN));
+  assert.deepEqual(seen.macs, [MACS[VM1]!, MACS[VM2]!]);
+  assert.deepEqual(seen.addresses, ["10.0.1.11", "10.0.1.10"]);
+  assert.equal(ipv4.ttl(seen.view, 14), 64);
 });
 
 test("the answer crosses back to the chassis of the sender", () => {

@@ -20,7 +20,7 @@ import { Placement } from "./placement.ts";
 import { Ports } from "./ports.ts";
 import { Routes } from "./routes.ts";
 
-const MAGIC = 0x52686f33; // "Rho3"; another layout gets another number.
+const MAGIC = 0x52686f34; // "Rho4"; another layout gets another number.
 const GENERATION = 1;
 const SHORT_ID = 2;
 const TUNNEL_MTU = 3;
@@ -44,7 +44,7 @@ const SECTIONS = [
   "endpointByAddress", // [address × 4] → endpoint row
   "aclRules",
   "aclLists",
-  "aclMembers",
+  "aclBlocks",
   "placement",
 ] as const;
 
@@ -132,7 +132,7 @@ export class Tables {
     this.endpointByAddress = new ExactTable(section("endpointByAddress"));
     const { count } = this.datapaths;
     this.placement = new Placement(section("placement"));
-    this.acls = new Acls(section("aclRules"), section("aclLists"), section("aclMembers"), count);
+    this.acls = new Acls(section("aclRules"), section("aclLists"), section("aclBlocks"), count);
     const key = new Int32Array(1);
     for (let device = 0; device < DEVICES_MAX; device++) {
       key[0] = device;
