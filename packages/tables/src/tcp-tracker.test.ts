@@ -1,78 +1,27 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { poolViews } from "@rhone/rings/pool";
 import * as tcp from "@rhone/wire/tcp";
+import {
+  ack,
+  CLIENT,
+  connection,
+  handshake,
+  newEntry,
+  read,
+  SERVER,
+  type Segment,
+  syn,
+  synAck,
+  verdict,
+  wordsOf,
+} from "../test/segments.ts";
 import * as connections from "./connections.ts";
 import * as tracker from "./tcp-tracker.ts";
 
 const { ACK, FIN, PSH, RST, SYN } = tcp;
-const { view } = poolViews();
-const AT = 4096;
-const CLIENT = false; // Whether it is the reply direction.
-const SERVER = true;
-
-interface Segment {
-  readonly flags: number;
-  readonly seq?: number;
-  readonly ack?: number;
-  readonly window?: number;
-  readonly payload?: number;
-  readonly scale?: number;
-}
-
-function read({ flags, seq = 0, ack = 0, window = 1000, payload = 0, scale }: Segment): void {
-  view.setInt32(AT + 4, seq);
-  view.setInt32(AT + 8, ack);
-  view.setUint8(AT + 12, (scale === undefined ? 5 : 6) << 4);
-  view.setUint8(AT + 13, flags);
-  view.setUint16(AT + 14, window);
-  if (scale !== undefined) {
-    view.setUint8(AT + 20, 1); // A no-operation, then the option.
-    view.setUint8(AT + 21, 3);
-    view.setUint8(AT + 22, 3);
-    view.setUint8(AT + 23, scale);
-  }
-  tracker.read(AT, payload);
-}
-
-let number = 0;
-
-/** A connection that the segments have made; each must be valid. */
-function connection(...segments: readonly [boolean, Segment][]): number {
-  connections.loadIpv4(1, 1, 6, ++number, 1, 1, 1);
-  const entry = connections.insert(number, 0);
-  connections.setExpires(entry, 1_000_000);
-  for (const [isReply, segment] of segments) {
-    read(segment);
-    assert.equal(tracker.classify(entry, isReply), tracker.VALID, JSON.stringify(segment));
-    tracker.track(entry, isReply);
-  }
-  return entry;
-}
-
-function verdict(entry: number, isReply: boolean, segment: Segment): number {
-  const before = [0, 1, 2, 3].flatMap((word) => [
-    connections.tcpWord(entry, 0, word),
-    connections.tcpWord(entry, 1, word),
-  ]);
-  read(segment);
-  const found = tracker.classify(entry, isReply);
-  const after = [0, 1, 2, 3].flatMap((word) => [
-    connections.tcpWord(entry, 0, word),
-    connections.tcpWord(entry, 1, word),
-  ]);
-  assert.deepEqual(after, before, "classify changes nothing");
-  return found;
-}
-
-const syn: [boolean, Segment] = [CLIENT, { flags: SYN, seq: 100 }];
-const synAck: [boolean, Segment] = [SERVER, { flags: SYN | ACK, seq: 500, ack: 101 }];
-const ack: [boolean, Segment] = [CLIENT, { flags: ACK, seq: 101, ack: 501 }];
-const handshake = [syn, synAck, ack] as const;
 
 test("a handshake leads to an established connection, and its timeouts follow the states", () => {
-  connections.loadIpv4(1, 1, 6, ++number, 1, 1, 1);
-  const entry = connections.insert(number, 0);
+  const entry = newEntry();
   const timeouts = handshake.map(([isReply, segment]) => {
     read(segment);
     assert.equal(tracker.classify(entry, isReply), tracker.VALID);
@@ -214,12 +163,7 @@ test("the fast path takes data of an established connection and tracks it as the
     assert.equal(tracker.classify(slow, isReply), tracker.VALID);
     tracker.track(slow, isReply);
     assert.ok(tracker.trackSteady(fast, isReply));
-    for (const direction of [0, 1]) {
-      for (const word of [0, 1, 2, 3]) {
-        const expected = connections.tcpWord(slow, direction, word);
-        assert.equal(connections.tcpWord(fast, direction, word), expected);
-      }
-    }
+    assert.deepEqual(wordsOf(fast), wordsOf(slow));
   }
   for (const flags of [SYN, FIN | ACK, RST, 0]) {
     read({ flags, seq: 401, ack: 565 });
