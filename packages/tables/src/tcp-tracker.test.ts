@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { getHeapStatistics } from "node:v8";
 import * as tcp from "@rhone/wire/tcp";
+import fc from "fast-check";
 import {
   ack,
   CLIENT,
@@ -171,4 +173,65 @@ test("the fast path takes data of an established connection and tracks it as the
   }
   read({ flags: ACK, seq: 401 + 5000, ack: 565 });
   assert.equal(tracker.trackSteady(fast, CLIENT), false, "outside the window");
+});
+
+test("for any segments the fast path does what the stages do, or nothing", () => {
+  const offset = fc.constantFrom(-70_000, -1500, -1, 0, 1, 64, 1500, 70_000);
+  const steps = fc.record({
+    isReply: fc.boolean(),
+    flags: fc.constantFrom(ACK, ACK, ACK, ACK | PSH, ACK | FIN, RST, RST | ACK, SYN, SYN | ACK, 0),
+    ahead: offset,
+    acknowledged: offset,
+    window: fc.constantFrom(0, 1, 1000, 65_535),
+    payload: fc.constantFrom(0, 0, 1, 1448, 64_000), // The last is a super-frame's.
+  });
+  const begins = fc.constantFrom<readonly [boolean, Segment][]>(handshake, [ack]);
+  fc.assert(
+    fc.property(begins, fc.array(steps, { maxLength: 30 }), (begin, list) => {
+      const [slow, fast] = [connection(...begin), connection(...begin)];
+      const ends = [101, 501];
+      for (const { isReply, flags, ahead, acknowledged, window, payload } of list) {
+        const [own, other] = isReply ? [1, 0] : [0, 1];
+        const seq = (ends[own]! + ahead) | 0;
+        const segment = { flags, seq, ack: (ends[other]! + acknowledged) | 0, window, payload };
+        const isValid = verdict(slow, isReply, segment) === tracker.VALID;
+        const lifetime = isValid ? tracker.track(slow, isReply) : 0;
+        const before = wordsOf(fast);
+        if (tracker.trackSteady(fast, isReply)) {
+          assert.ok(isValid);
+          assert.equal(lifetime, 86_400_000);
+        } else {
+          assert.deepEqual(wordsOf(fast), before);
+          if (isValid) tracker.track(fast, isReply);
+        }
+        assert.deepEqual(wordsOf(fast), wordsOf(slow));
+        if (isValid) ends[own] = (seq + payload) | 0;
+      }
+      for (const entry of [slow, fast]) connections.remove(entry);
+    }),
+  );
+});
+
+test("a million segments allocate nothing", () => {
+  const entry = connection(
+    [CLIENT, { flags: SYN, seq: -2 }],
+    [SERVER, { flags: SYN | ACK, seq: -2, ack: -1 }],
+    [CLIENT, { flags: ACK, seq: -1, ack: -1 }],
+  );
+  const segment = { flags: ACK, seq: -1, ack: -1 }; // Both ends may send it.
+  let steady = 0;
+  const allocatedBy = (count: number): number => {
+    const before = getHeapStatistics().total_allocated_bytes;
+    for (let i = 0; i < count; i++) {
+      const isReply = (i & 1) !== 0;
+      read(segment);
+      if (tracker.trackSteady(entry, isReply)) steady++;
+      if (tracker.classify(entry, isReply) === tracker.VALID) tracker.track(entry, isReply);
+    }
+    return (getHeapStatistics().total_allocated_bytes - before) / count;
+  };
+  for (let warmUps = 0; warmUps < 20 && allocatedBy(100_000) > 1; warmUps++);
+  const bytes = allocatedBy(1_000_000);
+  assert.ok(bytes <= 1, `expected at most 1 byte a segment, got ${bytes}`);
+  assert.ok(steady > 1_000_000);
 });
