@@ -235,3 +235,122 @@ test("a million segments allocate nothing", () => {
   assert.ok(bytes <= 1, `expected at most 1 byte a segment, got ${bytes}`);
   assert.ok(steady > 1_000_000);
 });
+
+test("a reset without a sequence number closes nothing that has begun", () => {
+  const entry = connection(...handshake);
+  assert.equal(verdict(entry, SERVER, { flags: RST }), tracker.INVALID);
+  assert.equal(verdict(entry, CLIENT, { flags: RST }), tracker.INVALID);
+  assert.equal(verdict(connection(syn), SERVER, { flags: RST }), tracker.INVALID, "no answer");
+});
+
+test("a reset that is not the very next is left to the receiver (RFC 5961 §3.2)", () => {
+  const data = { flags: ACK, seq: 101, ack: 501, payload: 300 };
+  const stateAfter = (seq: number): number => {
+    // The client has acknowledged up to 501; the server has sent 100 bytes more.
+    const sent = { flags: ACK, seq: 501, ack: 101, payload: 100 };
+    const entry = connection(...handshake, [SERVER, sent], [CLIENT, data]);
+    assert.equal(verdict(entry, SERVER, { flags: RST, seq }), tracker.VALID);
+    read({ flags: RST, seq });
+    const lifetime = tracker.track(entry, SERVER);
+    const isOpen = connections.state(entry) === tracker.ESTABLISHED;
+    assert.equal(lifetime, isOpen ? 86_400_000 : 10_000);
+    assert.equal(verdict(entry, CLIENT, { ...data, seq: 401 }), tracker.VALID);
+    return connections.state(entry);
+  };
+  assert.notEqual(stateAfter(501), tracker.ESTABLISHED, "what the client waits for");
+  assert.notEqual(stateAfter(601), tracker.ESTABLISHED, "what the server would send");
+  assert.equal(stateAfter(502), tracker.ESTABLISHED);
+  assert.equal(stateAfter(1400), tracker.ESTABLISHED);
+  const entry = connection(...handshake);
+  assert.equal(verdict(entry, SERVER, { flags: RST, seq: 500 }), tracker.INVALID, "had already");
+});
+
+test("flags that no end sends together are no segment", () => {
+  for (const flags of [SYN | FIN, SYN | FIN | ACK, SYN | RST, RST | FIN, SYN | FIN | RST | ACK]) {
+    read({ flags, seq: 101, ack: 501 });
+    assert.equal(tracker.mayBegin(), false);
+    assert.equal(verdict(connection(...handshake), CLIENT, { flags, seq: 101, ack: 501 }), 1);
+  }
+});
+
+test("a connection is picked up with a megabyte on its way", () => {
+  const mebibyte = 2 ** 20;
+  const data = { flags: ACK, seq: mebibyte, ack: 9000, payload: 1448, window: 500 };
+  const picked = (): number => connection([CLIENT, data]);
+  const answer = { flags: ACK, seq: 9000, window: 500 };
+  assert.equal(verdict(picked(), SERVER, { ...answer, ack: 1448 }), tracker.VALID, "far behind");
+  const ahead = { ...answer, ack: 2 * mebibyte };
+  assert.equal(verdict(picked(), SERVER, ahead), tracker.VALID, "of segments that came before");
+  const entry = connection([CLIENT, data], [SERVER, ahead]);
+  assert.equal(verdict(entry, CLIENT, { ...data, seq: 2 * mebibyte }), tracker.VALID);
+  assert.equal(verdict(entry, CLIENT, { ...data, seq: 1448 }), tracker.VALID, "sent again");
+  assert.equal(verdict(entry, SERVER, { ...answer, ack: 2 ** 31 - 1 }), tracker.INVALID);
+  // Nothing closes it by guessing.
+  read({ flags: RST, seq: 9000 + 5000 });
+  if (tracker.classify(entry, SERVER) === tracker.VALID) tracker.track(entry, SERVER);
+  assert.equal(connections.state(entry), tracker.ESTABLISHED);
+});
+
+test("while only one end of an old connection is seen, it may go on sending", () => {
+  const block = 60_000;
+  const data = { flags: ACK, ack: 9000, payload: block, window: 1 };
+  const entry = connection([CLIENT, { ...data, seq: 0 }]);
+  for (let i = 1; i < 100; i++) {
+    const next = { ...data, seq: i * block };
+    assert.equal(verdict(entry, CLIENT, next), tracker.VALID, `block ${i}`);
+    tracker.track(entry, CLIENT);
+  }
+});
+
+test("a SYN that comes again, with or without its data, leaves the handshake whole", () => {
+  const fast: [boolean, Segment] = [CLIENT, { flags: SYN, seq: 100, payload: 500 }];
+  const entry = connection(fast, syn);
+  const taken = { flags: SYN | ACK, seq: 500, ack: 601 };
+  assert.equal(verdict(entry, SERVER, taken), tracker.VALID, "it had the data (RFC 7413)");
+  const other = connection(syn, [CLIENT, { flags: SYN, seq: -5_000_000 }]);
+  const answer = { ...taken, ack: -4_999_999 };
+  assert.equal(verdict(other, SERVER, answer), tracker.VALID, "another number, before the first");
+  assert.equal(verdict(other, SERVER, { ...taken, ack: 101 }), tracker.INVALID);
+});
+
+test("of two ends that call each other, the first may send a full window at once", () => {
+  const entry = connection(
+    syn,
+    [SERVER, { flags: SYN, seq: 500 }],
+    [SERVER, { flags: SYN | ACK, seq: 500, ack: 101 }],
+    [CLIENT, { flags: SYN | ACK, seq: 100, ack: 501 }],
+    [CLIENT, { flags: ACK, seq: 101, ack: 501, payload: 500 }],
+    [CLIENT, { flags: ACK, seq: 601, ack: 501, payload: 500 }],
+  );
+  assert.equal(connections.state(entry), tracker.ESTABLISHED);
+});
+
+test("ends that both forgot their connection begin it anew", () => {
+  const entry = connection(
+    ...handshake,
+    [CLIENT, { flags: SYN, seq: 7_000_000, scale: 2 }],
+    [SERVER, { flags: SYN | ACK, seq: -9_000_000, ack: 7_000_001, scale: 3 }],
+    [CLIENT, { flags: ACK, seq: 7_000_001, ack: -8_999_999, payload: 900 }],
+    [SERVER, { flags: ACK, seq: -8_999_999, ack: 7_000_901, payload: 900 }],
+  );
+  assert.equal(connections.state(entry), tracker.ESTABLISHED);
+  const far = { flags: ACK, seq: 7_000_901 + 7900, ack: -8_999_099 };
+  assert.equal(verdict(entry, CLIENT, far), tracker.VALID, "the new windows are scaled");
+  const late = { flags: ACK, seq: 101, ack: 501 };
+  assert.equal(verdict(entry, CLIENT, late), tracker.INVALID, "the former connection is over");
+});
+
+test("a SYN alone, or an answer to another one, begins nothing anew", () => {
+  const again: [boolean, Segment] = [CLIENT, { flags: SYN, seq: 7_000_000 }];
+  const wrong = { flags: SYN | ACK, seq: -9_000_000, ack: 7_000_002 };
+  for (const entry of [
+    connection(...handshake, again),
+    connection(...handshake, again, [SERVER, wrong]),
+    connection(...handshake, [SERVER, { ...wrong, ack: 0 }]),
+  ]) {
+    assert.equal(connections.state(entry), tracker.ESTABLISHED);
+    const data = { flags: ACK, seq: 101, ack: 501, payload: 100 };
+    assert.equal(verdict(entry, CLIENT, data), tracker.VALID);
+    assert.equal(verdict(entry, CLIENT, { ...data, seq: 7_000_001 }), tracker.INVALID);
+  }
+});

@@ -68,7 +68,8 @@ export function wordsOf(entry: number): number[] {
   const ends = [0, 1].flatMap((direction) =>
     [0, 1, 2, 3].map((word) => connections.tcpWord(entry, direction, word)),
   );
-  return [connections.state(entry), ...ends];
+  const scales = [0, 1, 2].map((direction) => connections.scale(entry, direction));
+  return [connections.state(entry), connections.synEnd(entry), ...scales, ...ends];
 }
 
 /** VALID, INVALID or REOPENS. */
