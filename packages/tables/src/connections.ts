@@ -11,7 +11,8 @@
  *    1 VNI << 8 | protocol   2 port key << 8 | version, 0 of a free entry
  *    3, 4 low and high address   5 ports   6 flags   7 expires, ms   8 … 15 decisions, see below
  *   16 … 21 the rest of IPv6 addresses
- *   22 … 29 TCP: two directions × [end, maxEnd, maxWindow, scale]   30 links of unreplied.ts
+ *   22 … 29 TCP: two directions × [end, maxEnd, maxWindow, acknowledged]
+ *   30 links of unreplied.ts   31 TCP: end of a SYN that had no effect
  *
  * The two ends of a flow are kept in one order, so both directions have one key. The index is half
  * full at most and closes its gaps, so absent keys are found absent quickly; most look-ups touch
@@ -30,6 +31,9 @@ export const BLOCKED = 2;
 /** The first packet came from the high end. */
 const FROM_HIGH = 4;
 const STATE_SHIFT = 8;
+const SCALE_SHIFT = 16;
+const SCALE_BITS = 5;
+const SCALE_MASK = 31;
 
 const BUCKET_SHIFT = 24;
 const ENTRY_SHIFT = 5;
@@ -47,6 +51,7 @@ const EXPIRES = 7;
 const LOW_REST = 16;
 const HIGH_REST = 19;
 const TCP = 22;
+const SYN_END = 31;
 /** The decision words of the fast path; who writes them says what they mean. */
 const DECISIONS = 8;
 const DECISION_WORDS = 8;
@@ -253,6 +258,26 @@ export function tcpWord(entry: number, direction: number, word: number): number 
 
 export function setTcpWord(entry: number, direction: number, word: number, value: number): void {
   words[entriesAt + (entry << ENTRY_SHIFT) + TCP + (direction << 2) + word] = value;
+}
+
+/** What the TCP tracker knows of the windows of a direction, 2 of a SYN's; 0–31, 0 at first. */
+export function scale(entry: number, direction: number): number {
+  const flags = words[entriesAt + (entry << ENTRY_SHIFT) + FLAGS]!;
+  return (flags >>> (SCALE_SHIFT + direction * SCALE_BITS)) & SCALE_MASK;
+}
+
+export function setScale(entry: number, direction: number, value: number): void {
+  const at = entriesAt + (entry << ENTRY_SHIFT) + FLAGS;
+  const shift = SCALE_SHIFT + direction * SCALE_BITS;
+  words[at] = (words[at]! & ~(SCALE_MASK << shift)) | (value << shift);
+}
+
+export function synEnd(entry: number): number {
+  return words[entriesAt + (entry << ENTRY_SHIFT) + SYN_END]!;
+}
+
+export function setSynEnd(entry: number, value: number): void {
+  words[entriesAt + (entry << ENTRY_SHIFT) + SYN_END] = value;
 }
 
 /** A connection as plain data, for logs and tests. */
