@@ -96,6 +96,11 @@ for (const { at, text } of blocks.filter(({ fate }) => fate === "test: lab")) {
     if (text.includes("tshark"))
       assert.match(output, /192\.168\.100\.3,10\.0\.2\.10\s\w+\s0xfff7\s0x81/);
     for (const [figures] of output.matchAll(/.*receiver$/gm)) context.diagnostic(figures);
+    if (text.includes("/v1/acls/")) {
+      const received = [...output.matchAll(/(\d) received/g)].map(([, count]) => Number(count));
+      assert.deepEqual(received, [0, 0, 2], output);
+      assert.match(output, /"hits":2\b[\s\S]*unreachable/i);
+    }
     if (text.includes("10.0.1.999")) assert.match(output, /"pointer":"\/addresses\/0"/);
   });
 }

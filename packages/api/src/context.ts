@@ -3,6 +3,7 @@
  * plain values.
  */
 import type { z } from "@hono/zod-openapi";
+import type { Acl } from "@rhone/state/acl";
 import type { Store } from "@rhone/state/store";
 import type {
   applyView,
@@ -20,6 +21,8 @@ export type HealthView = z.infer<typeof healthView>;
 export type PeerView = z.infer<typeof peerView>;
 /** `status` in the answer of a port. */
 export type PortStatusView = z.infer<typeof portStatus>;
+/** The answer of a rule; `hits` are the packets that it decided about on this chassis. */
+export type AclView = Acl & { readonly hits: number };
 /** The answer of `POST /v1/apply`. */
 export type AppliedView = z.infer<typeof applyView>;
 /** The body of every answer from 400 on (RFC 9457). */

@@ -7,7 +7,7 @@ import { USER_KINDS, type UserKind } from "@rhone/state/schema";
 import { get, list, type State } from "@rhone/state/state";
 import type { Commit } from "@rhone/state/store";
 import type { Context } from "hono";
-import type { ApiContext, PortStatusView } from "./context.ts";
+import type { AclView, ApiContext, PortStatusView } from "./context.ts";
 import { problemResponse, refusal, withoutIndex } from "./problem.ts";
 import {
   checkIfMatch,
@@ -19,7 +19,10 @@ import {
 } from "./request.ts";
 import { addRoute, documentSchema, listOf, viewSchema } from "./routes.ts";
 
-const PLURALS = { switch: "switches", router: "routers", port: "ports", acl: "acls" } as const;
+const PLURALS = {
+  ...{ switch: "switches", router: "routers", port: "ports", acl: "acls" },
+  dataplane: "dataplanes",
+} as const;
 
 export function addResources(app: OpenAPIHono, context: ApiContext): void {
   for (const kind of USER_KINDS) addKind(app, context, kind);
@@ -28,7 +31,8 @@ export function addResources(app: OpenAPIHono, context: ApiContext): void {
 function addKind(app: OpenAPIHono, context: ApiContext, kind: UserKind): void {
   const plural = PLURALS[kind];
   const all = `/v1/${plural}`;
-  const one = `${all}/{name}`;
+  // How a chassis works belongs to that chassis, although users write it at any.
+  const one = kind === "dataplane" ? "/v1/chassis/{name}/dataplane" : `${all}/{name}`;
   const schema = viewSchema(kind);
   addRoute(
     app,
@@ -143,7 +147,9 @@ function nameDocument(body: unknown, kind: UserKind, name: string): Result<unkno
 
 /** The document; a port's with what its chassis says of it, a rule's with what it did here. */
 function viewOf(state: State, { value }: LiveEntry, context: ApiContext): object {
-  if (value.kind === "acl") return { ...value, hits: context.ruleHits(value.name) };
+  if (value.kind === "acl") {
+    return { ...value, hits: context.ruleHits(value.name) } satisfies AclView;
+  }
   if (value.kind !== "port") return value;
   const binding = get(state, "binding", value.name)?.value;
   const status: PortStatusView =

@@ -1,6 +1,7 @@
 /** Declaring a route: once, for the router and for the OpenAPI document. */
 import { createRoute, type OpenAPIHono, type RouteConfig, z } from "@hono/zod-openapi";
 import { aclSchema } from "@rhone/state/acl";
+import { dataplaneSchema } from "@rhone/state/dataplane";
 import {
   chassisSchema,
   portSchema,
@@ -73,6 +74,7 @@ export function registerSchemas(app: OpenAPIHono): void {
     Port: portSchema,
     Chassis: chassisSchema,
     Acl: aclSchema,
+    Dataplane: dataplaneSchema,
     AclView: z.strictObject({ ...aclSchema.shape, hits }),
     PortView: z.strictObject({ ...portSchema.shape, ...view }),
   };
@@ -99,7 +101,13 @@ export function listOf(items: JsonSchema): JsonSchema {
   return { type: "array", items };
 }
 
-const SCHEMA_NAMES = { switch: "Switch", router: "Router", port: "Port", acl: "Acl" } as const;
+const SCHEMA_NAMES = {
+  switch: "Switch",
+  router: "Router",
+  port: "Port",
+  acl: "Acl",
+  dataplane: "Dataplane",
+} as const;
 
 const NAME_PARAMETERS: Parameter[] = [
   {

@@ -2,6 +2,7 @@
  * From the desired state to the tables of one generation, for one chassis. Pure: no clock, no I/O,
  * no randomness; the same input gives the same bytes. Run by the control thread.
  */
+import { PLACEABLE, type PlaceableStage } from "@rhone/state/dataplane";
 import type { LiveEntry } from "@rhone/state/record";
 import type { Port, RouterPort } from "@rhone/state/schema";
 import { get, type State } from "@rhone/state/state";
@@ -11,6 +12,7 @@ import { buildEndpoints } from "@rhone/tables/endpoints";
 import { buildExactTable, type ExactEntry } from "@rhone/tables/exact-table";
 import { buildGeneration } from "@rhone/tables/generation";
 import { buildGroups, type Group } from "@rhone/tables/groups";
+import { buildPlacement, type Place } from "@rhone/tables/placement";
 import {
   buildPorts,
   KIND_ROUTER,
@@ -115,6 +117,7 @@ export function compile(state: State, self: Self): SharedArrayBuffer {
       groupIndex,
       groupMembers,
       endpoints: buildEndpoints(endpoints),
+      placement: buildPlacement(placesOfStages(state, self, endpointRow)),
       endpointByAddress: index(4, endpoints, (endpoint) => [[...endpoint.address]]),
       ...buildAcls(names.length, ports.length, rules),
     },
@@ -272,4 +275,23 @@ function address(text: string): Address {
   const words = parseAddress(text);
   if (words === null) throw new Error(`expected a validated IP address, got "${text}"`);
   return words;
+}
+
+/** Where this chassis's stages run; a place that is not there any more is as none. */
+function placesOfStages(
+  state: State,
+  self: Self,
+  endpointRow: ReadonlyMap<string, number>,
+): ReadonlyMap<number, Place> {
+  const placement = get(state, "dataplane", self.name)?.value.placement ?? {};
+  const workers = get(state, "chassis", self.name)?.value.workers ?? 1;
+  const places = new Map<number, Place>();
+  for (const [stage, number] of Object.entries(PLACEABLE)) {
+    const place = placement[stage as PlaceableStage];
+    if (place === undefined) continue;
+    const endpoint = "chassis" in place ? endpointRow.get(place.chassis) : undefined;
+    if ("worker" in place && place.worker < workers) places.set(number, { worker: place.worker });
+    if (endpoint !== undefined) places.set(number, { endpoint });
+  }
+  return places;
 }

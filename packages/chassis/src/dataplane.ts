@@ -2,16 +2,16 @@
  * The data plane as the control thread sees it: workers that come, go and die; who of them has
  * what; generations; devices.
  *
- * Everything that moves does so by placements, one after the other: the next one is made when every
+ * Everything that moves does so by allotments, one after the other: the next one is made when every
  * worker has settled the one in force, from what is wanted then. In between, only messages to
  * mailboxes and stores to shared words leave this class.
  */
-import type { Placement } from "@rhone/dataplane-worker/placement";
+import type { Allotment } from "@rhone/dataplane-worker/allotment";
 import type { Driver, Report, SlotAccount } from "@rhone/dataplane-worker/plan";
 import { closePort } from "@rhone/netio/movable-port";
 import { type Usage, usageOf } from "@rhone/tables/connection-memory";
 import { DataplaneMemory, type MemoryOptions } from "./dataplane-memory.ts";
-import { firstPlacement, isIdle, nextPlacement } from "./placement-plan.ts";
+import { firstAllotment, isIdle, nextAllotment } from "./next-allotment.ts";
 import { type LedgerEntry, PortLedger } from "./port-ledger.ts";
 import { WorkerThreads } from "./worker-threads.ts";
 
@@ -42,7 +42,7 @@ export class Dataplane {
   /** Those that are about to start, or must wait before they may. */
   readonly #coming = new Set<number>();
   readonly #lostAtMs = new Map<number, number>();
-  #placement: Placement;
+  #allotment: Allotment;
   #wanted: number;
   #tables: SharedArrayBuffer;
   #edition = 0;
@@ -55,7 +55,7 @@ export class Dataplane {
     this.#wanted = workers;
     this.#tables = tables;
     this.memory = new DataplaneMemory(options);
-    this.#placement = firstPlacement(this.#wantedWorkers, this.memory.sockets.length);
+    this.#allotment = firstAllotment(this.#wantedWorkers, this.memory.sockets.length);
     const endpoint = { address: underlay, port: underlayPort };
     this.#threads = new WorkerThreads(this.memory, workers, endpoint, {
       onReport: (worker, report) => this.#onReport(worker, report),
@@ -69,8 +69,8 @@ export class Dataplane {
     return this.#wanted;
   }
 
-  get placement(): Placement {
-    return this.#placement;
+  get allotment(): Allotment {
+    return this.#allotment;
   }
 
   /** Workers that run, in ascending order. */
@@ -83,9 +83,9 @@ export class Dataplane {
     return this.#lost;
   }
 
-  /** Whether every worker has what the newest placement gives it. */
+  /** Whether every worker has what the newest allotment gives it. */
   get isSettled(): boolean {
-    const { edition } = this.#placement;
+    const { edition } = this.#allotment;
     return this.running.every((worker) => this.memory.statuses[worker]!.settled() === edition);
   }
 
@@ -102,7 +102,7 @@ export class Dataplane {
 
   /** The worker that has a device. */
   workerOf(index: number): number {
-    return this.#placement.devices[index]!;
+    return this.#allotment.devices[index]!;
   }
 
   /** From now on there should be so many workers, 1 to as many as the memory is for. */
@@ -244,7 +244,7 @@ export class Dataplane {
     const { running, memory } = this;
     if (!this.isSettled) return false;
     // Who is about to start with something of its own keeps it.
-    if (this.#threads.starting.some((worker) => !isIdle(this.#placement, worker))) return false;
+    if (this.#threads.starting.some((worker) => !isIdle(this.#allotment, worker))) return false;
     return [...this.#lost.keys()].every((worker) => memory.hasHandedOver(worker, running));
   }
 
@@ -253,10 +253,10 @@ export class Dataplane {
     const owners = running.filter((worker) => worker < this.#wanted);
     if (owners.length === 0) return; // Whoever starts first begins with what is in force.
     const devices = this.#ledger.indices;
-    const next = nextPlacement(this.#placement, { owners, running, devices });
-    if (next === this.#placement) return;
-    this.#placement = next;
-    this.#threads.postAll({ type: "placement", placement: next });
+    const next = nextAllotment(this.#allotment, { owners, running, devices });
+    if (next === this.#allotment) return;
+    this.#allotment = next;
+    this.#threads.postAll({ type: "allotment", allotment: next });
   }
 
   /** The port of a device goes to the worker that owns it, to go on with it or to open it. */
@@ -278,14 +278,14 @@ export class Dataplane {
 
   #dismissIdle(): void {
     for (const worker of this.running) {
-      if (worker >= this.#wanted && isIdle(this.#placement, worker)) this.#threads.dismiss(worker);
+      if (worker >= this.#wanted && isIdle(this.#allotment, worker)) this.#threads.dismiss(worker);
     }
   }
 
   #startIfMissing(worker: number): void {
     if (this.#threads.isPresent(worker) || this.#coming.has(worker)) return;
-    // What it has in the placement others must inherit first, if there are any.
-    if (this.running.length > 0 && !isIdle(this.#placement, worker)) return;
+    // What it has in the allotment others must inherit first, if there are any.
+    if (this.running.length > 0 && !isIdle(this.#allotment, worker)) return;
     this.#coming.add(worker);
     const sent = this.memory.slotsSentBy(worker);
     void this.#threads.accounts().then(() => {
@@ -293,7 +293,7 @@ export class Dataplane {
       if (this.#isStopping) return;
       const slots = this.memory.recover(worker, sent);
       const tables = { tables: this.#tables, edition: this.#edition };
-      this.#threads.start(worker, { slots, ...tables, placement: this.#placement });
+      this.#threads.start(worker, { slots, ...tables, allotment: this.#allotment });
     });
   }
 }

@@ -9,7 +9,7 @@ import { Piscina } from "piscina";
 import type { DataplaneMemory } from "./dataplane-memory.ts";
 
 /** What a worker needs to start, beside the memory. */
-export type Beginning = Pick<WorkerPlan, "slots" | "tables" | "edition" | "placement">;
+export type Beginning = Pick<WorkerPlan, "slots" | "tables" | "edition" | "allotment">;
 
 export interface ThreadEvents {
   onReport(worker: number, report: Report): void;

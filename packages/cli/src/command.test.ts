@@ -47,8 +47,14 @@ test("help names every command and ends well", LIMIT, async () => {
 test("a wrong command line ends with 2 and says what to do", LIMIT, async () => {
   for (const [argv, expected] of [
     [["frobnicate"], /unknown command 'frobnicate'/],
-    [["get", "frogs"], /expected one of switch, router, port, acl, chassis, got "frogs"/],
-    [["delete", "chassis", "a"], /expected one of switch, router, port, acl, got "chassis"/],
+    [
+      ["get", "frogs"],
+      /expected one of switch, router, port, acl, dataplane, chassis, got "frogs"/,
+    ],
+    [
+      ["delete", "chassis", "a"],
+      /expected one of switch, router, port, acl, dataplane, got "chassis"/,
+    ],
     [["lab", "up", EXAMPLE, "--workers", "99"], /expected a whole number from 1 to 16/],
     [["lab", "up", EXAMPLE, "--runtime", "bun"], /Allowed choices are node, deno/],
     [["lab", "up", EXAMPLE, "--prefix", "A b"], /--prefix: expected 1 to 37 of a-z/],
@@ -107,6 +113,29 @@ test("applies the file of the lab, changes it, and deletes", LIMIT, async () => 
   const used = await ask("delete", "switches", "db");
   assert.equal(used.code, 1);
   assert.match(used.stderr, /contradicts other documents/);
+});
+
+test("rules are applied, shown with what they ask and did, and deleted", LIMIT, async () => {
+  const path = file(
+    "rules.yaml",
+    "kind: acl\nname: shut\nswitch: db\ndirection: to-port\npriority: 1\n" +
+      "match: {}\naction: drop\n---\n" +
+      "kind: acl\nname: web\nswitch: db\nport: vm4\ndirection: to-port\npriority: 9\n" +
+      "match: {protocol: tcp, source: 10.0.1.0/24, destinationPorts: 80-81}\naction: allow\n",
+  );
+  const applied = await ask("apply", "-f", path, "--wait");
+  assert.match(applied.stdout, /^acl +shut +created\nacl +web +created$/m);
+  const { stdout } = await ask("get", "acls");
+  assert.match(stdout, /^shut +db +all +to-port +1 +everything +drop +\d+$/m);
+  assert.match(
+    stdout,
+    /^web +db +vm4 +to-port +9 +tcp from 10\.0\.1\.0\/24 to any:80-81 +allow +0$/m,
+  );
+  const wrong = file("wrong-rule.yaml", "kind: acl\nname: a\nswitch: db\nport: vm1\n");
+  assert.match((await ask("apply", "-f", wrong)).stderr, /field match: expected an object/);
+  for (const name of ["shut", "web"]) {
+    assert.equal((await ask("delete", "acl", name)).stdout, `acl ${name} deleted\n`);
+  }
 });
 
 test("a refused file is told by line, field, expected and got", LIMIT, async () => {

@@ -39,6 +39,16 @@ workloads: [{port: p}]
   assert.match(workload!.mac, /^02:/);
 });
 
+test("rules are resources like all others, and their mistakes have lines, too", () => {
+  const rule = "kind: acl\nname: r\nswitch: web\nport: vm1\ndirection: to-port\npriority: 1\n";
+  const text = `${readFileSync(EXAMPLE, "utf8")}---\n${rule}match: {}\naction: drop\n`;
+  assert.equal(parseLab(text, "l.yaml").resources.length, 9);
+  assert.match(
+    refusalOf(text.replace("switch: web\nport: vm1\ndir", "switch: web\nport: vm4\ndir")),
+    /\(acl r\), field port: expected the name of a port of switch web, got "vm4"$/,
+  );
+});
+
 /** Each changes the example; the error must name the line of the change. */
 const MISTAKES: readonly (readonly [from: string, to: string, expected: RegExp])[] = [
   [

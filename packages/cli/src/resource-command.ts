@@ -7,6 +7,7 @@ import type {
   StageView,
 } from "@rhone/api/context";
 import type { AclMatch } from "@rhone/state/acl";
+import type { StagePlace } from "@rhone/state/dataplane";
 import { type Command, Option } from "commander";
 import { isLabDocument, locateAll } from "./lab-file.ts";
 import { RestClient, RestError, succeeded } from "./rest-client.ts";
@@ -24,9 +25,10 @@ const PLURALS: Readonly<Record<string, string>> = {
   router: "routers",
   port: "ports",
   acl: "acls",
+  dataplane: "dataplanes",
   chassis: "chassis",
 };
-const DELETABLE = ["switch", "router", "port", "acl"];
+const DELETABLE = ["switch", "router", "port", "acl", "dataplane"];
 
 export function addResourceCommands(program: Command): void {
   program
@@ -37,7 +39,7 @@ export function addResourceCommands(program: Command): void {
     .action((_: unknown, command: Command) => apply(command.optsWithGlobals()));
   program
     .command("get")
-    .description("Show resources: switches, routers, ports, acls or chassis")
+    .description("Show resources: switches, routers, ports, acls, dataplanes or chassis")
     .argument("<kind>", "singular or plural")
     .argument("[name]", "one of them, in full")
     .action((kind: string, name: string | undefined, _: unknown, command: Command) =>
@@ -45,7 +47,7 @@ export function addResourceCommands(program: Command): void {
     );
   program
     .command("delete")
-    .description("Delete a switch, router, port or acl")
+    .description("Delete a switch, router, port, acl or dataplane")
     .argument("<kind>", "singular or plural")
     .argument("<name>")
     .addOption(new Option("--wait", "return when the chassis forwards without it"))
@@ -96,12 +98,18 @@ async function get(kind: string, name: string | undefined, options: GlobalOption
   const client = new RestClient(options.server);
   const path = `/v1/${PLURALS[singular]}`;
   if (name !== undefined) {
-    const resource = await client.get<object>(`${path}/${encodeURIComponent(name)}`);
+    const resource = await client.get<object>(pathOf(singular, name));
     print(options, resource, () => JSON.stringify(resource, null, 2));
     return;
   }
   const resources = await client.get<Resource[]>(path);
   print(options, resources, () => formatTable([HEADERS[singular]!, ...resources.map(rowOf)]));
+}
+
+function pathOf(singular: string, name: string): string {
+  const encoded = encodeURIComponent(name);
+  if (singular === "dataplane") return `/v1/chassis/${encoded}/dataplane`;
+  return `/v1/${PLURALS[singular]}/${encoded}`;
 }
 
 async function remove(
@@ -111,7 +119,7 @@ async function remove(
 ): Promise<void> {
   const singular = singularOf(kind, DELETABLE);
   const query = options.wait ? "?wait=applied" : "";
-  const path = `/v1/${PLURALS[singular]}/${encodeURIComponent(name)}${query}`;
+  const path = `${pathOf(singular, name)}${query}`;
   succeeded(await new RestClient(options.server).request("DELETE", path));
   print(options, { deleted: { kind: singular, name } }, () => `${singular} ${name} deleted`);
 }
@@ -140,7 +148,7 @@ function singularOf(kind: string, kinds: readonly string[]): string {
 }
 
 interface Resource {
-  readonly kind: "switch" | "router" | "port" | "acl" | "chassis";
+  readonly kind: "switch" | "router" | "port" | "acl" | "dataplane" | "chassis";
   readonly name: string;
   readonly description?: string;
   readonly ports?: readonly { readonly name: string; readonly addresses: readonly string[] }[];
@@ -159,6 +167,7 @@ interface Resource {
   readonly match?: AclMatch;
   readonly action?: string;
   readonly hits?: number;
+  readonly placement?: Readonly<Record<string, StagePlace>>;
 }
 
 const HEADERS: Readonly<Record<string, readonly string[]>> = {
@@ -166,6 +175,7 @@ const HEADERS: Readonly<Record<string, readonly string[]>> = {
   router: ["name", "ports"],
   port: ["name", "switch", "addresses", "mac", "chassis", "device", "status"],
   acl: ["name", "switch", "port", "direction", "priority", "match", "action", "hits"],
+  dataplane: ["chassis", "placement"],
   chassis: ["name", "underlay", "workers", "version"],
 };
 
@@ -182,6 +192,8 @@ function rowOf(resource: Resource): string[] {
       const match = matchText(resource.match!);
       return [name, at, port, direction!, String(priority), match, action!, String(hits)];
     }
+    case "dataplane":
+      return [name, placementText(resource.placement ?? {})];
     case "chassis":
       return [name, resource.underlay!, String(resource.workers), resource.version!];
     case "port": {
@@ -190,6 +202,16 @@ function rowOf(resource: Resource): string[] {
       return [name, resource.switch!, addresses!.join(" "), mac!, chassis, device, state];
     }
   }
+}
+
+/** "acl at chassis b, routing at worker 1" */
+function placementText(placement: Readonly<Record<string, StagePlace>>): string {
+  const places = Object.entries(placement).map(([stage, place]) =>
+    "worker" in place
+      ? `${stage} at worker ${place.worker}`
+      : `${stage} at chassis ${place.chassis}`,
+  );
+  return places.join(", ") || "every stage where its packet is";
 }
 
 /** "tcp from 10.0.0.0/8 to 10.0.2.10/32:443" */

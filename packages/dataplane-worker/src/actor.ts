@@ -94,10 +94,10 @@ export class Actor {
    * another worker goes on with them.
    */
   run(): void {
-    const { worker, doorbells, placement, edition } = this.#plan;
+    const { worker, doorbells, allotment, edition } = this.#plan;
     this.#poller.add(doorbells[worker]!);
     this.#status.setAdopted(edition);
-    this.#handOver.adopt(placement);
+    this.#handOver.adopt(allotment);
     this.#status.setRunning(true);
     this.#report({ type: "started" });
     try {
@@ -142,8 +142,8 @@ export class Actor {
       case "tables":
         this.#adoptTables(command.buffer, command.edition);
         break;
-      case "placement":
-        this.#handOver.adopt(command.placement);
+      case "allotment":
+        this.#handOver.adopt(command.allotment);
         break;
       case "forget":
         this.#handOver.forget(command.worker);

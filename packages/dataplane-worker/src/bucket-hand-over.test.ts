@@ -5,13 +5,13 @@ import { RingConsumer, RingProducer, ringWords } from "@rhone/rings/ring";
 import { WORKER_STATUS_SIZE, WorkerStatus } from "@rhone/rings/worker-status";
 import fc from "fast-check";
 import { DEVICES, type Random, randomOf, SOCKETS, World } from "../test/hand-over-world.ts";
+import type { Allotment } from "./allotment.ts";
 import { HandOver } from "./bucket-hand-over.ts";
-import type { Placement } from "./placement.ts";
 
 const WORKERS = 4;
 const STEPS = 3000;
 
-function placementOf(edition: number, workers: number[], before?: Placement): Placement {
+function allotmentOf(edition: number, workers: number[], before?: Allotment): Allotment {
   const nobody = (length: number) => new Uint8Array(length).fill(NOBODY);
   return {
     edition,
@@ -28,7 +28,7 @@ function someWorkers(random: Random): number[] {
 }
 
 function makeWorld(random: Random): World {
-  const world = new World(random, WORKERS, placementOf(1, [0, 1]));
+  const world = new World(random, WORKERS, allotmentOf(1, [0, 1]));
   for (const worker of world.running) {
     for (let device = 0; device < DEVICES; device++) {
       if (worker.devices[device] === worker.number) worker.ports.add(device);
@@ -39,13 +39,13 @@ function makeWorld(random: Random): World {
 
 /** Another set of workers: who comes runs before, who goes takes part once more. */
 function rescale(world: World): void {
-  const { placement, random } = world;
+  const { allotment, random } = world;
   for (const { number, owners } of world.running) {
     if (!owners.includes(number)) world.workers[number] = null;
   }
   const keep = someWorkers(random);
   for (const number of keep) if (world.workers[number] === null) world.start(number);
-  const next = placementOf(placement.edition + 1, keep, placement);
+  const next = allotmentOf(allotment.edition + 1, keep, allotment);
   world.publish({ ...next, workers: world.running.map(({ number }) => number) });
 }
 
@@ -95,7 +95,7 @@ test("a worker that dies in the middle keeps nobody waiting, and nothing overtak
         }
         if (dead >= 0 && !isInherited && world.isSettled && world.hasEmptied(dead)) {
           const left = world.running.map(({ number }) => number);
-          world.publish(placementOf(world.placement.edition + 1, left, world.placement));
+          world.publish(allotmentOf(world.allotment.edition + 1, left, world.allotment));
           isInherited = true;
         }
         if (random(5) === 0) world.deliverPort();
@@ -110,7 +110,7 @@ test("a worker that dies in the middle keeps nobody waiting, and nothing overtak
   );
 });
 
-test("refuses a placement before it has settled the one in force", () => {
+test("refuses a allotment before it has settled the one in force", () => {
   const statuses = [0, 1].map(() => new WorkerStatus(new SharedArrayBuffer(WORKER_STATUS_SIZE)));
   const ring = new Int32Array(new SharedArrayBuffer(ringWords(16) * 4));
   const nobody = (length: number) => new Uint8Array(length).fill(NOBODY);
@@ -126,10 +126,10 @@ test("refuses a placement before it has settled the one in force", () => {
       passPortsOn: () => {},
     },
   });
-  const first = placementOf(1, [0]);
+  const first = allotmentOf(1, [0]);
   handOver.adopt(first);
   assert.ok(!handOver.isBusy);
-  handOver.adopt(placementOf(2, [0, 1], first));
+  handOver.adopt(allotmentOf(2, [0, 1], first));
   assert.ok(handOver.isBusy);
-  assert.throws(() => handOver.adopt(placementOf(3, [0])), /expected placement 2 to be settled/);
+  assert.throws(() => handOver.adopt(allotmentOf(3, [0])), /expected allotment 2 to be settled/);
 });

@@ -1,11 +1,11 @@
 /**
  * How buckets of flows, devices and sockets of the tunnel change owner while packets flow: nothing
  * is lost, nothing overtakes, and two workers never touch the same bucket. Run by each worker,
- * between two batches; the map in force comes from the control thread as a numbered placement.
+ * between two batches; the map in force comes from the control thread as a numbered allotment.
  *
  * What moves from X to Y goes like this:
  *
- *   1  Every worker adopts the placement, says so (`seen`), and from then on sends to Y. Y holds
+ *   1  Every worker adopts the allotment, says so (`seen`), and from then on sends to Y. Y holds
  *      what comes, in order. X goes on with what still reaches it.
  *   2  When all have seen it, nothing new comes to X. X empties the rings to it as they stand then.
  *   3  X lets go: from here on it sends to Y as well. It takes its ports out of service.
@@ -19,7 +19,7 @@
 import { HELD, NOBODY, WORKERS_MAX } from "@rhone/rings/buckets";
 import type { RingConsumer, RingProducer } from "@rhone/rings/ring";
 import type { WorkerStatus } from "@rhone/rings/worker-status";
-import type { Placement } from "./placement.ts";
+import type { Allotment } from "./allotment.ts";
 
 /** What is more than a number in a map, and must be handled when its owner changes. */
 export interface Luggage {
@@ -65,7 +65,7 @@ export class HandOver {
   /** By device: the worker that its port is to come from. */
   readonly #portFrom: Uint8Array;
   #portsAwaited = 0;
-  #placement: Placement | null = null;
+  #allotment: Allotment | null = null;
   #losing = RELEASED;
   #isGaining = false;
 
@@ -81,29 +81,29 @@ export class HandOver {
     return this.#losing !== RELEASED || this.#isGaining;
   }
 
-  /** Begins to follow a placement. The one before must be settled by every worker. */
-  adopt(placement: Placement): void {
+  /** Begins to follow a allotment. The one before must be settled by every worker. */
+  adopt(allotment: Allotment): void {
     if (this.isBusy) {
-      const { edition } = this.#placement!;
-      throw new Error(`expected placement ${edition} to be settled, got ${placement.edition}`);
+      const { edition } = this.#allotment!;
+      throw new Error(`expected allotment ${edition} to be settled, got ${allotment.edition}`);
     }
     const { owners, devices, sockets, luggage } = this.#parts;
-    this.#placement = placement;
+    this.#allotment = allotment;
     this.#isRunning.fill(0);
-    for (const worker of placement.workers) this.#isRunning[worker] = 1;
+    for (const worker of allotment.workers) this.#isRunning[worker] = 1;
     this.#isGiver.fill(0);
     const hasLost = [
-      this.#turnTo(owners, placement.owners, () => {}),
-      this.#turnTo(devices, placement.devices, () => {}),
-      this.#turnTo(sockets, placement.sockets, (socket) => luggage.startSocket(socket)),
+      this.#turnTo(owners, allotment.owners, () => {}),
+      this.#turnTo(devices, allotment.devices, () => {}),
+      this.#turnTo(sockets, allotment.sockets, (socket) => luggage.startSocket(socket)),
     ];
     for (let device = 0; device < devices.length; device++) {
       if (devices[device] === HELD) this.#portsAwaited++;
     }
     this.#isGaining = this.#isGiver.includes(1);
-    this.#status.setSeen(placement.edition);
+    this.#status.setSeen(allotment.edition);
     if (hasLost.includes(true)) this.#losing = WAITS_FOR_ALL;
-    else this.#status.setReleased(placement.edition);
+    else this.#status.setReleased(allotment.edition);
     this.#settle();
   }
 
@@ -166,11 +166,11 @@ export class HandOver {
 
   #lose(): void {
     const { incoming, outgoing, sockets, luggage } = this.#parts;
-    const placement = this.#placement!;
+    const allotment = this.#allotment!;
     if (this.#losing === WAITS_FOR_ALL) {
-      if (!this.#haveAllSeen(placement.edition)) return;
+      if (!this.#haveAllSeen(allotment.edition)) return;
       for (let i = 0; i < incoming.length; i++) this.#marks[i] = incoming[i]!.pushed();
-      this.#forEachLost(sockets, placement.sockets, (socket) => luggage.stopSocket(socket));
+      this.#forEachLost(sockets, allotment.sockets, (socket) => luggage.stopSocket(socket));
       this.#losing = EMPTIES_RINGS;
     }
     if (this.#losing === EMPTIES_RINGS) {
@@ -178,7 +178,7 @@ export class HandOver {
         if (!incoming[i]!.hasPoppedTo(this.#marks[i]!)) return;
       }
       if (luggage.hasLeftovers()) return;
-      this.#letGo(placement);
+      this.#letGo(allotment);
       for (let to = 0; to < outgoing.length; to++) this.#marks[to] = outgoing[to]?.pushed ?? 0;
       this.#losing = LET_GO;
     }
@@ -187,12 +187,12 @@ export class HandOver {
       if (outgoing[to]?.isPoppedTo(this.#marks[to]!) === false) return;
     }
     this.#losing = RELEASED;
-    this.#status.setReleased(placement.edition);
+    this.#status.setReleased(allotment.edition);
     luggage.passPortsOn();
     this.#settle();
   }
 
-  #letGo({ owners, devices, sockets }: Placement): void {
+  #letGo({ owners, devices, sockets }: Allotment): void {
     const { luggage, ...mine } = this.#parts;
     this.#forEachLost(mine.devices, devices, (device) => luggage.detachPort(device));
     for (const [map, next] of [
@@ -233,7 +233,7 @@ export class HandOver {
     const { statuses } = this.#parts;
     if (this.#portsAwaited > 0) return false;
     for (let i = 0; i < statuses.length; i++) {
-      if (this.#isGiver[i] === 1 && statuses[i]!.released() !== this.#placement!.edition) {
+      if (this.#isGiver[i] === 1 && statuses[i]!.released() !== this.#allotment!.edition) {
         return false;
       }
     }
@@ -241,6 +241,6 @@ export class HandOver {
   }
 
   #settle(): void {
-    if (!this.isBusy) this.#status.setSettled(this.#placement!.edition);
+    if (!this.isBusy) this.#status.setSettled(this.#allotment!.edition);
   }
 }

@@ -20,6 +20,8 @@ import { writeTag } from "./stamp-tag.ts";
 
 /** Segments that one super-frame may become: 64 KiB in segments of 64 bytes of payload. */
 const SEGMENTS_MAX = 1024;
+const POST_ROUTING = 8;
+
 /** How to reach another worker of this chassis. */
 export interface Neighbour {
   readonly ring: RingProducer;
@@ -116,7 +118,7 @@ export class Departures {
     for (let i = 0; i < batch.count; i++) {
       const slot = batch.slots[i]!;
       core.stage = packet.stage(slot);
-      const reason = writeStamp(core.tables, slot, resume.REASON_EGRESS, false);
+      const reason = writeStamp(core.tables, slot, reasonOf(slot), false);
       if (reason !== GOES_ON) {
         core.drop(slot, reason);
         continue;
@@ -211,4 +213,14 @@ export class Departures {
     const isMalformed = failure === MALFORMED;
     this.#core.drop(slot, isMalformed ? DROP["segmentation-failed"] : DROP["pool-exhausted"]);
   }
+}
+
+/** Why a packet goes to another chassis: to its port, or to where a stage runs, and back. */
+function reasonOf(slot: number): number {
+  const flags = packet.flags(slot);
+  if ((flags & packet.FLAG_DENIED) !== 0) return resume.REASON_DENIED;
+  const isAnswer = (flags & packet.FLAG_REPLY_TO_INGRESS) !== 0;
+  if (isAnswer && (flags & packet.FLAG_FROM_RULE) !== 0) return resume.REASON_RULE_ANSWER;
+  if (isAnswer) return resume.REASON_ANSWER;
+  return packet.stage(slot) === POST_ROUTING ? resume.REASON_EGRESS : resume.REASON_PLACEMENT;
 }

@@ -90,7 +90,7 @@ test("what a stamp carries arrives at the other side", () => {
   assert.equal(packet.identity(slot), 0x80000001);
   assert.equal(packet.origin(slot), 2);
   assert.equal(packet.flags(slot), packet.FLAG_ROUTED | packet.FLAG_FROM_TUNNEL);
-  assert.equal(packet.handOffsLeft(slot), 3);
+  assert.equal(packet.handOffsLeft(slot), packet.HAND_OFFS_MAX - 1);
   assert.equal(packet.ttlDecrements(slot), 1);
 });
 
@@ -117,8 +117,8 @@ test("a packet that never crossed to another chassis goes through a ring", () =>
   assert.equal(readRingPacket(history, core, slot), GOES_ON);
   assert.equal(packet.inPort(slot), VM1);
   assert.equal(packet.enteredBy(slot), VM1);
-  assert.equal(packet.handOffsLeft(slot), 4);
-  assert.equal(packet.ringHopsLeft(slot), 7);
+  assert.equal(packet.handOffsLeft(slot), packet.HAND_OFFS_MAX);
+  assert.equal(packet.ringHopsLeft(slot), packet.RING_HOPS_MAX - 1);
 });
 
 test("a flood goes on as a flood", () => {
@@ -130,10 +130,10 @@ test("a flood goes on as a flood", () => {
   assert.equal(packet.outPort(slot), packet.FLOOD);
 });
 
-test("a packet crosses four times to another chassis and eight times to a worker", () => {
+test("a packet crosses ten times to another chassis and sixteen times to a worker", () => {
   for (const [isLocal, left] of [
-    [false, 3], // One is made already.
-    [true, 8],
+    [false, 9], // One is made already.
+    [true, 16],
   ] as const) {
     makePacket();
     for (let i = 0; i < left; i++) assert.equal(writeStamp(tables, slot, 0, isLocal), GOES_ON);
@@ -152,7 +152,7 @@ const refusals: readonly [DropReasonName, string, (header: number, option: numbe
   ["tunnel-protocol", "a payload that is IP", (header) => view.setUint16(header + 2, 0x0800)],
   ["tunnel-malformed", "a clear C bit", (header) => view.setUint8(header + 1, 0)],
   ["tunnel-no-stamp", "no stamp", (_, option) => view.setUint16(option, OTHER_OPTION, false)],
-  ["stamp-hand-offs", "more hand-offs than there are", (_, o) => view.setUint8(o + 5, 0x40)],
+  ["stamp-hand-offs", "more hand-offs than there are", (_, o) => view.setUint8(o + 5, 0xa0)],
   ["stamp-stage", "a stage without resume", (_, option) => view.setUint8(option + 4, 0x61)],
   ["stamp-generation", "a generation long gone", (_, option) => view.setUint32(option + 14, 6)],
   ["stamp-datapath", "an unknown network", (header) => view.setUint32(header + 4, 999 << 8)],

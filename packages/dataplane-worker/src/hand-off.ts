@@ -15,6 +15,7 @@ import * as packet from "@rhone/rings/packet";
 import { poolViews } from "@rhone/rings/pool";
 import { NOT_FOUND } from "@rhone/tables/exact-table";
 import type { Tables } from "@rhone/tables/generation";
+import { PLACEABLE_STAGES } from "@rhone/tables/placement";
 import { LOCATED_HERE } from "@rhone/tables/ports";
 import * as geneve from "@rhone/wire/geneve";
 import * as resume from "@rhone/wire/resume";
@@ -101,7 +102,9 @@ export function readTunnelPacket(history: TableHistory, core: Core, slot: number
   const headerSize = geneve.headerSize(view, at);
   packet.setFrameAt(slot, at + headerSize);
   packet.setLength(slot, length - headerSize);
-  packet.setFlags(slot, packet.flags(slot) | packet.FLAG_FROM_TUNNEL);
+  const wasPlaced = packet.stage(slot) === CROSSING_STAGE ? 0 : packet.FLAG_PLACED;
+  const flags = packet.FLAG_FROM_TUNNEL | wasPlaced | flagsOf(resume.reason(view, option));
+  packet.setFlags(slot, packet.flags(slot) | flags);
   const flowHash = packet.flowHash(slot);
   const malformed = parse(slot);
   if (malformed === GOES_ON && packet.flowHash(slot) === 0) packet.setFlowHash(slot, flowHash);
@@ -180,6 +183,19 @@ function readStamp(
   return reason;
 }
 
+/** What the sender's reason says of the packet, beside the flags that travel. */
+function flagsOf(reason: number): number {
+  if (reason === resume.REASON_DENIED) return packet.FLAG_DENIED;
+  if (reason === resume.REASON_ANSWER) return packet.FLAG_REPLY_TO_INGRESS;
+  const isOfRule = reason === resume.REASON_RULE_ANSWER;
+  return isOfRule ? packet.FLAG_REPLY_TO_INGRESS | packet.FLAG_FROM_RULE : 0;
+}
+
+/** Whether a stage runs at the chassis of the out-port only, and cannot be placed elsewhere. */
+function needsOutPort(stage: number): boolean {
+  return stage >= CROSSING_STAGE && !PLACEABLE_STAGES.includes(stage);
+}
+
 function readPorts(tables: Tables, core: Core, slot: number, option: number): number {
   const { key } = core;
   key[0] = packet.datapath(slot);
@@ -196,11 +212,12 @@ function readPorts(tables: Tables, core: Core, slot: number, option: number): nu
     packet.setOutPort(slot, packet.FLOOD);
     return GOES_ON;
   }
-  const isCrossed = packet.stage(slot) >= CROSSING_STAGE;
-  if (key[1] === 0 && !isCrossed) return GOES_ON; // Found out at stage 6.
+  const stage = packet.stage(slot);
+  if (key[1] === 0 && stage < CROSSING_STAGE) return GOES_ON; // Found out at stage 6.
   const outPort = tables.portByKey.find(key);
   if (outPort === NOT_FOUND) return DROP["stamp-port"];
-  if (isCrossed && tables.ports.location(outPort) !== LOCATED_HERE) return DROP["stamp-not-here"];
+  const isHere = tables.ports.location(outPort) === LOCATED_HERE;
+  if (!isHere && needsOutPort(stage)) return DROP["stamp-not-here"];
   packet.setOutPort(slot, outPort);
   return GOES_ON;
 }

@@ -5,7 +5,7 @@
 import type { MessagePort } from "node:worker_threads";
 import type { PortState } from "@rhone/netio/movable-port";
 import type { Pool } from "@rhone/rings/pool";
-import type { Placement } from "./placement.ts";
+import type { Allotment } from "./allotment.ts";
 
 /** Packets that wait between two workers. */
 export const RING_CAPACITY = 4096;
@@ -40,12 +40,12 @@ export interface WorkerPlan {
   /** The generation to start with. */
   readonly tables: SharedArrayBuffer;
   readonly edition: number;
-  readonly placement: Placement;
+  readonly allotment: Allotment;
   readonly underlay: {
     /** Local address and UDP port of the tunnel. */
     readonly address: string;
     readonly port: number;
-    /** Sockets of the whole chassis to receive from: the placement says who does. */
+    /** Sockets of the whole chassis to receive from: the allotment says who does. */
     readonly sockets: readonly number[];
     /** This worker's sockets to send by, an Int32Array. */
     readonly senders: SharedArrayBuffer;
@@ -63,7 +63,7 @@ export type Command =
       readonly driver: Driver;
     }
   | { readonly type: "close"; readonly index: number }
-  | { readonly type: "placement"; readonly placement: Placement }
+  | { readonly type: "allotment"; readonly allotment: Allotment }
   /** Another worker died. */
   | { readonly type: "forget"; readonly worker: number }
   /** A port comes from another worker; null when that one had none. */

@@ -6,8 +6,8 @@ import assert from "node:assert/strict";
 import { BUCKET_COUNT, HELD, NOBODY } from "@rhone/rings/buckets";
 import { RingConsumer, RingProducer, ringWords } from "@rhone/rings/ring";
 import { WORKER_STATUS_SIZE, WorkerStatus } from "@rhone/rings/worker-status";
+import type { Allotment } from "../src/allotment.ts";
 import { HandOver } from "../src/bucket-hand-over.ts";
-import type { Placement } from "../src/placement.ts";
 
 export const DEVICES = 6;
 export const SOCKETS = 4;
@@ -55,13 +55,13 @@ export class World {
   /** Ports on their way to a worker: [device, worker]. */
   readonly travelling: [number, number][] = [];
   readonly workers: (Worker | null)[];
-  placement: Placement;
+  allotment: Allotment;
   lost = 0;
 
-  constructor(random: Random, count: number, placement: Placement) {
+  constructor(random: Random, count: number, allotment: Allotment) {
     const numbers = Array.from({ length: count }, (_, i) => i);
     this.random = random;
-    this.placement = placement;
+    this.allotment = allotment;
     this.statuses = numbers.map(() => new WorkerStatus(new SharedArrayBuffer(WORKER_STATUS_SIZE)));
     const ring = () => new Int32Array(new SharedArrayBuffer(ringWords(RING_CAPACITY) * 4));
     this.rings = numbers.map(() => numbers.map(ring));
@@ -72,7 +72,7 @@ export class World {
       ...{ sent: 0, atOwner: 0, arrived: 0 },
     }));
     this.workers = numbers.map((number) =>
-      placement.workers.includes(number) ? new Worker(this, number) : null,
+      allotment.workers.includes(number) ? new Worker(this, number) : null,
     );
   }
 
@@ -85,15 +85,15 @@ export class World {
   }
 
   get isSettled(): boolean {
-    const { edition, workers } = this.placement;
+    const { edition, workers } = this.allotment;
     return workers.every(
       (worker) => this.workers[worker] === null || this.statuses[worker]!.settled() === edition,
     );
   }
 
-  publish(placement: Placement): void {
-    this.placement = placement;
-    for (const worker of this.running) worker.mail.push(() => worker.handOver.adopt(placement));
+  publish(allotment: Allotment): void {
+    this.allotment = allotment;
+    for (const worker of this.running) worker.mail.push(() => worker.handOver.adopt(allotment));
   }
 
   /** A packet of a flow comes into the kernel. */
@@ -200,12 +200,12 @@ export class Worker {
         },
         passPortsOn: () => {
           for (const device of this.#detached.splice(0)) {
-            world.travelling.push([device, world.placement.devices[device]!]);
+            world.travelling.push([device, world.allotment.devices[device]!]);
           }
         },
       },
     });
-    this.handOver.adopt(world.placement);
+    this.handOver.adopt(world.allotment);
   }
 
   turn(): void {

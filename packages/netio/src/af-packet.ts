@@ -13,6 +13,7 @@ import { MessageVector } from "./message-vector.ts";
 import type { MovablePort, PortState } from "./movable-port.ts";
 import * as native from "./native.ts";
 import { allocate } from "./native-memory.ts";
+import { Overruns } from "./overruns.ts";
 import type { PortContext } from "./port.ts";
 import { hideFromHost } from "./shadow.ts";
 import { openSocket, pendingError, setBufferSizes, setOption } from "./socket-option.ts";
@@ -53,19 +54,21 @@ export function openAfPacket(device: string, context: PortContext): MovablePort 
     configure(socket, index);
     const error = pendingError(socket);
     if (error !== 0) throw new native.NativeError(`use the device "${device}"`, error);
-    return new AfPacketPort(socket, hideFromHost(index), context);
+    return new AfPacketPort(socket, hideFromHost(index), 0, context);
   } catch (error) {
     libc.close(socket);
     throw error;
   }
 }
 
+type AfPacketState = Extract<PortState, { driver: "af-packet" }>;
+
 /** Goes on with a port that another thread detached, or died with. */
 export function adoptAfPacket(
-  { descriptor, hiding }: Extract<PortState, { driver: "af-packet" }>,
+  { descriptor, hiding, overruns }: AfPacketState,
   context: PortContext,
 ): MovablePort {
-  return new AfPacketPort(descriptor, hiding, context);
+  return new AfPacketPort(descriptor, hiding, overruns, context);
 }
 
 function configure(socket: number, device: number): void {
@@ -95,13 +98,15 @@ class AfPacketPort implements MovablePort {
   /** Keeps the host's stack away from the device; -1 where the kernel cannot. */
   readonly #hiding: number;
   readonly #receiver: FrameReceiver;
+  readonly #overruns: Overruns;
   #isClosed = false;
 
-  constructor(socket: number, hiding: number, context: PortContext) {
+  constructor(socket: number, hiding: number, overruns: number | null, context: PortContext) {
     this.descriptor = socket;
     this.#hiding = hiding;
     this.#context = context;
     this.#receiver = FrameReceiver.open(context.allocator);
+    this.#overruns = new Overruns(socket, false, context.index, context.counters, overruns);
   }
 
   receive(slots: Int32Array, limit: number): number {
@@ -111,6 +116,7 @@ class AfPacketPort implements MovablePort {
     // The socket says once that its device went down. Whether that was all, or the device is gone,
     // is not to be seen from here: who opens the port again finds out.
     if (receiver.hasFailed && native.meansDeviceDown(native.errno())) this.isUp = false;
+    this.#overruns.observe(count, limit);
     return count;
   }
 
@@ -124,15 +130,16 @@ class AfPacketPort implements MovablePort {
     return false; // The kernel copies: nothing is ever in flight.
   }
 
-  get state(): PortState {
-    return { driver: "af-packet", descriptor: this.descriptor, hiding: this.#hiding };
+  get state(): AfPacketState {
+    const { descriptor } = this;
+    return { driver: "af-packet", descriptor, hiding: this.#hiding, overruns: null };
   }
 
   detach(): PortState {
     this.#isClosed = true;
     this.#receiver.close();
     this.isUp = false;
-    return this.state;
+    return { ...this.state, overruns: this.#overruns.seen };
   }
 
   close(): void {

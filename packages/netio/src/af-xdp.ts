@@ -13,6 +13,7 @@ import { deviceIndex } from "./device.ts";
 import { MessageVector } from "./message-vector.ts";
 import type { MovablePort, PortState } from "./movable-port.ts";
 import * as native from "./native.ts";
+import { Overruns } from "./overruns.ts";
 import type { PortContext } from "./port.ts";
 import { attachRedirect } from "./xdp-program.ts";
 import { XdpRing } from "./xdp-ring.ts";
@@ -79,9 +80,9 @@ export function adoptAfXdp(state: XdpState, context: PortContext): MovablePort {
 }
 
 type XdpState = Extract<PortState, { driver: "af-xdp" }>;
-type Lent = Pick<XdpState, "lent" | "filling" | "sending">;
+type Lent = Pick<XdpState, "lent" | "filling" | "sending" | "overruns">;
 
-const NOTHING_LENT: Lent = { lent: [], filling: 0, sending: 0 };
+const NOTHING_LENT: Lent = { lent: [], filling: 0, sending: 0, overruns: 0 };
 
 class AfXdpPort implements MovablePort {
   readonly descriptor: number;
@@ -94,6 +95,7 @@ class AfXdpPort implements MovablePort {
   /** Marks each small slot that the kernel has. */
   readonly #isLent = new Uint8Array(smallCount);
   readonly #fillMax: number;
+  readonly #overruns: Overruns;
   /** Slots lent to receive into, and frames lent to send. */
   #filling = 0;
   #sending = 0;
@@ -104,7 +106,7 @@ class AfXdpPort implements MovablePort {
     { descriptor, program, ringSize }: Pick<XdpState, "descriptor" | "program" | "ringSize">,
     rings: XdpRings,
     context: PortContext,
-    { lent, filling, sending }: Lent,
+    { lent, filling, sending, overruns }: Lent,
   ) {
     this.descriptor = descriptor;
     this.#program = program;
@@ -114,6 +116,7 @@ class AfXdpPort implements MovablePort {
     for (const slot of lent) this.#isLent[slot] = 1;
     this.#filling = filling;
     this.#sending = sending;
+    this.#overruns = new Overruns(descriptor, true, context.index, context.counters, overruns);
     const share = Math.floor(context.allocator.smallFree / FILL_SHARE);
     this.#fillMax = Math.min(ringSize, Math.max(FILL_MIN, share));
     this.#refill();
@@ -123,6 +126,7 @@ class AfXdpPort implements MovablePort {
     const { rx } = this.#rings;
     const { index, counters } = this.#context;
     const count = rx.available(limit);
+    this.#overruns.observe(count, limit);
     if (count === 0) {
       this.#onEmpty();
       return 0;
@@ -179,7 +183,7 @@ class AfXdpPort implements MovablePort {
     return this.#filling + this.#sending;
   }
 
-  get state(): PortState {
+  get state(): XdpState {
     const { descriptor } = this;
     const { fill, completion, rx, tx } = this.#rings;
     const lent: number[] = [];
@@ -187,12 +191,12 @@ class AfXdpPort implements MovablePort {
     return {
       ...{ driver: "af-xdp", descriptor, program: this.#program, ringSize: this.#ringSize, lent },
       rings: { fill: fill.state, completion: completion.state, rx: rx.state, tx: tx.state },
-      ...{ filling: this.#filling, sending: this.#sending },
+      ...{ filling: this.#filling, sending: this.#sending, overruns: null },
     };
   }
 
   detach(): PortState {
-    const { state } = this;
+    const state = { ...this.state, overruns: this.#overruns.seen };
     this.#isClosed = true;
     this.#isLent.fill(0);
     this.#filling = 0;

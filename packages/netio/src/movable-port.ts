@@ -28,9 +28,17 @@ export interface XdpRingStates {
   readonly tx: RingState;
 }
 
-/** All that another thread needs to go on with a port; plain data. */
+/**
+ * All that another thread needs to go on with a port; plain data. `overruns` says how many of those
+ * are counted already; null when whoever knew is dead.
+ */
 export type PortState =
-  | { readonly driver: "af-packet"; readonly descriptor: number; readonly hiding: number }
+  | {
+      readonly driver: "af-packet";
+      readonly descriptor: number;
+      readonly hiding: number;
+      readonly overruns: number | null;
+    }
   | { readonly driver: "tap"; readonly descriptor: number }
   | {
       readonly driver: "af-xdp";
@@ -42,12 +50,13 @@ export type PortState =
       readonly lent: readonly number[];
       readonly filling: number;
       readonly sending: number;
+      readonly overruns: number | null;
     };
 
 export interface MovablePort extends Port {
   /** Slots that the kernel has. */
   readonly lent: number;
-  /** What there is to close when this thread cannot any more. */
+  /** What others go on with, or close, when this thread cannot any more. */
   readonly state: PortState;
   /** Ends the port here and leaves everything in the kernel as it is, for whoever adopts it. */
   detach(): PortState;

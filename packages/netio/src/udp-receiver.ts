@@ -8,10 +8,12 @@
 import { TUNNEL_DEVICE } from "@rhone/rings/counters";
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
-import { poolViews, SMALL_FRAME_MAX } from "@rhone/rings/pool";
+import { SMALL_FRAME_MAX } from "@rhone/rings/pool";
+import * as poolMemory from "@rhone/rings/pool-memory";
 import * as resume from "@rhone/wire/resume";
 import { countJoinable, join } from "./join.ts";
 import { MessageVector } from "./message-vector.ts";
+import { Overruns } from "./overruns.ts";
 import type { PortContext } from "./port.ts";
 import { ReceiveBuffers } from "./receive-buffers.ts";
 import { setOption } from "./socket-option.ts";
@@ -26,8 +28,6 @@ const CONTROL_DATA = 16;
 /** Room for Geneve header and stamp, so that the inner frame lands where frames belong. */
 const HEADER_ROOM = resume.HEADER_SIZE;
 const DATAGRAM_MAX = HEADER_ROOM + SMALL_FRAME_MAX;
-
-const { bytes } = poolViews();
 
 /**
  * Whether a datagram's marks are right: what its reader checks and cannot check any more when it is
@@ -53,6 +53,7 @@ export class UdpReceiver {
     controlSize: CONTROL_SIZE,
   });
   readonly #buffers: ReceiveBuffers;
+  readonly #overruns: Overruns[] = [];
   // Messages that were received: which is next, and how many there are.
   #next = 0;
   #count = 0;
@@ -78,11 +79,14 @@ export class UdpReceiver {
     // Without a place for a whole run, the kernel had better cut it.
     if (this.#buffers.hasLarge) setOption(socket, SOL_UDP, UDP_GRO, 1, "UDP_GRO");
     this.#sockets.push(socket);
+    this.#overruns.push(new Overruns(socket, false, TUNNEL_DEVICE, this.#context.counters));
   }
 
   stop(socket: number): void {
     const at = this.#sockets.indexOf(socket);
-    if (at >= 0) this.#sockets.splice(at, 1);
+    if (at < 0) return;
+    this.#sockets.splice(at, 1);
+    this.#overruns.splice(at, 1);
   }
 
   get hasLeftovers(): boolean {
@@ -122,6 +126,7 @@ export class UdpReceiver {
     if (asked === 0 || this.#buffers.hasRunOut) return false;
     this.#next = 0;
     this.#count = Math.max(0, this.#messages.receive(socket, asked));
+    this.#overruns[this.#turn]!.observe(this.#count, asked);
     return this.#count > 0;
   }
 
@@ -226,7 +231,7 @@ export class UdpReceiver {
       }
       return -1;
     }
-    bytes.copyWithin(packet.defaultFrameAt(slot) - HEADER_ROOM, at, end);
+    poolMemory.copy(packet.defaultFrameAt(slot) - HEADER_ROOM, at, end - at);
     return slot;
   }
 

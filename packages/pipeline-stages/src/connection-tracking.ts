@@ -70,6 +70,12 @@ export function block(slot: number): void {
   if (entry !== connections.NONE) connections.setFlag(entry, connections.BLOCKED);
 }
 
+/** As `block`, for a copy that came here only for that. */
+export function blockConnection(core: Core, slot: number, port: number): void {
+  lookUp(core, slot, port);
+  block(slot);
+}
+
 function isTrackedAt(core: Core, slot: number, port: number): boolean {
   return (
     (packet.flags(slot) & packet.FLAG_TRACKED) !== 0 && core.tables.ports.kind(port) === KIND_VIF
@@ -156,7 +162,7 @@ export function readSegment(slot: number): boolean {
 }
 
 /** Byte offset behind the IP packet, as its own header has it. */
-function ipEnd(slot: number): number {
+export function ipEnd(slot: number): number {
   const l3At = packet.l3At(slot);
   if (packet.etherType(slot) === ethernet.ETHERTYPE_IPV4) {
     return l3At + ipv4.totalLength(view, l3At);

@@ -7,7 +7,8 @@ import type { Counters } from "@rhone/rings/counters";
 import { DEVICES_MAX } from "@rhone/rings/counters";
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
-import { LARGE_FRAME_MAX, poolViews, SMALL_FRAME_MAX } from "@rhone/rings/pool";
+import { LARGE_FRAME_MAX, SMALL_FRAME_MAX } from "@rhone/rings/pool";
+import * as poolMemory from "@rhone/rings/pool-memory";
 import type { RuleCounters } from "@rhone/rings/rule-counters";
 import type { SlotAllocator } from "@rhone/rings/slot-allocator";
 import { Fragments } from "@rhone/tables/fragments";
@@ -17,8 +18,6 @@ import { Walkers } from "./walkers.ts";
 
 /** Packets that one batch or outlet holds, copies included. */
 export const BATCH_MAX = 1024;
-
-const { bytes } = poolViews();
 
 /** Packets on their way through the stages, or waiting at an outlet. */
 export class Batch {
@@ -59,6 +58,8 @@ export class Core {
   readonly replyMeter = new Meter(2000, 500);
   /** Copies made by the running stage; they join the batch when it ends. */
   readonly copies = new Batch();
+  /** Packets that begin another way, at the stage in their metadata, when this run has ended. */
+  readonly again = new Batch();
   /** Tables of the generation that the running batch belongs to. */
   tables: Tables;
   /** Milliseconds on a clock that never goes back; set once a batch. */
@@ -115,6 +116,12 @@ export class Core {
     return this.outlets.workers[owner === HELD ? this.worker : owner]!;
   }
 
+  /** Lines a packet that was made here up for another run of the pipeline, from `stage` on. */
+  goAgain(slot: number, stage: number): void {
+    packet.setStage(slot, stage);
+    if (!this.again.add(slot)) this.drop(slot, DROP["batch-full"]);
+  }
+
   /** Ends a packet's life under a reason of `DROP`. */
   drop(slot: number, reason: number): void {
     this.counters.countDrop(this.stage, reason);
@@ -135,7 +142,7 @@ export class Core {
     const moved = to - from;
     if (packet.l3At(slot) !== 0) packet.setL3At(copy, packet.l3At(slot) + moved);
     if (packet.l4At(slot) !== 0) packet.setL4At(copy, packet.l4At(slot) + moved);
-    bytes.copyWithin(to, from, from + length);
+    poolMemory.copy(to, from, length);
     return copy;
   }
 }

@@ -21,7 +21,7 @@ import * as decision from "./flow-decision.ts";
 import { deliver } from "./output.ts";
 import { GOES_ON, parse } from "./parse.ts";
 import type { Arrivals } from "./pipeline.ts";
-import { addToChassis, fits } from "./post-routing.ts";
+import { addToChassis, fits } from "./to-chassis.ts";
 
 const FIRST = 0;
 const PRE_ACL = 1;
@@ -57,7 +57,7 @@ function passEntering(core: Core, batch: Batch, crossing: Batch, stage: number):
     }
     entered++;
     const location = ports.location(packet.outPort(slot));
-    if (location !== LOCATED_HERE) addToChassis(core, slot, location);
+    if (location !== LOCATED_HERE) addToChassis(core, slot, location, POST_ROUTING);
     else if (leaves(core, slot)) left++;
     else walkOn(core, slot, crossing);
   }

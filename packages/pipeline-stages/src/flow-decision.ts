@@ -29,7 +29,7 @@ export function editionOf(core: Core, isReply: boolean): number {
 }
 
 const COMMITTED = packet.CONNECTION_NEW | packet.CONNECTION_ESTABLISHED;
-const UNUSUAL = packet.FLAG_FRAGMENT | packet.FLAG_REPLY_TO_INGRESS;
+const UNUSUAL = packet.FLAG_FRAGMENT | packet.FLAG_PLACED | packet.FLAG_REPLY_TO_INGRESS;
 
 /** Keeps what stages 0–8 decided, of a packet that is about to cross to its destination. */
 export function keepIngress(core: Core, slot: number): void {

@@ -29,6 +29,7 @@ export interface ErrorKind {
 export const TIME_EXCEEDED: ErrorKind = { type4: 11, code4: 0, type6: 3, code6: 0 };
 export const NO_ROUTE: ErrorKind = { type4: 3, code4: 0, type6: 1, code6: 0 };
 export const HOST_UNREACHABLE: ErrorKind = { type4: 3, code4: 1, type6: 1, code6: 3 };
+export const PORT_UNREACHABLE: ErrorKind = { type4: 3, code4: 3, type6: 1, code6: 4 };
 /** Fragmentation needed (RFC 1191) and packet too big. */
 export const TOO_BIG: ErrorKind = { type4: 3, code4: 4, type6: 2, code6: 0 };
 

@@ -39,6 +39,7 @@ function parseHeaders(slot: number): number {
   const at = packet.frameAt(slot);
   const end = at + packet.length(slot);
   if (!ethernet.isValid(view, at, end)) return DROP["malformed-ethernet"];
+  if (ethernet.hasGroupSource(view, at)) return DROP["malformed-ethernet"];
   let etherType = ethernet.etherType(view, at);
   let l3At = at + ethernet.HEADER_SIZE;
   for (let tags = 0; isVlan(etherType); tags++) {

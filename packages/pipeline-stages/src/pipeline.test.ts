@@ -313,6 +313,11 @@ const drops: readonly [string, Uint8Array, Parameters<TestWorker["dropped"]>[0]]
     "router-own-address",
   ],
   [
+    "a frame from a group's MAC address",
+    udpFrame({ ...vm1, fromMac: "03:00:00:00:01:0a", to: "10.0.1.11", toMac: MACS[VM2]! }, 8),
+    "malformed-ethernet",
+  ],
+  [
     "a link-local packet for another network",
     udpFrame({ ...vm1v6, ...toRouter, from: "fe80::ff:fe00:10a", to: "fd00:0:0:2::10" }, 8),
     "router-source-invalid",

@@ -2,6 +2,7 @@
  * The sixteen stages in their order. Run by every data-plane worker on each batch.
  */
 import { DROP } from "@rhone/rings/drop-reason";
+import * as packet from "@rhone/rings/packet";
 import { acl } from "./acl.ts";
 import { BATCH_MAX, type Batch, type Core } from "./core.ts";
 import { egressAcl } from "./egress-acl.ts";
@@ -9,6 +10,7 @@ import { egressPortSecurity } from "./egress-port-security.ts";
 import { l2 } from "./l2.ts";
 import { output } from "./output.ts";
 import { passThrough } from "./pass-through.ts";
+import { place } from "./place.ts";
 import { portSecurity } from "./port-security.ts";
 import { postRouting } from "./post-routing.ts";
 import { egressPreAcl, preAcl } from "./pre-acl.ts";
@@ -72,6 +74,18 @@ export class Arrivals {
  * or dropped.
  */
 export function runPipeline(core: Core, arrivals: Arrivals, running: Batch): void {
+  runStages(core, arrivals, running);
+  // What goes again is an answer, and an answer is never answered: this ends.
+  while (core.again.count > 0) {
+    const { slots, count } = core.again;
+    core.again.count = 0;
+    // Never full: the arrivals are empty by now.
+    for (let i = 0; i < count; i++) arrivals.stages[packet.stage(slots[i]!)]!.add(slots[i]!);
+    runStages(core, arrivals, running);
+  }
+}
+
+function runStages(core: Core, arrivals: Arrivals, running: Batch): void {
   running.count = 0;
   for (let number = 0; number < STAGES.length; number++) {
     core.stage = number;
@@ -79,6 +93,7 @@ export function runPipeline(core: Core, arrivals: Arrivals, running: Batch): voi
     if (running.count === 0) continue;
     const entered = running.count;
     core.handedOver = 0;
+    place(core, running, number);
     STAGES[number]!.run(core, running);
     if (entered > core.handedOver) core.counters.countStage(number, entered - core.handedOver);
   }

@@ -9,12 +9,11 @@ import { poolViews } from "@rhone/rings/pool";
 import { LOCATED_HERE, LOCATED_NOWHERE } from "@rhone/tables/ports";
 import * as ethernet from "@rhone/wire/ethernet";
 import * as ipv4 from "@rhone/wire/ipv4";
-import * as tcp from "@rhone/wire/tcp";
-import * as udp from "@rhone/wire/udp";
 import type { Batch, Core } from "./core.ts";
 import { keepIngress } from "./flow-decision.ts";
 import { sourceFromDestination, TOO_BIG, turnIntoError } from "./icmp-error.ts";
 import { GOES_ON } from "./parse.ts";
+import { addToChassis, fits } from "./to-chassis.ts";
 
 /** This stage's number: where a packet that crosses over goes on. */
 const STAGE = 8;
@@ -68,29 +67,9 @@ function cross(core: Core, slot: number): number {
 
 function toChassis(core: Core, slot: number, endpoint: number): number {
   if (!fits(core, slot)) return refuseTooBig(core, slot);
-  if (!addToChassis(core, slot, endpoint)) return DROP["batch-full"];
+  if (!addToChassis(core, slot, endpoint, STAGE)) return DROP["batch-full"];
   core.handedOver++;
   return LEFT;
-}
-
-/** To the outlet of the tunnel; false when it is full. */
-export function addToChassis(core: Core, slot: number, endpoint: number): boolean {
-  const { chassis, endpoints } = core.outlets;
-  packet.setStage(slot, STAGE);
-  endpoints[chassis.count] = endpoint;
-  return chassis.add(slot);
-}
-
-/** Whether every packet that the frame stands for fits the tunnel. */
-export function fits(core: Core, slot: number): boolean {
-  const l3At = packet.l3At(slot);
-  const headers = l3At === 0 ? ethernet.HEADER_SIZE : l3At - packet.frameAt(slot);
-  if (packet.gsoType(slot) === 0) return packet.length(slot) - headers <= core.tables.tunnelMtu;
-  const l4At = packet.l4At(slot);
-  if (l4At === 0) return false; // A super-frame without a transport header cannot be cut.
-  const isTcp = packet.protocol(slot) === ipv4.PROTOCOL_TCP;
-  const transport = isTcp ? tcp.headerSize(view, l4At) : udp.HEADER_SIZE;
-  return l4At - l3At + transport + packet.gsoSize(slot) <= core.tables.tunnelMtu;
 }
 
 /** Tells the sender the tunnel's MTU (RFC 1191, RFC 8201), or drops. */
@@ -123,7 +102,7 @@ function flood(core: Core, slot: number): void {
     const copy = core.copy(slot);
     if (copy < 0) core.counters.countDrop(core.stage, DROP["pool-exhausted"]);
     else if (!fits(core, copy)) core.drop(copy, DROP["too-big"]);
-    else if (!addToChassis(core, copy, groups.remote(datapath, i))) {
+    else if (!addToChassis(core, copy, groups.remote(datapath, i), STAGE)) {
       core.drop(copy, DROP["batch-full"]);
     }
   }

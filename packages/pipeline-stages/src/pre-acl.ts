@@ -7,6 +7,7 @@ import { lookUp } from "./connection-tracking.ts";
 import type { Batch, Core } from "./core.ts";
 import { resolveFragment } from "./fragment.ts";
 import { GOES_ON } from "./parse.ts";
+import { isHome } from "./place.ts";
 
 const PRE_ACL = 1; // The stages' numbers: where a packet goes on that is handed over.
 const EGRESS_PRE_ACL = 10;
@@ -16,6 +17,7 @@ export function preAcl(core: Core, batch: Batch): void {
   let kept = 0;
   for (let i = 0; i < batch.count; i++) {
     const slot = slots[i]!;
+    if (!isHome(core, slot, packet.inPort(slot), PRE_ACL)) continue;
     if (!isReady(core, slot, PRE_ACL)) continue;
     lookUp(core, slot, packet.inPort(slot));
     slots[kept++] = slot;
@@ -28,6 +30,7 @@ export function egressPreAcl(core: Core, batch: Batch): void {
   let kept = 0;
   for (let i = 0; i < batch.count; i++) {
     const slot = slots[i]!;
+    if (!isHome(core, slot, packet.outPort(slot), EGRESS_PRE_ACL)) continue;
     if (!isReady(core, slot, EGRESS_PRE_ACL)) continue;
     lookUp(core, slot, packet.outPort(slot));
     slots[kept++] = slot;

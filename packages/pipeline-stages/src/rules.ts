@@ -8,7 +8,7 @@ import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import { poolViews } from "@rhone/rings/pool";
 import * as acls from "@rhone/tables/acls";
-import { IPV4_MAPPED } from "@rhone/tables/ports";
+import { IPV4_MAPPED, LOCATED_HERE } from "@rhone/tables/ports";
 import * as ethernet from "@rhone/wire/ethernet";
 import * as ipv4 from "@rhone/wire/ipv4";
 import * as ipv6 from "@rhone/wire/ipv6";
@@ -16,6 +16,10 @@ import { block } from "./connection-tracking.ts";
 import type { Core } from "./core.ts";
 import { isDiscovery } from "./is-tracked.ts";
 import { GOES_ON } from "./parse.ts";
+import { addToChassis } from "./to-chassis.ts";
+
+const STATEFUL = 5; // Where connections are committed, or blocked.
+const EGRESS_STATEFUL = 13;
 
 const REPLY = packet.CONNECTION_ESTABLISHED | packet.CONNECTION_REPLY;
 
@@ -42,10 +46,16 @@ export function judge(core: Core, slot: number, direction: acls.Direction, port:
   if (tables.acls.isEmpty) return GOES_ON;
   loadQuery(slot);
   const rule = tables.acls.find(direction, tables.ports.datapath(port), port, query);
-  return rule === acls.NO_RULE ? GOES_ON : apply(core, slot, rule);
+  return rule === acls.NO_RULE ? GOES_ON : apply(core, slot, direction, port, rule);
 }
 
-function apply(core: Core, slot: number, rule: number): number {
+function apply(
+  core: Core,
+  slot: number,
+  direction: acls.Direction,
+  port: number,
+  rule: number,
+): number {
   const counter = core.tables.acls.counter(rule);
   packet.setRule(slot, counter);
   core.ruleCounters.count(counter);
@@ -56,12 +66,41 @@ function apply(core: Core, slot: number, rule: number): number {
       packet.setFlags(slot, packet.flags(slot) | packet.FLAG_STATELESS);
       return GOES_ON;
     case acls.ACTION_REJECT:
-      block(slot);
+      deny(core, slot, direction, port);
       return DROP["acl-reject"];
     default:
-      block(slot);
+      deny(core, slot, direction, port);
       return DROP["acl-drop"];
   }
+}
+
+/**
+ * Blocks the connection of a packet that is refused. Where the rules are placed elsewhere than the
+ * connection, a copy of the packet goes there and says so.
+ */
+function deny(core: Core, slot: number, direction: acls.Direction, port: number): void {
+  const { ports } = core.tables;
+  const mayHaveEntry = packet.CONNECTION_NEW | packet.CONNECTION_ESTABLISHED;
+  if ((packet.connection(slot) & mayHaveEntry) === 0) return;
+  if (core.isOwner(slot) && ports.location(port) === LOCATED_HERE) {
+    block(slot);
+    return;
+  }
+  const copy = core.copy(slot);
+  if (copy < 0) {
+    core.counters.countDrop(core.stage, DROP["pool-exhausted"]);
+    return;
+  }
+  const stage = direction === acls.FROM_PORT ? STATEFUL : EGRESS_STATEFUL;
+  packet.setFlags(copy, packet.flags(copy) | packet.FLAG_DENIED);
+  const location = ports.location(port);
+  const outlets = core.outlets;
+  packet.setStage(copy, stage);
+  const isFull =
+    location === LOCATED_HERE
+      ? !outlets.workers[core.ownerOf(copy)]!.add(copy)
+      : !addToChassis(core, copy, location, stage);
+  if (isFull) core.drop(copy, DROP["batch-full"]);
 }
 
 function isIp(slot: number): boolean {

@@ -3,9 +3,10 @@
  * (stateful) and of the out-port (egress-stateful).
  */
 import * as packet from "@rhone/rings/packet";
-import { commit } from "./connection-tracking.ts";
+import { blockConnection, commit } from "./connection-tracking.ts";
 import type { Batch, Core } from "./core.ts";
 import { GOES_ON } from "./parse.ts";
+import { isHome } from "./place.ts";
 
 const STATEFUL = 5; // The stages' numbers: where a packet goes on that is handed over.
 const EGRESS_STATEFUL = 13;
@@ -32,8 +33,15 @@ export function egressStateful(core: Core, batch: Batch): void {
 
 /** False when the packet left the batch: to its owner, or dropped. */
 function isCommitted(core: Core, slot: number, port: number, stage: number): boolean {
+  if (!isHome(core, slot, port, stage)) return false;
   if (!core.isOwner(slot)) {
     core.handOver(slot, core.ownerOf(slot), stage);
+    return false;
+  }
+  if ((packet.flags(slot) & packet.FLAG_DENIED) !== 0) {
+    blockConnection(core, slot, port);
+    core.allocator.give(slot);
+    core.handedOver++; // It was counted where it was refused.
     return false;
   }
   const reason = commit(core, slot, port);

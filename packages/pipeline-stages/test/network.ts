@@ -15,6 +15,7 @@ import { buildEndpoints, type EndpointKeys } from "@rhone/tables/endpoints";
 import { buildExactTable } from "@rhone/tables/exact-table";
 import { buildGeneration, Tables } from "@rhone/tables/generation";
 import { buildGroups } from "@rhone/tables/groups";
+import { buildPlacement, type Place } from "@rhone/tables/placement";
 import {
   buildPorts,
   KIND_ROUTER,
@@ -114,12 +115,13 @@ function buildPortRows(): PortRow[] {
 
 /**
  * `rules` stand in the order in which they decide; `keys` are those of the other chassis, for the
- * stamps' tags.
+ * stamps' tags; `places` say where stages run that are not run here.
  */
 export function buildTables(
   generation = 1,
   rules: readonly AclRule[] = [],
   keys: EndpointKeys | null = null,
+  places: ReadonlyMap<number, Place> = new Map(),
 ): Tables {
   const ports = buildPortRows();
   const index = (width: number, keysOf: (port: PortRow) => readonly (readonly number[])[]) =>
@@ -175,6 +177,7 @@ export function buildTables(
         groupIndex: groups.index,
         groupMembers: groups.members,
         endpoints: buildEndpoints([peer]),
+        placement: buildPlacement(places),
         endpointByAddress: buildExactTable(4, [{ key: [...peer.address], value: 0 }]),
         ...buildAcls(3, ports.length, rules),
       },

@@ -5,7 +5,7 @@
 const REASONS = [
   [
     "malformed-ethernet",
-    "The frame is shorter than an Ethernet header or its VLAN tags are cut off.",
+    "The frame is shorter than its Ethernet header or VLAN tags, or its source is a group's.",
   ],
   ["malformed-arp", "The ARP packet is cut off or is not for IPv4 over Ethernet."],
   ["malformed-ipv4", "The IPv4 header is cut off, has a wrong version, length or checksum."],
@@ -93,6 +93,7 @@ const REASONS = [
     "A rule with the action reject decided about the packet; its sender is told, if it may be.",
   ],
   ["acl-blocked", "The packet answers in a connection that a rule has blocked since."],
+  ["device-overrun", "Frames came faster than the worker took them: the kernel had no more room."],
   [
     "hand-over-full",
     "The packet's flow moved to this worker, and too many already wait for the one before it.",

@@ -13,7 +13,7 @@
  *    7    generation    the tables that the rows above belong to
  *    8    identity      security identity of the source, 0 unknown
  *    9    flowHash      of the addresses, protocol and ports: the same for all packets of a flow
- *   10    handOffsLeft  hand-offs that are still allowed, 4 at first
+ *   10    handOffsLeft  hand-offs that are still allowed, HAND_OFFS_MAX at first
  *   11    origin        short id of the chassis where the packet came in
  *   12    connection    connection summary bits of the stamp
  *   13    ttlDecrements routers passed so far
@@ -43,7 +43,8 @@ export const NO_PORT = -1;
 export const FLOOD = -2;
 
 export const FLAG_ROUTED = 1; // A router has handled it.
-export const FLAG_CONNTRACK_DONE = 2;
+/** The commit stage behind the rules leaves this packet alone: on the wire, ct-done. */
+export const FLAG_STATELESS = 2;
 export const FLAG_LOAD_BALANCED = 4;
 export const FLAG_MIRRORED = 8;
 // The four above travel in the stamp, those below end with the worker's batch.
@@ -52,11 +53,13 @@ export const FLAG_REPLY_TO_INGRESS = 16;
 export const FLAG_FROM_TUNNEL = 32;
 /** A fragment whose flow is known: `ports` and `flowHash` are those of the whole packet. */
 export const FLAG_FRAGMENT_RESOLVED = 64;
-/** The commit stage behind the rules leaves this packet alone: it is not to be tracked. */
-export const FLAG_STATELESS = 128;
 /** Part of a flow whose connection is tracked, by the worker that owns it. */
 export const FLAG_TRACKED = 256;
 export const FLAG_FRAGMENT = 512;
+/** One of its stages ran where that stage was placed, so its walk says nothing of others. */
+export const FLAG_PLACED = 128;
+/** A copy of a packet that a rule refused, on its way to where its connection is blocked. */
+export const FLAG_DENIED = 4096;
 /** Its headers were found already. */
 export const FLAG_PARSED = 1024;
 /** A rule's answer to a packet that it rejected: no rule is asked about it. */
@@ -140,10 +143,13 @@ export function copyMetadata(from: number, to: number): void {
   for (let i = LENGTH; i < WORD_COUNT; i++) words[target + i] = words[source + i]!;
 }
 
-/** Times that a packet may cross to another chassis; at 0 the next one is a named drop. */
-export const HAND_OFFS_MAX = 4;
+/**
+ * Times that a packet may cross to another chassis; at 0 the next one is a named drop. One is the
+ * normal way; when every stage that can be placed is at another chassis, it takes nine.
+ */
+export const HAND_OFFS_MAX = 10;
 /** Times that a packet may go from worker to worker on one chassis, likewise. */
-export const RING_HOPS_MAX = 8;
+export const RING_HOPS_MAX = 16;
 
 export function frameAt(slot: number): number {
   return words[(slot << WORD_SHIFT) + FRAME_AT]!;

@@ -4,7 +4,7 @@
  *   word   0   sleeping     1 while the worker is about to sleep or sleeps   written by the worker
  *   word   1   adopted      edition of the tables that the worker runs       written by the worker
  *   word   2   running      1 between start and end of the run loop          written by the worker
- *   word   3   seen         edition of the placement that it sends by         written by the worker
+ *   word   3   seen         edition of the allotment that it sends by         written by the worker
  *   word   4   released     edition whose losses it has let go of            written by the worker
  *   word   5   settled      edition that it has all of                       written by the worker
  *   word  32   mail         count of messages ever posted to its mailbox     written by control
@@ -55,7 +55,7 @@ export class WorkerStatus {
     Atomics.store(this.#words, RUNNING, isRunning ? 1 : 0);
   }
 
-  /** The newest placement by which the worker sends on what others own. */
+  /** The newest allotment by which the worker sends on what others own. */
   seen(): number {
     return Atomics.load(this.#words, SEEN);
   }
@@ -64,7 +64,7 @@ export class WorkerStatus {
     Atomics.store(this.#words, SEEN, edition);
   }
 
-  /** The newest placement by which it has given up everything that it lost. */
+  /** The newest allotment by which it has given up everything that it lost. */
   released(): number {
     return Atomics.load(this.#words, RELEASED);
   }
@@ -73,7 +73,7 @@ export class WorkerStatus {
     Atomics.store(this.#words, RELEASED, edition);
   }
 
-  /** The newest placement by which it owns everything that it was to get, too. */
+  /** The newest allotment by which it owns everything that it was to get, too. */
   settled(): number {
     return Atomics.load(this.#words, SETTLED);
   }

@@ -9,6 +9,12 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import { type Acl, type AclDocument, aclSchema, completeAcl } from "./acl.ts";
 import {
+  completeDataplane,
+  type Dataplane,
+  type DataplaneDocument,
+  dataplaneSchema,
+} from "./dataplane.ts";
+import {
   address,
   canonicalAddress,
   canonicalMac,
@@ -22,11 +28,19 @@ import {
   remark,
 } from "./fields.ts";
 
-export const KINDS = ["switch", "router", "port", "acl", "chassis", "binding"] as const;
+export const KINDS = [
+  "switch",
+  "router",
+  "port",
+  "acl",
+  "dataplane",
+  "chassis",
+  "binding",
+] as const;
 export type Kind = (typeof KINDS)[number];
 
 /** What users may write; a chassis states the other kinds about itself. */
-export const USER_KINDS = ["switch", "router", "port", "acl"] as const;
+export const USER_KINDS = ["switch", "router", "port", "acl", "dataplane"] as const;
 export type UserKind = (typeof USER_KINDS)[number];
 
 export const ROUTER_PORTS_MAX = 64;
@@ -99,6 +113,7 @@ export const SCHEMAS = {
   router: routerSchema,
   port: portSchema,
   acl: aclSchema,
+  dataplane: dataplaneSchema,
   chassis: chassisSchema,
   binding: bindingSchema,
 } as const satisfies Record<Kind, z.ZodType>;
@@ -113,6 +128,7 @@ export type Document =
   | RouterDocument
   | PortDocument
   | AclDocument
+  | DataplaneDocument
   | ChassisDocument
   | BindingDocument;
 
@@ -127,7 +143,7 @@ export interface Router {
 export type Port = Readonly<PortDocument & { mac: string; portSecurity: boolean }>;
 export type Chassis = Readonly<ChassisDocument>;
 export type Binding = Readonly<BindingDocument>;
-export type Resource = Switch | Router | Port | Acl | Chassis | Binding;
+export type Resource = Switch | Router | Port | Acl | Dataplane | Chassis | Binding;
 export type ResourceOf<K extends Kind> = Extract<Resource, { kind: K }>;
 
 /**
@@ -145,6 +161,8 @@ export function complete(document: Document): Resource {
       return completeRouter(document);
     case "port":
       return completePort(document);
+    case "dataplane":
+      return completeDataplane(document);
     case "acl":
       return completeAcl(document);
     case "chassis": {

@@ -3,6 +3,7 @@
  * (every default is filled in). Made by the store; read by compile, the API and the validation.
  */
 import type { Acl } from "./acl.ts";
+import type { Dataplane } from "./dataplane.ts";
 import { compareText, type Entry, isLive, type LiveEntry } from "./record.ts";
 import type {
   Binding,
@@ -23,6 +24,7 @@ export interface State {
   readonly routers: readonly LiveEntry<Router>[];
   readonly ports: readonly LiveEntry<Port>[];
   readonly acls: readonly LiveEntry<Acl>[];
+  readonly dataplanes: readonly LiveEntry<Dataplane>[];
   readonly chassis: readonly LiveEntry<Chassis>[];
   readonly bindings: readonly LiveEntry<Binding>[];
 }
@@ -33,6 +35,7 @@ export const EMPTY_STATE: State = {
   routers: [],
   ports: [],
   acls: [],
+  dataplanes: [],
   chassis: [],
   bindings: [],
 };
@@ -42,6 +45,7 @@ const LISTS = {
   router: "routers",
   port: "ports",
   acl: "acls",
+  dataplane: "dataplanes",
   chassis: "chassis",
   binding: "bindings",
 } as const satisfies Record<Kind, keyof State>;

@@ -5,6 +5,7 @@
  * changes at hand bring in is reported: an old contradiction never blocks an unrelated change.
  */
 import { type Prefix, parseAddress, parsePrefix, prefixContains } from "@rhone/wire/address";
+import { checkDataplane } from "./dataplane.ts";
 import { type Problem, problem } from "./problem.ts";
 import type { Entry } from "./record.ts";
 import { isLinkLocal, isNetworkOrBroadcast, isSameFamily } from "./sanity.ts";
@@ -27,6 +28,7 @@ export function validate(state: State, proposals: readonly Proposal[]): Problem[
   return [
     ...proposals.flatMap((proposal) => checkSwitches(after, proposal)),
     ...proposals.flatMap((proposal) => checkAclReferences(after, proposal)),
+    ...proposals.flatMap((proposal) => checkDataplane(after, proposal)),
     ...checkUnused(after, proposals, occupants),
     ...checkRuledPorts(state, after, proposals),
     ...[...switches].flatMap((name) => checkUnique(occupants.get(name) ?? [])),

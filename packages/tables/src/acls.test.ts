@@ -30,8 +30,8 @@ const PACKET: AclPacket = {
 };
 
 function tableOf(rules: readonly AclRule[]): Acls {
-  const { aclRules, aclLists, aclMembers } = buildAcls(DATAPATHS, PORTS, rules);
-  return new Acls(aclRules, aclLists, aclMembers, DATAPATHS);
+  const { aclRules, aclLists, aclBlocks } = buildAcls(DATAPATHS, PORTS, rules);
+  return new Acls(aclRules, aclLists, aclBlocks, DATAPATHS);
 }
 
 function queryOf(packet: AclPacket): Int32Array {
@@ -119,7 +119,7 @@ function packetFor(rules: readonly AclRule[]): fc.Arbitrary<AclPacket> {
 
 test("the first rule that matches decides, as the plain twin says", () => {
   const cases = fc
-    .array(rule, { maxLength: 40 })
+    .array(rule, { maxLength: 80 })
     .chain((rules) => fc.tuple(fc.constant(rules), fc.array(packetFor(rules), { minLength: 8 })));
   fc.assert(
     fc.property(cases, ([rules, packets]) => {
@@ -136,6 +136,23 @@ test("the first rule that matches decides, as the plain twin says", () => {
     }),
     { numRuns: 1000 },
   );
+});
+
+test("thousands of rules, of which each decides about its own packet", () => {
+  const count = 3000; // Three blocks, the last one not full.
+  const rules = Array.from({ length: count }, (_, i) => {
+    const host = { address: [0, 0, 0xffff, 0x0a000000 + (i >> 1)] as const, length: 128 };
+    const destinationPorts = i % 2 === 0 ? { first: i, last: i } : ANY_PORT;
+    return { ...ANY, source: host, destinationPorts, counter: i };
+  });
+  const table = tableOf(rules);
+  for (let i = 0; i < count; i++) {
+    const source: AddressWords = [0, 0, 0xffff, 0x0a000000 + (i >> 1)];
+    const packet = { ...PACKET, source, destinationPort: i % 2 === 0 ? i : i + 1 };
+    assert.equal(table.find(FROM_PORT, 0, 0, queryOf(packet)), i);
+  }
+  const stranger: AddressWords = [0, 0, 0xffff, 0x0a000000 + count];
+  assert.equal(table.find(FROM_PORT, 0, 0, queryOf({ ...PACKET, source: stranger })), NO_RULE);
 });
 
 test("a port's rules and its switch's decide in one order", () => {

@@ -1,15 +1,15 @@
 /**
  * Rules: which of a switch's, or of one port's, decides about a packet.
  *
- *   rule rows     [action, counter index, protocol, family, first and last source port, first and
- *                 last destination port, source words 0–3, length, destination words 0–3, length]
- *   list rows     one a datapath, then one a port: from-port [first member, count], then to-port
- *   member words  rule rows, ascending
+ *   rule rows   [action, counter index]
+ *   list rows   one a datapath, then one a port: the lists of its rules from-port and to-port
+ *   blocks      the lists, see acl-blocks.ts
  *
  * Rule rows stand in the order in which rules decide, so of two that match the smaller row does,
- * whichever list it is from. A prefix length is over the 128-bit form of the address.
+ * whichever list it is from.
  */
-import { type AddressWords, IPV4_MAPPED } from "./ports.ts";
+import { AclBlocksBuilder, findFirst } from "./acl-blocks.ts";
+import type { AddressWords } from "./ports.ts";
 import { buildRows, Rows } from "./row-table.ts";
 
 export const FROM_PORT = 0;
@@ -37,17 +37,6 @@ export const QUERY_WORDS = 10;
 
 const ACTION = 0;
 const COUNTER = 1;
-const PROTOCOL = 2;
-const FAMILY = 3;
-const SOURCE_PORTS = 4;
-const DESTINATION_PORTS = 6;
-const SOURCE = 8;
-const DESTINATION = 13;
-const WIDTH = 18;
-const LENGTH = 4; // Behind an address's words.
-const ANY_FAMILY = 0;
-const IPV4 = 4;
-const IPV6 = 6;
 
 export interface PortRange {
   readonly first: number;
@@ -80,42 +69,37 @@ export interface AclRule {
 export interface AclImages {
   readonly aclRules: Int32Array;
   readonly aclLists: Int32Array;
-  readonly aclMembers: Int32Array;
+  readonly aclBlocks: Int32Array;
 }
 
 /** The words of `rules`, which stand in the order in which they decide. */
 export function buildAcls(datapaths: number, ports: number, rules: readonly AclRule[]): AclImages {
-  const lists = Array.from({ length: (datapaths + ports) * 2 }, (): number[] => []);
+  const lists = Array.from({ length: datapaths + ports }, (): [number[], number[]] => [[], []]);
   for (const [row, { direction, datapath, port }] of rules.entries()) {
-    lists[(port < 0 ? datapath : datapaths + port) * 2 + direction]!.push(row);
+    lists[port < 0 ? datapath : datapaths + port]![direction].push(row);
   }
-  const members: number[][] = [];
-  const listRows: number[][] = [];
-  for (let i = 0; i < lists.length; i += 2) {
-    const row: number[] = [];
-    for (const list of [lists[i]!, lists[i + 1]!]) {
-      row.push(members.length, list.length);
-      for (const rule of list) members.push([rule]);
-    }
-    listRows.push(row);
-  }
+  const blocks = new AclBlocksBuilder(rules);
+  const listRows = lists.map((pair) => pair.map((rows) => blocks.add(rows)));
   return {
-    aclRules: buildRows(WIDTH, rules.map(ruleRow)),
-    aclLists: buildRows(4, listRows),
-    aclMembers: buildRows(1, members),
+    aclRules: buildRows(
+      2,
+      rules.map(({ action, counter }) => [action, counter]),
+    ),
+    aclLists: buildRows(2, listRows),
+    aclBlocks: blocks.build(),
   };
 }
 
 export class Acls {
   readonly #rules: Rows;
   readonly #lists: Rows;
-  readonly #members: Rows;
+  readonly #blocks: Int32Array;
   readonly #datapaths: number;
 
-  constructor(rules: Int32Array, lists: Int32Array, members: Int32Array, datapaths: number) {
+  constructor(rules: Int32Array, lists: Int32Array, blocks: Int32Array, datapaths: number) {
     this.#rules = new Rows(rules);
     this.#lists = new Rows(lists);
-    this.#members = new Rows(members);
+    this.#blocks = blocks;
     this.#datapaths = datapaths;
   }
 
@@ -144,66 +128,11 @@ export class Acls {
     return this.#rules.words[this.#rules.at(row) + COUNTER]!;
   }
 
-  #first(list: number, direction: Direction, query: Int32Array): number {
-    const at = this.#lists.at(list) + direction * 2;
-    const first = this.#lists.words[at]!;
-    const end = first + this.#lists.words[at + 1]!;
-    if (end === first) return NO_RULE;
-    const isMappedQuery = query[0] === 0 && query[1] === 0 && query[2] === IPV4_MAPPED;
-    const family = isMappedQuery ? IPV4 : IPV6;
-    for (let i = first; i < end; i++) {
-      const row = this.#members.words[this.#members.at(i)]!;
-      if (matches(this.#rules.words, this.#rules.at(row), family, query)) return row;
-    }
-    return NO_RULE;
+  #first(row: number, direction: Direction, query: Int32Array): number {
+    const list = this.#lists.words[this.#lists.at(row) + direction]!;
+    if (list === 0) return NO_RULE;
+    const ports = query[QUERY_PORTS]!;
+    const protocol = query[QUERY_PROTOCOL]!;
+    return findFirst(this.#blocks, list, query, ports >>> 16, ports & 0xffff, protocol);
   }
-}
-
-function matches(words: Int32Array, at: number, family: number, query: Int32Array): boolean {
-  const protocol = words[at + PROTOCOL]!;
-  if (protocol !== ANY_PROTOCOL && protocol !== query[QUERY_PROTOCOL]) return false;
-  const wanted = words[at + FAMILY]!;
-  if (wanted !== ANY_FAMILY && wanted !== family) return false;
-  const ports = query[QUERY_PORTS]!;
-  if (!isWithin(words, at + DESTINATION_PORTS, ports & 0xffff)) return false;
-  if (!isWithin(words, at + SOURCE_PORTS, ports >>> 16)) return false;
-  return (
-    covers(words, at + DESTINATION, query, QUERY_DESTINATION) &&
-    covers(words, at + SOURCE, query, QUERY_SOURCE)
-  );
-}
-
-function isWithin(words: Int32Array, at: number, port: number): boolean {
-  return port >= words[at]! && port <= words[at + 1]!;
-}
-
-function covers(words: Int32Array, at: number, query: Int32Array, from: number): boolean {
-  for (let i = 0, left = words[at + LENGTH]!; left > 0; i++, left -= 32) {
-    // A shift by 32 is a shift by 0 in JavaScript: a whole word has its own branch.
-    const mask = left >= 32 ? -1 : -1 << (32 - left);
-    if (((words[at + i]! ^ query[from + i]!) & mask) !== 0) return false;
-  }
-  return true;
-}
-
-function ruleRow(rule: AclRule): number[] {
-  return [
-    ...[rule.action, rule.counter, rule.protocol, familyOf(rule)],
-    ...[rule.sourcePorts.first, rule.sourcePorts.last],
-    ...[rule.destinationPorts.first, rule.destinationPorts.last],
-    ...prefixWords(rule.source),
-    ...prefixWords(rule.destination),
-  ];
-}
-
-function prefixWords(prefix: AclPrefix | null): number[] {
-  return prefix === null ? [0, 0, 0, 0, 0] : [...prefix.address, prefix.length];
-}
-
-function familyOf({ source, destination }: AclRule): number {
-  const prefix = source ?? destination;
-  if (prefix === null) return ANY_FAMILY;
-  const { address, length } = prefix;
-  const isMapped = address[0] === 0 && address[1] === 0 && address[2] === IPV4_MAPPED;
-  return isMapped && length >= 96 ? IPV4 : IPV6;
 }

@@ -16,10 +16,11 @@ import { Datapaths } from "./datapaths.ts";
 import { Endpoints } from "./endpoints.ts";
 import { ExactTable } from "./exact-table.ts";
 import { Groups } from "./groups.ts";
+import { Placement } from "./placement.ts";
 import { Ports } from "./ports.ts";
 import { Routes } from "./routes.ts";
 
-const MAGIC = 0x52686f32; // "Rho2"; another layout gets another number.
+const MAGIC = 0x52686f34; // "Rho4"; another layout gets another number.
 const GENERATION = 1;
 const SHORT_ID = 2;
 const TUNNEL_MTU = 3;
@@ -43,7 +44,8 @@ const SECTIONS = [
   "endpointByAddress", // [address × 4] → endpoint row
   "aclRules",
   "aclLists",
-  "aclMembers",
+  "aclBlocks",
+  "placement",
 ] as const;
 
 export type TableImages = { readonly [section in (typeof SECTIONS)[number]]: Int32Array };
@@ -98,6 +100,7 @@ export class Tables {
   readonly endpoints: Endpoints;
   readonly endpointByAddress: ExactTable;
   readonly acls: Acls;
+  readonly placement: Placement;
 
   readonly #portOfDevice = new Int32Array(DEVICES_MAX);
 
@@ -128,7 +131,8 @@ export class Tables {
     this.endpoints = new Endpoints(section("endpoints"));
     this.endpointByAddress = new ExactTable(section("endpointByAddress"));
     const { count } = this.datapaths;
-    this.acls = new Acls(section("aclRules"), section("aclLists"), section("aclMembers"), count);
+    this.placement = new Placement(section("placement"));
+    this.acls = new Acls(section("aclRules"), section("aclLists"), section("aclBlocks"), count);
     const key = new Int32Array(1);
     for (let device = 0; device < DEVICES_MAX; device++) {
       key[0] = device;

@@ -1,78 +1,29 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { poolViews } from "@rhone/rings/pool";
+import { getHeapStatistics } from "node:v8";
 import * as tcp from "@rhone/wire/tcp";
+import fc from "fast-check";
+import {
+  ack,
+  CLIENT,
+  connection,
+  handshake,
+  newEntry,
+  read,
+  SERVER,
+  type Segment,
+  syn,
+  synAck,
+  verdict,
+  wordsOf,
+} from "../test/segments.ts";
 import * as connections from "./connections.ts";
 import * as tracker from "./tcp-tracker.ts";
 
 const { ACK, FIN, PSH, RST, SYN } = tcp;
-const { view } = poolViews();
-const AT = 4096;
-const CLIENT = false; // Whether it is the reply direction.
-const SERVER = true;
-
-interface Segment {
-  readonly flags: number;
-  readonly seq?: number;
-  readonly ack?: number;
-  readonly window?: number;
-  readonly payload?: number;
-  readonly scale?: number;
-}
-
-function read({ flags, seq = 0, ack = 0, window = 1000, payload = 0, scale }: Segment): void {
-  view.setInt32(AT + 4, seq);
-  view.setInt32(AT + 8, ack);
-  view.setUint8(AT + 12, (scale === undefined ? 5 : 6) << 4);
-  view.setUint8(AT + 13, flags);
-  view.setUint16(AT + 14, window);
-  if (scale !== undefined) {
-    view.setUint8(AT + 20, 1); // A no-operation, then the option.
-    view.setUint8(AT + 21, 3);
-    view.setUint8(AT + 22, 3);
-    view.setUint8(AT + 23, scale);
-  }
-  tracker.read(AT, payload);
-}
-
-let number = 0;
-
-/** A connection that the segments have made; each must be valid. */
-function connection(...segments: readonly [boolean, Segment][]): number {
-  connections.loadIpv4(1, 1, 6, ++number, 1, 1, 1);
-  const entry = connections.insert(number, 0);
-  connections.setExpires(entry, 1_000_000);
-  for (const [isReply, segment] of segments) {
-    read(segment);
-    assert.equal(tracker.classify(entry, isReply), tracker.VALID, JSON.stringify(segment));
-    tracker.track(entry, isReply);
-  }
-  return entry;
-}
-
-function verdict(entry: number, isReply: boolean, segment: Segment): number {
-  const before = [0, 1, 2, 3].flatMap((word) => [
-    connections.tcpWord(entry, 0, word),
-    connections.tcpWord(entry, 1, word),
-  ]);
-  read(segment);
-  const found = tracker.classify(entry, isReply);
-  const after = [0, 1, 2, 3].flatMap((word) => [
-    connections.tcpWord(entry, 0, word),
-    connections.tcpWord(entry, 1, word),
-  ]);
-  assert.deepEqual(after, before, "classify changes nothing");
-  return found;
-}
-
-const syn: [boolean, Segment] = [CLIENT, { flags: SYN, seq: 100 }];
-const synAck: [boolean, Segment] = [SERVER, { flags: SYN | ACK, seq: 500, ack: 101 }];
-const ack: [boolean, Segment] = [CLIENT, { flags: ACK, seq: 101, ack: 501 }];
-const handshake = [syn, synAck, ack] as const;
 
 test("a handshake leads to an established connection, and its timeouts follow the states", () => {
-  connections.loadIpv4(1, 1, 6, ++number, 1, 1, 1);
-  const entry = connections.insert(number, 0);
+  const entry = newEntry();
   const timeouts = handshake.map(([isReply, segment]) => {
     read(segment);
     assert.equal(tracker.classify(entry, isReply), tracker.VALID);
@@ -214,12 +165,7 @@ test("the fast path takes data of an established connection and tracks it as the
     assert.equal(tracker.classify(slow, isReply), tracker.VALID);
     tracker.track(slow, isReply);
     assert.ok(tracker.trackSteady(fast, isReply));
-    for (const direction of [0, 1]) {
-      for (const word of [0, 1, 2, 3]) {
-        const expected = connections.tcpWord(slow, direction, word);
-        assert.equal(connections.tcpWord(fast, direction, word), expected);
-      }
-    }
+    assert.deepEqual(wordsOf(fast), wordsOf(slow));
   }
   for (const flags of [SYN, FIN | ACK, RST, 0]) {
     read({ flags, seq: 401, ack: 565 });
@@ -227,4 +173,184 @@ test("the fast path takes data of an established connection and tracks it as the
   }
   read({ flags: ACK, seq: 401 + 5000, ack: 565 });
   assert.equal(tracker.trackSteady(fast, CLIENT), false, "outside the window");
+});
+
+test("for any segments the fast path does what the stages do, or nothing", () => {
+  const offset = fc.constantFrom(-70_000, -1500, -1, 0, 1, 64, 1500, 70_000);
+  const steps = fc.record({
+    isReply: fc.boolean(),
+    flags: fc.constantFrom(ACK, ACK, ACK, ACK | PSH, ACK | FIN, RST, RST | ACK, SYN, SYN | ACK, 0),
+    ahead: offset,
+    acknowledged: offset,
+    window: fc.constantFrom(0, 1, 1000, 65_535),
+    payload: fc.constantFrom(0, 0, 1, 1448, 64_000), // The last is a super-frame's.
+  });
+  const begins = fc.constantFrom<readonly [boolean, Segment][]>(handshake, [ack]);
+  fc.assert(
+    fc.property(begins, fc.array(steps, { maxLength: 30 }), (begin, list) => {
+      const [slow, fast] = [connection(...begin), connection(...begin)];
+      const ends = [101, 501];
+      for (const { isReply, flags, ahead, acknowledged, window, payload } of list) {
+        const [own, other] = isReply ? [1, 0] : [0, 1];
+        const seq = (ends[own]! + ahead) | 0;
+        const segment = { flags, seq, ack: (ends[other]! + acknowledged) | 0, window, payload };
+        const isValid = verdict(slow, isReply, segment) === tracker.VALID;
+        const lifetime = isValid ? tracker.track(slow, isReply) : 0;
+        const before = wordsOf(fast);
+        if (tracker.trackSteady(fast, isReply)) {
+          assert.ok(isValid);
+          assert.equal(lifetime, 86_400_000);
+        } else {
+          assert.deepEqual(wordsOf(fast), before);
+          if (isValid) tracker.track(fast, isReply);
+        }
+        assert.deepEqual(wordsOf(fast), wordsOf(slow));
+        if (isValid) ends[own] = (seq + payload) | 0;
+      }
+      for (const entry of [slow, fast]) connections.remove(entry);
+    }),
+  );
+});
+
+test("a million segments allocate nothing", () => {
+  const entry = connection(
+    [CLIENT, { flags: SYN, seq: -2 }],
+    [SERVER, { flags: SYN | ACK, seq: -2, ack: -1 }],
+    [CLIENT, { flags: ACK, seq: -1, ack: -1 }],
+  );
+  const segment = { flags: ACK, seq: -1, ack: -1 }; // Both ends may send it.
+  let steady = 0;
+  const allocatedBy = (count: number): number => {
+    const before = getHeapStatistics().total_allocated_bytes;
+    for (let i = 0; i < count; i++) {
+      const isReply = (i & 1) !== 0;
+      read(segment);
+      if (tracker.trackSteady(entry, isReply)) steady++;
+      if (tracker.classify(entry, isReply) === tracker.VALID) tracker.track(entry, isReply);
+    }
+    return (getHeapStatistics().total_allocated_bytes - before) / count;
+  };
+  for (let warmUps = 0; warmUps < 20 && allocatedBy(100_000) > 1; warmUps++);
+  const bytes = allocatedBy(1_000_000);
+  assert.ok(bytes <= 1, `expected at most 1 byte a segment, got ${bytes}`);
+  assert.ok(steady > 1_000_000);
+});
+
+test("a reset without a sequence number closes nothing that has begun", () => {
+  const entry = connection(...handshake);
+  assert.equal(verdict(entry, SERVER, { flags: RST }), tracker.INVALID);
+  assert.equal(verdict(entry, CLIENT, { flags: RST }), tracker.INVALID);
+  assert.equal(verdict(connection(syn), SERVER, { flags: RST }), tracker.INVALID, "no answer");
+});
+
+test("a reset that is not the very next is left to the receiver (RFC 5961 §3.2)", () => {
+  const data = { flags: ACK, seq: 101, ack: 501, payload: 300 };
+  const stateAfter = (seq: number): number => {
+    // The client has acknowledged up to 501; the server has sent 100 bytes more.
+    const sent = { flags: ACK, seq: 501, ack: 101, payload: 100 };
+    const entry = connection(...handshake, [SERVER, sent], [CLIENT, data]);
+    assert.equal(verdict(entry, SERVER, { flags: RST, seq }), tracker.VALID);
+    read({ flags: RST, seq });
+    const lifetime = tracker.track(entry, SERVER);
+    const isOpen = connections.state(entry) === tracker.ESTABLISHED;
+    assert.equal(lifetime, isOpen ? 86_400_000 : 10_000);
+    assert.equal(verdict(entry, CLIENT, { ...data, seq: 401 }), tracker.VALID);
+    return connections.state(entry);
+  };
+  assert.notEqual(stateAfter(501), tracker.ESTABLISHED, "what the client waits for");
+  assert.notEqual(stateAfter(601), tracker.ESTABLISHED, "what the server would send");
+  assert.equal(stateAfter(502), tracker.ESTABLISHED);
+  assert.equal(stateAfter(1400), tracker.ESTABLISHED);
+  const entry = connection(...handshake);
+  assert.equal(verdict(entry, SERVER, { flags: RST, seq: 500 }), tracker.INVALID, "had already");
+});
+
+test("flags that no end sends together are no segment", () => {
+  for (const flags of [SYN | FIN, SYN | FIN | ACK, SYN | RST, RST | FIN, SYN | FIN | RST | ACK]) {
+    read({ flags, seq: 101, ack: 501 });
+    assert.equal(tracker.mayBegin(), false);
+    assert.equal(verdict(connection(...handshake), CLIENT, { flags, seq: 101, ack: 501 }), 1);
+  }
+});
+
+test("a connection is picked up with a megabyte on its way", () => {
+  const mebibyte = 2 ** 20;
+  const data = { flags: ACK, seq: mebibyte, ack: 9000, payload: 1448, window: 500 };
+  const picked = (): number => connection([CLIENT, data]);
+  const answer = { flags: ACK, seq: 9000, window: 500 };
+  assert.equal(verdict(picked(), SERVER, { ...answer, ack: 1448 }), tracker.VALID, "far behind");
+  const ahead = { ...answer, ack: 2 * mebibyte };
+  assert.equal(verdict(picked(), SERVER, ahead), tracker.VALID, "of segments that came before");
+  const entry = connection([CLIENT, data], [SERVER, ahead]);
+  assert.equal(verdict(entry, CLIENT, { ...data, seq: 2 * mebibyte }), tracker.VALID);
+  assert.equal(verdict(entry, CLIENT, { ...data, seq: 1448 }), tracker.VALID, "sent again");
+  assert.equal(verdict(entry, SERVER, { ...answer, ack: 2 ** 31 - 1 }), tracker.INVALID);
+  // Nothing closes it by guessing.
+  read({ flags: RST, seq: 9000 + 5000 });
+  if (tracker.classify(entry, SERVER) === tracker.VALID) tracker.track(entry, SERVER);
+  assert.equal(connections.state(entry), tracker.ESTABLISHED);
+});
+
+test("while only one end of an old connection is seen, it may go on sending", () => {
+  const block = 60_000;
+  const data = { flags: ACK, ack: 9000, payload: block, window: 1 };
+  const entry = connection([CLIENT, { ...data, seq: 0 }]);
+  for (let i = 1; i < 100; i++) {
+    const next = { ...data, seq: i * block };
+    assert.equal(verdict(entry, CLIENT, next), tracker.VALID, `block ${i}`);
+    tracker.track(entry, CLIENT);
+  }
+});
+
+test("a SYN that comes again, with or without its data, leaves the handshake whole", () => {
+  const fast: [boolean, Segment] = [CLIENT, { flags: SYN, seq: 100, payload: 500 }];
+  const entry = connection(fast, syn);
+  const taken = { flags: SYN | ACK, seq: 500, ack: 601 };
+  assert.equal(verdict(entry, SERVER, taken), tracker.VALID, "it had the data (RFC 7413)");
+  const other = connection(syn, [CLIENT, { flags: SYN, seq: -5_000_000 }]);
+  const answer = { ...taken, ack: -4_999_999 };
+  assert.equal(verdict(other, SERVER, answer), tracker.VALID, "another number, before the first");
+  assert.equal(verdict(other, SERVER, { ...taken, ack: 101 }), tracker.INVALID);
+});
+
+test("of two ends that call each other, the first may send a full window at once", () => {
+  const entry = connection(
+    syn,
+    [SERVER, { flags: SYN, seq: 500 }],
+    [SERVER, { flags: SYN | ACK, seq: 500, ack: 101 }],
+    [CLIENT, { flags: SYN | ACK, seq: 100, ack: 501 }],
+    [CLIENT, { flags: ACK, seq: 101, ack: 501, payload: 500 }],
+    [CLIENT, { flags: ACK, seq: 601, ack: 501, payload: 500 }],
+  );
+  assert.equal(connections.state(entry), tracker.ESTABLISHED);
+});
+
+test("ends that both forgot their connection begin it anew", () => {
+  const entry = connection(
+    ...handshake,
+    [CLIENT, { flags: SYN, seq: 7_000_000, scale: 2 }],
+    [SERVER, { flags: SYN | ACK, seq: -9_000_000, ack: 7_000_001, scale: 3 }],
+    [CLIENT, { flags: ACK, seq: 7_000_001, ack: -8_999_999, payload: 900 }],
+    [SERVER, { flags: ACK, seq: -8_999_999, ack: 7_000_901, payload: 900 }],
+  );
+  assert.equal(connections.state(entry), tracker.ESTABLISHED);
+  const far = { flags: ACK, seq: 7_000_901 + 7900, ack: -8_999_099 };
+  assert.equal(verdict(entry, CLIENT, far), tracker.VALID, "the new windows are scaled");
+  const late = { flags: ACK, seq: 101, ack: 501 };
+  assert.equal(verdict(entry, CLIENT, late), tracker.INVALID, "the former connection is over");
+});
+
+test("a SYN alone, or an answer to another one, begins nothing anew", () => {
+  const again: [boolean, Segment] = [CLIENT, { flags: SYN, seq: 7_000_000 }];
+  const wrong = { flags: SYN | ACK, seq: -9_000_000, ack: 7_000_002 };
+  for (const entry of [
+    connection(...handshake, again),
+    connection(...handshake, again, [SERVER, wrong]),
+    connection(...handshake, [SERVER, { ...wrong, ack: 0 }]),
+  ]) {
+    assert.equal(connections.state(entry), tracker.ESTABLISHED);
+    const data = { flags: ACK, seq: 101, ack: 501, payload: 100 };
+    assert.equal(verdict(entry, CLIENT, data), tracker.VALID);
+    assert.equal(verdict(entry, CLIENT, { ...data, seq: 7_000_001 }), tracker.INVALID);
+  }
 });

@@ -42,6 +42,8 @@ const KIND_FIN = 2;
 const KIND_ACK = 3;
 const KIND_RST = 4;
 const KIND_NONE = 5;
+/** Kinds that have a row. */
+const ROWS = 4;
 
 /**
  * A digit a state, in the order above: the next state, `.` stays, `x` impossible. Rows are the
@@ -54,12 +56,19 @@ const TRANSITIONS = transitions([
 
 const END = 0; // Words of a direction: behind the last byte that it sent.
 const MAX_END = 1; // The last byte that its receiver allows, plus one.
-const MAX_WINDOW = 2; // The largest window that it offered.
-const SCALE = 3; // Of the windows that it offers, as below plus the shift.
-const SCALE_UNKNOWN = 0; // Its SYN was not seen.
+const MAX_WINDOW = 2; // The largest window that it offered, 0: nothing was seen of it.
+const ACKNOWLEDGED = 3; // How far it has acknowledged what the other end sent.
+const ORIGINAL = 0; // Directions.
+const REPLY = 1;
+/** In place of a direction: the scale of a SYN that had no effect. */
+const IGNORED_SYN = 2;
+const SCALE_UNKNOWN = 0; // Scales of the windows that an end offers: its SYN was not seen.
 const SCALE_NONE = 1;
-const SCALE_FIRST = 2;
+const SCALE_FIRST = 2; // As the option has it plus this.
 const ACK_WINDOW_MAX = 66_000;
+const WINDOW_UNSCALED_MAX = 65_535;
+/** By how much a connection that was picked up may be out of what was seen of it. */
+const PICKED_UP_SLACK = 2 ** 30; // The largest window that there is.
 
 const OPTION_END = 0;
 const OPTION_NOP = 1;
@@ -95,13 +104,15 @@ export function mayBegin(): boolean {
 /** VALID, INVALID or REOPENS for the loaded segment of an entry. Changes nothing. */
 export function classify(entry: number, isReply: boolean): number {
   const kind = kindOf();
+  const sender = isReply ? REPLY : ORIGINAL;
   const state = connections.state(entry);
   if (kind === KIND_SYN && (state === TIME_WAIT || state === CLOSED)) return REOPENS;
+  if (kind === KIND_RST) return isResetPossible(entry, state, sender) ? VALID : INVALID;
   const next = nextState(state, kind, isReply);
   if (next === IMPOSSIBLE) return INVALID;
   // A SYN may come again with another number; what changes nothing needs no window.
   if (next === STAYS || (kind === KIND_SYN && state === SYN_SENT)) return VALID;
-  return isInWindow(entry, isReply ? 1 : 0) ? VALID : INVALID;
+  return isInWindow(entry, sender) ? VALID : INVALID;
 }
 
 /**
@@ -109,12 +120,19 @@ export function classify(entry: number, isReply: boolean): number {
  * connection's new timeout in milliseconds.
  */
 export function track(entry: number, isReply: boolean): number {
+  const kind = kindOf();
+  const sender = isReply ? REPLY : ORIGINAL;
   const state = connections.state(entry);
-  const next = nextState(state, kindOf(), isReply);
-  if (next >= STATES) return timeoutOf(state);
-  connections.setState(entry, next);
-  slideWindow(entry, isReply ? 1 : 0);
-  return timeoutOf(next);
+  const next = nextState(state, kind, isReply);
+  if (kind === KIND_RST) {
+    if (state !== ESTABLISHED || isNext(entry, sender)) connections.setState(entry, CLOSED);
+  } else if (next < STATES) {
+    connections.setState(entry, next);
+    slideWindow(entry, sender);
+  } else if (next === STAYS) {
+    noteIgnored(entry, kind, sender);
+  }
+  return timeoutOf(connections.state(entry));
 }
 
 /**
@@ -124,7 +142,7 @@ export function track(entry: number, isReply: boolean): number {
 export function trackSteady(entry: number, isReply: boolean): boolean {
   const steady = flags & (tcp.SYN | tcp.FIN | tcp.RST | tcp.ACK);
   if (steady !== tcp.ACK || connections.state(entry) !== ESTABLISHED) return false;
-  const direction = isReply ? 1 : 0;
+  const direction = isReply ? REPLY : ORIGINAL;
   if (connections.tcpWord(entry, direction, MAX_WINDOW) === 0) return false;
   if (!isInWindow(entry, direction)) return false;
   slideWindow(entry, direction);
@@ -132,76 +150,161 @@ export function trackSteady(entry: number, isReply: boolean): boolean {
 }
 
 function kindOf(): number {
-  if ((flags & tcp.RST) !== 0) return KIND_RST;
-  if ((flags & tcp.SYN) !== 0) return (flags & tcp.ACK) !== 0 ? KIND_SYN_ACK : KIND_SYN;
+  const isSyn = (flags & tcp.SYN) !== 0;
+  const isFin = (flags & tcp.FIN) !== 0;
+  if ((flags & tcp.RST) !== 0) return isSyn || isFin ? KIND_NONE : KIND_RST;
+  if (isSyn && isFin) return KIND_NONE;
+  if (isSyn) return (flags & tcp.ACK) !== 0 ? KIND_SYN_ACK : KIND_SYN;
   if ((flags & tcp.ACK) === 0) return KIND_NONE;
-  return (flags & tcp.FIN) !== 0 ? KIND_FIN : KIND_ACK;
+  return isFin ? KIND_FIN : KIND_ACK;
 }
 
 function nextState(state: number, kind: number, isReply: boolean): number {
-  if (kind === KIND_NONE) return IMPOSSIBLE;
-  if (kind === KIND_RST) return state === NEW ? IMPOSSIBLE : CLOSED;
-  return TRANSITIONS[((isReply ? KIND_RST : 0) + kind) * STATES + state]!;
+  if (kind >= KIND_RST) return IMPOSSIBLE; // A reset has rules of its own.
+  return TRANSITIONS[((isReply ? ROWS : 0) + kind) * STATES + state]!;
 }
 
 function isInWindow(entry: number, sender: number): boolean {
   const senderWindow = connections.tcpWord(entry, sender, MAX_WINDOW);
   const receiverWindow = connections.tcpWord(entry, 1 - sender, MAX_WINDOW);
+  const slack = isPickedUp(entry) ? PICKED_UP_SLACK : 0;
   if (senderWindow !== 0) {
-    const senderEnd = connections.tcpWord(entry, sender, END);
-    const from = isEmptyReset() ? senderEnd : sequence;
-    const to = isEmptyReset() ? senderEnd : end;
-    if (((from - connections.tcpWord(entry, sender, MAX_END)) | 0) > 0) return false;
+    if (((sequence - connections.tcpWord(entry, sender, MAX_END)) | 0) > 0) return false;
     // Of a receiver that has said nothing yet no window is known.
-    if (receiverWindow !== 0 && ((to - senderEnd + receiverWindow) | 0) < 0) return false;
+    const most = Math.max(receiverWindow, slack);
+    const behind = (connections.tcpWord(entry, sender, END) - end) | 0;
+    if (receiverWindow !== 0 && behind > most) return false;
   }
   if (receiverWindow === 0 || (flags & tcp.ACK) === 0) return true;
-  const behind = (connections.tcpWord(entry, 1 - sender, END) - acknowledgment) | 0;
-  return behind >= 0 && behind <= Math.max(senderWindow, ACK_WINDOW_MAX);
+  const unacknowledged = (connections.tcpWord(entry, 1 - sender, END) - acknowledgment) | 0;
+  const most = Math.max(senderWindow, ACK_WINDOW_MAX, slack);
+  return unacknowledged >= -slack && unacknowledged <= most;
 }
 
-/** An answer to a SYN that was refused: RST, ACK with sequence 0 (RFC 9293 §3.10.7.1). */
-function isEmptyReset(): boolean {
-  return (flags & tcp.RST) !== 0 && sequence === 0 && end === 0;
+/** Whether what was seen first was not its SYN, so that there may be more than was seen. */
+function isPickedUp(entry: number): boolean {
+  return connections.scale(entry, ORIGINAL) === SCALE_UNKNOWN;
+}
+
+/**
+ * A reset must lie in the window and not before what its receiver has acknowledged; one that
+ * refuses a SYN says which (RFC 9293 §3.10.7.3).
+ */
+function isResetPossible(entry: number, state: number, sender: number): boolean {
+  if (state === NEW || !isInWindow(entry, sender)) return false;
+  const isSenderSeen = connections.tcpWord(entry, sender, MAX_WINDOW) !== 0;
+  if (state === SYN_SENT && !isSenderSeen) return (flags & tcp.ACK) !== 0;
+  const isReceiverSeen = connections.tcpWord(entry, 1 - sender, MAX_WINDOW) !== 0;
+  if (!isSenderSeen || !isReceiverSeen) return true;
+  return ((sequence - connections.tcpWord(entry, 1 - sender, ACKNOWLEDGED)) | 0) >= 0;
+}
+
+/**
+ * Whether the segment is the one that its receiver waits for, or its sender would send. A reset
+ * elsewhere in the window may be a guess: its receiver asks whether it is meant (RFC 5961 §3.2).
+ */
+function isNext(entry: number, sender: number): boolean {
+  return (
+    sequence === connections.tcpWord(entry, 1 - sender, ACKNOWLEDGED) ||
+    sequence === connections.tcpWord(entry, sender, END)
+  );
+}
+
+/**
+ * Both ends may have forgotten a connection that is still known here. A SYN that had no effect is
+ * remembered, and the answer to just that one begins the connection anew.
+ */
+function noteIgnored(entry: number, kind: number, sender: number): void {
+  if (kind === KIND_SYN && sender === ORIGINAL) {
+    connections.setSynEnd(entry, end);
+    connections.setScale(entry, IGNORED_SYN, scale);
+    return;
+  }
+  const synEnd = connections.synEnd(entry);
+  if (kind !== KIND_SYN_ACK || synEnd === 0 || acknowledgment !== synEnd) return;
+  connections.setSynEnd(entry, 0);
+  connections.setState(entry, SYN_RECEIVED);
+  connections.setScale(entry, ORIGINAL, connections.scale(entry, IGNORED_SYN));
+  connections.setTcpWord(entry, ORIGINAL, END, synEnd);
+  connections.setTcpWord(entry, ORIGINAL, MAX_END, synEnd);
+  connections.setTcpWord(entry, ORIGINAL, MAX_WINDOW, WINDOW_UNSCALED_MAX);
+  connections.setTcpWord(entry, REPLY, MAX_WINDOW, 0);
+  slideWindow(entry, REPLY);
 }
 
 function slideWindow(entry: number, sender: number): void {
+  const isSyn = (flags & tcp.SYN) !== 0;
+  if (isSyn) connections.setScale(entry, sender, scale);
+  const window = Math.max(1, isSyn ? windowSize : windowSize << usedScale(entry, sender));
+  if (connections.tcpWord(entry, sender, MAX_WINDOW) === 0 || (isSyn && isOther(entry, sender))) {
+    beginSending(entry, sender, window);
+  } else {
+    goOnSending(entry, sender, window);
+  }
+  if ((flags & tcp.ACK) !== 0) acknowledge(entry, sender, window);
+}
+
+/** Whether a further SYN is not the former one again, with or without its data. */
+function isOther(entry: number, sender: number): boolean {
+  const behind = (connections.tcpWord(entry, sender, END) - end) | 0;
+  return behind < 0 || behind > ACK_WINDOW_MAX;
+}
+
+/** The first that was seen of an end. */
+function beginSending(entry: number, sender: number, window: number): void {
   const receiver = 1 - sender;
   const isSyn = (flags & tcp.SYN) !== 0;
-  const isFirst = connections.tcpWord(entry, sender, MAX_WINDOW) === 0;
-  if (isSyn) connections.setTcpWord(entry, sender, SCALE, scale);
-  const window = isSyn ? windowSize : windowSize << usedScale(entry, sender);
-  if (isFirst || isSyn) {
-    connections.setTcpWord(entry, sender, END, end);
-    connections.setTcpWord(entry, sender, MAX_END, isSyn ? end : (end + window) | 0);
-  }
-  if (window > connections.tcpWord(entry, sender, MAX_WINDOW) || isFirst) {
-    connections.setTcpWord(entry, sender, MAX_WINDOW, Math.max(window, 1));
-  }
-  if (((end - connections.tcpWord(entry, sender, END)) | 0) > 0 && !isEmptyReset()) {
-    connections.setTcpWord(entry, sender, END, end);
-  }
+  const isReceiverSeen = connections.tcpWord(entry, receiver, MAX_WINDOW) !== 0;
+  connections.setTcpWord(entry, sender, END, end);
+  connections.setTcpWord(entry, sender, MAX_WINDOW, window);
+  connections.setTcpWord(entry, sender, ACKNOWLEDGED, connections.tcpWord(entry, receiver, END));
+  if (isSyn) connections.setTcpWord(entry, sender, MAX_END, end);
+  else if (!isReceiverSeen) connections.setTcpWord(entry, sender, MAX_END, (end + window) | 0);
+  else raise(entry, sender, MAX_END, (end + window) | 0);
+  // Nothing of it can have been acknowledged.
+  if (isSyn || !isReceiverSeen) connections.setTcpWord(entry, receiver, ACKNOWLEDGED, sequence);
   if ((flags & tcp.ACK) === 0) return;
+  connections.setTcpWord(entry, sender, ACKNOWLEDGED, acknowledgment);
+}
+
+function goOnSending(entry: number, sender: number, window: number): void {
+  if (window > connections.tcpWord(entry, sender, MAX_WINDOW)) {
+    connections.setTcpWord(entry, sender, MAX_WINDOW, window);
+  }
+  raise(entry, sender, END, end);
+  const isReceiverSeen = connections.tcpWord(entry, 1 - sender, MAX_WINDOW) !== 0;
+  // What the receiver allows is not known, so it may go on.
+  if (!isReceiverSeen && isPickedUp(entry)) raise(entry, sender, MAX_END, (end + window) | 0);
+}
+
+function acknowledge(entry: number, sender: number, window: number): void {
+  const receiver = 1 - sender;
+  raise(entry, sender, ACKNOWLEDGED, acknowledgment);
   if (connections.tcpWord(entry, receiver, MAX_WINDOW) === 0) {
     // The other end has not been seen yet: what is acknowledged is what it sent.
     connections.setTcpWord(entry, receiver, END, acknowledgment);
     connections.setTcpWord(entry, receiver, MAX_END, acknowledgment);
+  } else if (isPickedUp(entry)) {
+    raise(entry, receiver, END, acknowledgment);
   }
-  const allowed = (acknowledgment + Math.max(window, 1)) | 0;
-  if (((allowed - connections.tcpWord(entry, receiver, MAX_END)) | 0) > 0) {
-    connections.setTcpWord(entry, receiver, MAX_END, allowed);
-  }
+  raise(entry, receiver, MAX_END, (acknowledgment + window) | 0);
+}
+
+/** Sets a word to a sequence number that lies behind the one in it. */
+function raise(entry: number, direction: number, word: number, value: number): void {
+  if (((value - connections.tcpWord(entry, direction, word)) | 0) <= 0) return;
+  connections.setTcpWord(entry, direction, word, value);
 }
 
 /** Windows are scaled when both ends said so (RFC 7323 §2.2); when unseen, by as much as can be. */
 function usedScale(entry: number, sender: number): number {
-  const own = connections.tcpWord(entry, sender, SCALE);
-  const others = connections.tcpWord(entry, 1 - sender, SCALE);
+  const own = connections.scale(entry, sender);
+  const others = connections.scale(entry, 1 - sender);
   if (own === SCALE_UNKNOWN || others === SCALE_UNKNOWN) return SCALE_MAX;
   return own === SCALE_NONE || others === SCALE_NONE ? 0 : own - SCALE_FIRST;
 }
 
-/** What the SYN says of window scaling, as word SCALE has it. */
+/** What the SYN says of window scaling, as the entry's scales have it. */
 function readScale(at: number): number {
   const optionsEnd = at + tcp.headerSize(view, at);
   let option = at + tcp.HEADER_SIZE;

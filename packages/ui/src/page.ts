@@ -2,7 +2,7 @@
  * The page that every chassis serves: what it knows of the network, and its own live counters,
  * asked for every second. Run by the browser.
  */
-import type { CountersView, HealthView, PeerView, StageView } from "@rhone/api/context";
+import type { AclView, CountersView, HealthView, PeerView, StageView } from "@rhone/api/context";
 import type { Chassis, Router, Switch } from "@rhone/state/schema";
 import { element, show, table } from "./dom.ts";
 import { type PortView, topology } from "./topology.ts";
@@ -15,6 +15,7 @@ interface Picture {
   readonly switches: readonly Switch[];
   readonly routers: readonly Router[];
   readonly ports: readonly PortView[];
+  readonly acls: readonly AclView[];
   readonly chassis: readonly Chassis[];
   readonly peers: readonly PeerView[];
   readonly pipeline: readonly StageView[];
@@ -31,18 +32,20 @@ async function ask<T>(path: string): Promise<T> {
 }
 
 async function look(): Promise<Picture> {
-  const [health, switches, routers, ports, chassis, peers, pipeline, counters] = await Promise.all([
-    ask<HealthView>("/healthz"),
-    ask<Switch[]>("/v1/switches"),
-    ask<Router[]>("/v1/routers"),
-    ask<PortView[]>("/v1/ports"),
-    ask<Chassis[]>("/v1/chassis"),
-    ask<PeerView[]>("/v1/peers"),
-    ask<StageView[]>("/v1/pipeline"),
-    ask<CountersView>("/v1/counters"),
-  ]);
+  const [health, switches, routers, ports, acls, chassis, peers, pipeline, counters] =
+    await Promise.all([
+      ask<HealthView>("/healthz"),
+      ask<Switch[]>("/v1/switches"),
+      ask<Router[]>("/v1/routers"),
+      ask<PortView[]>("/v1/ports"),
+      ask<AclView[]>("/v1/acls"),
+      ask<Chassis[]>("/v1/chassis"),
+      ask<PeerView[]>("/v1/peers"),
+      ask<StageView[]>("/v1/pipeline"),
+      ask<CountersView>("/v1/counters"),
+    ]);
   const at = performance.now();
-  return { health, switches, routers, ports, chassis, peers, pipeline, counters, at };
+  return { health, switches, routers, ports, acls, chassis, peers, pipeline, counters, at };
 }
 
 const numbers = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
@@ -82,6 +85,25 @@ function showStages({ pipeline, counters, at }: Picture, before: Picture | null)
     );
   });
   show("stages", ...stages);
+}
+
+function showRules({ acls }: Picture): void {
+  const inOrder = [...acls].sort((a, b) => b.priority - a.priority || (a.name < b.name ? -1 : 1));
+  const rows = inOrder.map((rule) => {
+    const match = Object.entries(rule.match).map(([field, value]) => `${field} ${value}`);
+    return [
+      rule.name,
+      rule.switch + (rule.port === undefined ? "" : ` / ${rule.port}`),
+      rule.direction,
+      `${rule.priority}`,
+      match.join(", ") || "everything",
+      rule.action,
+      numbers.format(rule.hits),
+    ];
+  });
+  const place = [["Name"], ["At"], ["Direction"], ["Priority", true]] as const;
+  const deed = [["Match"], ["Action"], ["Decided here", true]] as const;
+  show("rules", table([...place, ...deed], rows, "No rules: everything passes."));
 }
 
 function showDrops({ counters }: Picture): void {
@@ -145,6 +167,7 @@ function showPicture(picture: Picture, before: Picture | null): void {
   const hint = element("p", { class: "quiet" }, "No switches or routers yet.");
   show("topology", isEmpty ? hint : topology(picture));
   showStages(picture, before);
+  showRules(picture);
   showDrops(picture);
   showDevices(picture, before);
   showChassis(picture);

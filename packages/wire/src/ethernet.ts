@@ -47,6 +47,11 @@ export function isMulticast(view: DataView, at: number): boolean {
   return (view.getUint8(at + DESTINATION) & GROUP_BIT) !== 0;
 }
 
+/** Whether the source is a group address, which nobody can be (IEEE 802.3 §3.2.3). */
+export function hasGroupSource(view: DataView, at: number): boolean {
+  return (view.getUint8(at + SOURCE) & GROUP_BIT) !== 0;
+}
+
 export function isBroadcast(view: DataView, at: number): boolean {
   return destinationHigh(view, at) === -1 && destinationLow(view, at) === 0xffff;
 }

@@ -32,6 +32,12 @@ export const REASON_NAT_OWNER = 2;
 export const REASON_GATEWAY = 3;
 export const REASON_BALANCE = 4;
 export const REASON_PLACEMENT = 5;
+/** A copy of a packet that a rule refused: its connection is to be blocked, and nothing else. */
+export const REASON_DENIED = 6;
+/** An answer that was made on the way: it may leave by the port that the question came by. */
+export const REASON_ANSWER = 7;
+/** As before, and a rule made it: no rule is asked about it. */
+export const REASON_RULE_ANSWER = 8;
 
 /** The whole stamp as plain data, for logs and tests; the datapath is in the base header. */
 export interface Stamp {

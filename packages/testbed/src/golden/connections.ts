@@ -50,9 +50,14 @@ export function isTracked(bytes: Buffer): boolean {
   if (isMulticastOrAbove(ip.source) || isMulticastOrAbove(ip.destination)) return false;
   if (isV4(ip.source)) return !ip.source.startsWith("00") && !ip.destination.startsWith("00");
   if (ip.source === UNSPECIFIED_V6 || ip.destination === UNSPECIFIED_V6) return false;
-  if (ip.protocol !== ICMPV6 || ip.transportAt === null) return true;
+  return !isDiscovery(bytes, ip);
+}
+
+/** Neighbour and router discovery (RFC 4861) and MLD (RFC 2710, RFC 3810). */
+export function isDiscovery(bytes: Buffer, ip: IpHeader): boolean {
+  if (isV4(ip.source) || ip.protocol !== ICMPV6 || ip.transportAt === null) return false;
   const type = bytes[ip.transportAt]!;
-  return !((type >= 130 && type <= 137) || type === 143);
+  return (type >= 130 && type <= 137) || type === 143;
 }
 
 /** The tuple of a packet; `ports` is what a later fragment's first one told. */

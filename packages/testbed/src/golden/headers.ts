@@ -3,7 +3,7 @@
  * 826, RFC 791, RFC 8200, RFC 9293, RFC 768, RFC 792, RFC 4443).
  */
 import type { DropReasonName } from "@rhone/rings/drop-reason";
-import { checksum, hexAt, type Ip, isMappedV4, isV4, type Mac } from "./bytes.ts";
+import { checksum, hexAt, type Ip, isGroupMac, isMappedV4, isV4, type Mac } from "./bytes.ts";
 
 export const IPV4 = 0x0800;
 export const ARP = 0x0806;
@@ -61,6 +61,7 @@ export interface Headers {
 /** The headers, or the reason to drop the frame for. */
 export function readHeaders(bytes: Buffer): Headers | DropReasonName {
   if (bytes.length < 14) return "malformed-ethernet";
+  if (isGroupMac(hexAt(bytes, 6, 6))) return "malformed-ethernet"; // IEEE 802.3 §3.2.3
   let l3At = 14;
   let tags = 0;
   while (VLAN_TAGS.includes(bytes.readUInt16BE(l3At - 2))) {

@@ -1,14 +1,5 @@
 /** The ICMP or ICMPv6 error about a packet (RFC 792, RFC 1812 §4.3.2, RFC 4443 §2.4). */
-import {
-  checksum,
-  type Ip,
-  isHost,
-  isMulticastOrAbove,
-  isV4,
-  UNSPECIFIED_V6,
-  u16,
-  u32,
-} from "./bytes.ts";
+import { checksum, type Ip, isHost, isMulticastOrAbove, isV4, u16, u32 } from "./bytes.ts";
 import { headersOf, ICMP, ICMPV6, type IpHeader } from "./headers.ts";
 import { ipv6Message } from "./l2.ts";
 
@@ -71,7 +62,7 @@ function mayAnswer(bytes: Buffer, ip: IpHeader, kind: ErrorKind): boolean {
     if (ip.isLaterFragment || !isHost(ip.source) || !isHost(ip.destination)) return false;
     return ip.protocol !== ICMP || ECHO.includes(bytes[at!]!);
   }
-  if (ip.source === UNSPECIFIED_V6 || isMulticastOrAbove(ip.source)) return false;
+  if (!isHost(ip.source)) return false;
   if (isMulticastOrAbove(ip.destination) && kind !== "too-big") return false;
   return ip.protocol !== ICMPV6 || (at !== null && bytes[at]! >= 128); // Errors are below 128.
 }

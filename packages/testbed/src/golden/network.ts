@@ -1,4 +1,5 @@
 /** The desired state as the golden router sees it: ports, switches and routers as plain objects. */
+import type { Acl } from "@rhone/state/acl";
 import type { Port, Router } from "@rhone/state/schema";
 import type { State } from "@rhone/state/state";
 import {
@@ -39,10 +40,12 @@ export interface GoldenRoute {
 
 export class GoldenNetwork {
   readonly ports: readonly GoldenPort[];
+  readonly rules: readonly Acl[];
   readonly #routes: ReadonlyMap<string, readonly GoldenRoute[]>;
 
   /** `open` are the names of the workloads' ports whose chassis has opened their device. */
   constructor(state: State, open: ReadonlySet<string>) {
+    this.rules = state.acls.map(({ value }) => value);
     const chassis = new Set(state.chassis.map(({ name }) => name));
     this.ports = [
       ...state.ports.map(({ value }) => workloadPort(state, chassis, open, value)),

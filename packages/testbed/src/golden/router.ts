@@ -8,21 +8,25 @@ import type { DropReasonName } from "@rhone/rings/drop-reason";
 import { putHex } from "./bytes.ts";
 import { Connections, type Finding, isTracked, portsOf, tupleOf } from "./connections.ts";
 import { Fragments } from "./fragments.ts";
-import { headersOf } from "./headers.ts";
+import { headersOf, type IpHeader } from "./headers.ts";
 import { errorAbout } from "./icmp-error.ts";
 import { switchFrame } from "./l2.ts";
 import type { GoldenNetwork, GoldenPort } from "./network.ts";
 import { admit, mayReceive } from "./port-security.ts";
+import { answerTo } from "./reject.ts";
 import { type Hop, route } from "./routing.ts";
+import { type Judgement, judge } from "./rules.ts";
 
 const STAGES = 16;
 const PORT_SECURITY = 0;
 const PRE_ACL = 1;
+const ACL = 2;
 const STATEFUL = 5;
 const L2 = 6;
 const ROUTING = 7;
 const POST_ROUTING = 8;
 const EGRESS_PRE_ACL = 10;
+const EGRESS_ACL = 11;
 const EGRESS_STATEFUL = 13;
 const EGRESS_PORT_SECURITY = 14;
 const OUTPUT = 15;
@@ -54,9 +58,28 @@ export interface GoldenOptions {
 /** Source and destination port of a packet; null when it is a fragment that does not know them. */
 type Ports = readonly [number, number] | null;
 
+/** What is known of a packet that comes to its port's chassis. */
+interface Arrival {
+  readonly ports: Ports;
+  /** An answer that was made here: it is not answered again. */
+  readonly isAnswer: boolean;
+  /** The answer to what a rule rejected on its way from the port: rules have no say in it. */
+  readonly isFree: boolean;
+}
+
+const CROSSED: Arrival = { ports: null, isAnswer: false, isFree: false };
+
+/** Of what is not tracked only a first fragment has ports. */
+function untrackedPorts(bytes: Buffer, ip: IpHeader): readonly [number, number] {
+  return ip.transportAt === null ? [0, 0] : portsOf(bytes, ip);
+}
+
 export class GoldenRouter {
-  readonly network: GoldenNetwork;
+  /** Changes between two packets. */
+  network: GoldenNetwork;
   readonly connections = new Connections();
+  /** How often each rule decided, by chassis and rule. */
+  readonly ruleHits = new Map<string, number>();
   readonly #fragments = new Fragments();
   readonly #options: GoldenOptions;
   readonly #packets = new Map<string, number[]>();
@@ -86,28 +109,54 @@ export class GoldenRouter {
     return this.#outcome;
   }
 
-  /** Stages 1 to 5: the connection of the sender. */
+  /** Stages 1 to 5: the connection of the sender, and the rules for it. */
   #fromPort(port: GoldenPort, bytes: Buffer): void {
     const here = port.chassis!;
     this.#count(here, PRE_ACL);
-    if (!isTracked(bytes)) {
-      this.#countAll(here, PRE_ACL + 1, STATEFUL);
-      this.#fromSwitch(port, bytes, null);
+    let ports: Ports = null;
+    let finding: Finding | null = null;
+    if (isTracked(bytes)) {
+      ports = this.#fragments.resolve(here, port.switch, bytes, this.#nowMs);
+      if (ports === null) {
+        this.#drop(here, PRE_ACL, "fragment-orphan");
+        return;
+      }
+      finding = this.connections.lookUp(port.name, bytes, tupleOf(bytes, ports), this.#nowMs);
+    }
+    this.#count(here, ACL);
+    const judgement = this.#judge("from-port", port, bytes, ports, finding);
+    if (judgement === "acl-drop" || judgement === "acl-reject" || judgement === "acl-blocked") {
+      this.#drop(here, ACL, judgement);
+      const answer = judgement === "acl-reject" && finding !== null ? answerTo(bytes) : null;
+      if (answer !== null)
+        this.#toPort(port, answer, { ports: null, isAnswer: true, isFree: true });
       return;
     }
-    const ports = this.#fragments.resolve(here, port.switch, bytes, this.#nowMs);
-    if (ports === null) {
-      this.#drop(here, PRE_ACL, "fragment-orphan");
-      return;
-    }
-    const finding = this.connections.lookUp(port.name, bytes, tupleOf(bytes, ports), this.#nowMs);
-    this.#countAll(here, PRE_ACL + 1, STATEFUL);
-    this.#commit(port, bytes, ports, finding);
+    this.#countAll(here, ACL + 1, STATEFUL);
+    if (judgement === "passes") this.#commit(port, bytes, ports, finding);
     this.#fromSwitch(port, bytes, ports);
   }
 
-  #commit(port: GoldenPort, bytes: Buffer, ports: Ports, { kind }: Finding): void {
-    if (kind !== "new" && kind !== "established") return;
+  /** What the rules say, counted for the one that decided. */
+  #judge(
+    direction: "from-port" | "to-port",
+    port: GoldenPort,
+    bytes: Buffer,
+    ports: Ports,
+    finding: Finding | null,
+  ): Judgement["verdict"] {
+    const { ip } = headersOf(bytes);
+    const tuple = ip === null ? null : tupleOf(bytes, ports ?? untrackedPorts(bytes, ip));
+    const { verdict, rule } = judge(this.network.rules, direction, port, bytes, tuple, finding);
+    if (rule !== null) {
+      const key = `${port.chassis} ${rule}`;
+      this.ruleHits.set(key, (this.ruleHits.get(key) ?? 0) + 1);
+    }
+    return verdict;
+  }
+
+  #commit(port: GoldenPort, bytes: Buffer, ports: Ports, finding: Finding | null): void {
+    if (finding?.kind !== "new" && finding?.kind !== "established") return;
     this.connections.commit(port.name, bytes, tupleOf(bytes, ports), this.#nowMs);
   }
 
@@ -141,10 +190,10 @@ export class GoldenRouter {
     } else if (outPort.chassis === null) {
       this.#endHere(here, "destination-unbound");
     } else if (outPort.chassis === here) {
-      this.#toPort(outPort, bytes, ports);
+      this.#toPort(outPort, bytes, { ports, isAnswer, isFree: false });
     } else if (this.#fits(bytes)) {
       for (const copy of this.#send(here, outPort.chassis, bytes))
-        this.#toPort(outPort, copy, null);
+        this.#toPort(outPort, copy, CROSSED);
     } else {
       this.#refuseTooBig(sender, bytes);
     }
@@ -168,7 +217,7 @@ export class GoldenRouter {
       return;
     }
     putHex(error, 0, sender.mac);
-    this.#toPort(sender, error, null);
+    this.#toPort(sender, error, { ports: null, isAnswer: true, isFree: false });
   }
 
   #fits(bytes: Buffer): boolean {
@@ -189,25 +238,37 @@ export class GoldenRouter {
   #floodAt(here: string, inPort: GoldenPort, bytes: Buffer): void {
     for (const port of this.network.workloadsOf(inPort.switch)) {
       if (port.chassis === here && port.hasDevice && port !== inPort) {
-        this.#toPort(port, bytes, null);
+        this.#toPort(port, bytes, CROSSED);
       }
     }
   }
 
-  /** Stages 8 to 13, at the chassis of the receiver: the connection of the receiver. */
-  #toPort(port: GoldenPort, bytes: Buffer, known: Ports): void {
+  /** Stages 8 to 13, at the chassis of the receiver: its connection, and the rules for it. */
+  #toPort(port: GoldenPort, bytes: Buffer, { ports: known, isAnswer, isFree }: Arrival): void {
     const here = port.chassis!;
     this.#countAll(here, POST_ROUTING, EGRESS_PRE_ACL);
+    let ports: Ports = null;
+    let finding: Finding | null = null;
     if (isTracked(bytes)) {
-      const ports = this.#portsAtReceiver(port, bytes, known);
+      ports = this.#portsAtReceiver(port, bytes, known);
       if (ports === null) {
         this.#drop(here, EGRESS_PRE_ACL, "fragment-orphan");
         return;
       }
-      const finding = this.connections.lookUp(port.name, bytes, tupleOf(bytes, ports), this.#nowMs);
-      this.#commit(port, bytes, ports, finding);
+      finding = this.connections.lookUp(port.name, bytes, tupleOf(bytes, ports), this.#nowMs);
     }
-    this.#countAll(here, EGRESS_PRE_ACL + 1, EGRESS_STATEFUL);
+    this.#count(here, EGRESS_ACL);
+    const judgement = isFree ? "passes" : this.#judge("to-port", port, bytes, ports, finding);
+    if (judgement === "acl-drop" || judgement === "acl-reject" || judgement === "acl-blocked") {
+      this.#drop(here, EGRESS_ACL, judgement);
+      const mayAnswer = judgement === "acl-reject" && finding !== null && !isAnswer;
+      const answer = mayAnswer ? answerTo(bytes) : null;
+      // It goes its way as if the port itself had sent it.
+      if (answer !== null) this.#fromSwitch(port, answer, portsOf(answer, headersOf(answer).ip!));
+      return;
+    }
+    this.#countAll(here, EGRESS_ACL + 1, EGRESS_STATEFUL);
+    if (judgement === "passes") this.#commit(port, bytes, ports, finding);
     this.#output(port, bytes);
   }
 

@@ -30,8 +30,6 @@ export interface Segment {
   readonly window: number;
   /** Of a SYN: the shift of its window scale option, null without one. */
   readonly scale: number | null;
-  /** The answer to a SYN that was refused has no sequence number (RFC 9293 §3.10.7.1). */
-  readonly isEmptyReset: boolean;
 }
 
 /** What is known of one end. */
@@ -44,24 +42,30 @@ export interface End {
   maxEnd: number;
   /** The largest window that it offered. */
   maxWindow: number;
+  /** How far it has acknowledged what the other end sent. */
+  acknowledged: number;
   /** Undefined when its SYN was not seen. */
   scale: number | null | undefined;
 }
 
 export interface TcpConnection {
   state: TcpState;
+  /** Of a SYN that had no effect: both ends may have forgotten a connection that we still know. */
+  ignoredSyn: Segment | null;
   /** Who sent the first packet, and the other. */
   readonly ends: readonly [End, End];
 }
 
 const SCALE_MAX = 14; // RFC 7323 §2.3
 const ACKNOWLEDGED_BEHIND_MAX = 66_000;
+const UNSCALED_MAX = 65_535;
+const WINDOW_MAX = 2 ** 30; // RFC 7323 §2.3
 
 export function newTcp(): TcpConnection {
   const unseen = (): End => ({
-    ...{ isSeen: false, end: 0, maxEnd: 0, maxWindow: 0, scale: undefined },
+    ...{ isSeen: false, end: 0, maxEnd: 0, maxWindow: 0, acknowledged: 0, scale: undefined },
   });
-  return { state: "new", ends: [unseen(), unseen()] };
+  return { state: "new", ignoredSyn: null, ends: [unseen(), unseen()] };
 }
 
 export function readSegment(bytes: Buffer, { transportAt, end }: IpHeader): Segment {
@@ -78,11 +82,11 @@ export function readSegment(bytes: Buffer, { transportAt, end }: IpHeader): Segm
     acknowledgment: bytes.readUInt32BE(at + 8),
     window: bytes.readUInt16BE(at + 14),
     scale: isSyn ? readScale(bytes.subarray(at + 20, at + headerSize)) : null,
-    isEmptyReset: isRst! && sequence === 0 && length === 0,
   };
 }
 
 function kindOf(isFin: boolean, isSyn: boolean, isRst: boolean, isAck: boolean): Kind {
+  if ([isFin, isSyn, isRst].filter(Boolean).length > 1) return "none";
   if (isRst) return "rst";
   if (isSyn) return isAck ? "syn-ack" : "syn";
   if (!isAck) return "none";
@@ -155,7 +159,6 @@ const REPLY: { readonly [kind in Kind]: Row } = {
 };
 
 function nextState(state: TcpState, kind: Kind, isReply: boolean): TcpState | "=" | undefined {
-  if (kind === "rst") return state === "new" ? undefined : "closed";
   return (isReply ? REPLY : ORIGINAL)[kind][state];
 }
 
@@ -165,12 +168,21 @@ export function judge(tcp: TcpConnection, segment: Segment, isReply: boolean): V
   const { state } = tcp;
   // The addresses and ports may be used anew when the last connection is over.
   if (segment.kind === "syn" && (state === "time-wait" || state === "closed")) return "reopens";
+  const [sender, receiver] = endsOf(tcp, isReply);
+  if (segment.kind === "rst") return judgeReset(tcp, sender, receiver, segment);
   const next = nextState(state, segment.kind, isReply);
   if (next === undefined) return "invalid";
   // Who tries again may do so with another number; what changes nothing needs no window.
   if (next === "=" || (segment.kind === "syn" && state === "syn-sent")) return "valid";
-  const [sender, receiver] = endsOf(tcp, isReply);
-  return isInWindow(sender, receiver, segment) ? "valid" : "invalid";
+  return isInWindow(tcp, sender, receiver, segment) ? "valid" : "invalid";
+}
+
+/** A reset refuses a SYN, and says which, or lies where its receiver has not yet got everything. */
+function judgeReset(tcp: TcpConnection, sender: End, receiver: End, segment: Segment): Verdict {
+  if (tcp.state === "new" || !isInWindow(tcp, sender, receiver, segment)) return "invalid";
+  if (tcp.state === "syn-sent" && !sender.isSeen) return segment.isAck ? "valid" : "invalid";
+  if (!sender.isSeen || !receiver.isSeen) return "valid";
+  return behind(receiver.acknowledged, segment.sequence) >= 0 ? "valid" : "invalid";
 }
 
 function endsOf({ ends }: TcpConnection, isReply: boolean): readonly [End, End] {
@@ -182,43 +194,96 @@ function behind(a: number, b: number): number {
   return (b - a) | 0;
 }
 
-function isInWindow(sender: End, receiver: End, segment: Segment): boolean {
+/** Its first packet was no SYN: there may be more than we have seen. */
+function isPickedUp({ ends }: TcpConnection): boolean {
+  return ends[0].scale === undefined;
+}
+
+function isInWindow(tcp: TcpConnection, sender: End, receiver: End, segment: Segment): boolean {
+  const unseen = isPickedUp(tcp) ? WINDOW_MAX : 0;
   if (sender.isSeen) {
-    const from = segment.isEmptyReset ? sender.end : segment.sequence;
-    const to = segment.isEmptyReset ? sender.end : segment.end;
-    if (behind(sender.maxEnd, from) > 0) return false;
-    if (receiver.isSeen && behind(to, sender.end) > receiver.maxWindow) return false;
+    if (behind(sender.maxEnd, segment.sequence) > 0) return false;
+    const most = Math.max(receiver.maxWindow, unseen);
+    if (receiver.isSeen && behind(segment.end, sender.end) > most) return false;
   }
   if (!receiver.isSeen || !segment.isAck) return true;
   const unacknowledged = behind(segment.acknowledgment, receiver.end);
-  const most = Math.max(sender.maxWindow, ACKNOWLEDGED_BEHIND_MAX);
-  return unacknowledged >= 0 && unacknowledged <= most;
+  const most = Math.max(sender.maxWindow, ACKNOWLEDGED_BEHIND_MAX, unseen);
+  return unacknowledged >= -unseen && unacknowledged <= most;
 }
 
 /** Takes in a segment that was valid. */
 export function take(tcp: TcpConnection, segment: Segment, isReply: boolean): void {
-  const next = nextState(tcp.state, segment.kind, isReply);
-  if (next === undefined || next === "=") return;
-  tcp.state = next;
   const [sender, receiver] = endsOf(tcp, isReply);
+  if (segment.kind === "rst") {
+    // Elsewhere in the window it may be a guess, which its receiver asks about (RFC 5961 §3.2).
+    const isNext = [receiver.acknowledged, sender.end].includes(segment.sequence);
+    if (tcp.state !== "established" || isNext) tcp.state = "closed";
+    return;
+  }
+  const next = nextState(tcp.state, segment.kind, isReply);
+  if (next === undefined) return;
+  if (next !== "=") {
+    tcp.state = next;
+    takeIn(tcp, sender, receiver, segment);
+  } else if (segment.kind === "syn") {
+    tcp.ignoredSyn = segment;
+  } else if (segment.kind === "syn-ack" && isAnswer(tcp.ignoredSyn, segment)) {
+    beginAnew(tcp, tcp.ignoredSyn!, segment);
+  }
+}
+
+/** Never to a SYN that ends at 0: the product knows none by that. */
+function isAnswer(ignored: Segment | null, { acknowledgment }: Segment): boolean {
+  return ignored !== null && ignored.end !== 0 && acknowledgment === ignored.end;
+}
+
+function beginAnew(tcp: TcpConnection, { end, scale }: Segment, answer: Segment): void {
+  const [client, server] = tcp.ends;
+  tcp.state = "syn-received";
+  tcp.ignoredSyn = null;
+  Object.assign(client, { scale, end, maxEnd: end, maxWindow: UNSCALED_MAX });
+  server.isSeen = false;
+  server.maxWindow = 0;
+  takeIn(tcp, server, client, answer);
+}
+
+function takeIn(tcp: TcpConnection, sender: End, receiver: End, segment: Segment): void {
   if (segment.isSyn) sender.scale = segment.scale;
   // The window of a SYN is never scaled (RFC 7323 §2.2).
   const shift = segment.isSyn ? 0 : shiftOf(sender, receiver);
-  const window = segment.window * 2 ** shift;
-  if (!sender.isSeen || segment.isSyn) {
+  const window = Math.max(1, segment.window * 2 ** shift);
+  const offered = (segment.end + window) >>> 0;
+  if (!sender.isSeen || (segment.isSyn && isOther(sender, segment))) {
     sender.end = segment.end;
-    sender.maxEnd = segment.isSyn ? segment.end : (segment.end + window) >>> 0;
+    sender.acknowledged = segment.isAck ? segment.acknowledgment : receiver.end;
+    if (segment.isSyn) sender.maxEnd = segment.end;
+    else sender.maxEnd = receiver.isSeen ? later(sender.maxEnd, offered) : offered;
+    // Nothing of it can have been acknowledged.
+    if (segment.isSyn || !receiver.isSeen) receiver.acknowledged = segment.sequence;
+    sender.maxWindow = window;
+    sender.isSeen = true;
+  } else {
+    sender.end = later(sender.end, segment.end);
+    sender.maxWindow = Math.max(sender.maxWindow, window);
+    if (!receiver.isSeen && isPickedUp(tcp)) sender.maxEnd = later(sender.maxEnd, offered);
   }
-  sender.maxWindow = Math.max(sender.maxWindow, window, 1);
-  sender.isSeen = true;
-  if (behind(sender.end, segment.end) > 0 && !segment.isEmptyReset) sender.end = segment.end;
   if (!segment.isAck) return;
-  if (!receiver.isSeen) {
-    receiver.end = segment.acknowledgment;
-    receiver.maxEnd = segment.acknowledgment;
-  }
-  const allowed = (segment.acknowledgment + Math.max(window, 1)) >>> 0;
-  if (behind(receiver.maxEnd, allowed) > 0) receiver.maxEnd = allowed;
+  sender.acknowledged = later(sender.acknowledged, segment.acknowledgment);
+  if (!receiver.isSeen) receiver.end = receiver.maxEnd = segment.acknowledgment;
+  else if (isPickedUp(tcp)) receiver.end = later(receiver.end, segment.acknowledgment);
+  receiver.maxEnd = later(receiver.maxEnd, (segment.acknowledgment + window) >>> 0);
+}
+
+/** A further SYN that is not the former one again, with or without its data. */
+function isOther(sender: End, { end }: Segment): boolean {
+  const by = behind(end, sender.end);
+  return by < 0 || by > ACKNOWLEDGED_BEHIND_MAX;
+}
+
+/** The one of two sequence numbers that is behind the other. */
+function later(a: number, b: number): number {
+  return behind(a, b) > 0 ? b : a;
 }
 
 /** Both must have said that they scale; of those whose SYN was not seen the most is assumed. */

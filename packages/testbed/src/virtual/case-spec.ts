@@ -1,7 +1,7 @@
 /** A whole case of the property test: a network, what is sent in it, and how the cluster runs. */
 import fc from "fast-check";
 import type { CaseSpec } from "./compare.ts";
-import { networkSpec } from "./network-spec.ts";
+import { networkSpec, ruleSpecs } from "./network-spec.ts";
 import { packetSpec } from "./packet-spec.ts";
 
 const PACKETS_MAX = 40;
@@ -9,6 +9,7 @@ const PACKETS_MAX = 40;
 export const caseSpec: fc.Arbitrary<CaseSpec> = fc.record({
   network: networkSpec,
   packets: fc.array(packetSpec, { minLength: 1, maxLength: PACKETS_MAX, size: "max" }),
+  laterRules: fc.array(ruleSpecs, { maxLength: 3 }),
   seed: fc.nat(2 ** 30),
   isUnderlayBad: fc.boolean(),
 });

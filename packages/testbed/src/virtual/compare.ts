@@ -10,7 +10,12 @@ import { GoldenNetwork } from "../golden/network.ts";
 import { GoldenRouter, type Outcome } from "../golden/router.ts";
 import type { TcpState } from "../golden/tcp.ts";
 import { describe, type Exchange } from "./exchange.ts";
-import { type BuiltNetwork, buildNetwork, type NetworkSpec } from "./network-spec.ts";
+import {
+  type BuiltNetwork,
+  buildNetwork,
+  type NetworkSpec,
+  type RuleSpec,
+} from "./network-spec.ts";
 import { buildFrame, conversationsOf, type Frame } from "./packet-builder.ts";
 import type { PacketSpec } from "./packet-spec.ts";
 import { hashOf } from "./random.ts";
@@ -24,6 +29,8 @@ const ROUND_MAX = 6;
 export interface CaseSpec {
   readonly network: NetworkSpec;
   readonly packets: readonly PacketSpec[];
+  /** What the rules change to, one after the other. */
+  readonly laterRules: readonly (readonly RuleSpec[])[];
   /** Of the scheduler and of the owners of flows. */
   readonly seed: number;
   /** Whether the underlay loses and doubles packets. */
@@ -33,20 +40,27 @@ export interface CaseSpec {
 /** Throws an AssertionError where the two differ. */
 export function compare(spec: CaseSpec): void {
   const built = buildNetwork(spec.network);
-  const { state, workers, devices } = built;
   const copies = copiesOf(spec);
-  const network = new GoldenNetwork(state, new Set(devices.keys()));
-  const golden = new GoldenRouter(network, { tunnelMtu: TUNNEL_MTU, copies });
-  const cluster = new VirtualCluster(state, {
-    ...{ seed: spec.seed, tunnelMtu: TUNNEL_MTU, workers, devices },
-  });
+  const golden = new GoldenRouter(goldenNetwork(built), { tunnelMtu: TUNNEL_MTU, copies });
+  const { state, workers, devices } = built;
+  const { seed } = spec;
+  const cluster = new VirtualCluster(state, { seed, tunnelMtu: TUNNEL_MTU, workers, devices });
   cluster.underlay.copies = copies;
-  const run = new Run(golden, cluster, built);
+  const run = new Run(golden, cluster, built, spec.network.placements !== undefined);
+  let changes = 0;
   for (const each of spec.packets) {
-    const frame = buildFrame(each, network, run.history);
+    if (each.isAfterChange && changes < spec.laterRules.length) {
+      const rules = spec.laterRules[changes++]!;
+      run.change(buildNetwork({ ...spec.network, rules }, changes));
+    }
+    const frame = buildFrame(each, golden.network, run.history);
     if (frame !== null) run.add(frame, each.pauseMs);
   }
   run.finishRound();
+}
+
+function goldenNetwork({ state, devices }: BuiltNetwork): GoldenNetwork {
+  return new GoldenNetwork(state, new Set(devices.keys()));
 }
 
 /** What happens to a packet on the underlay is in its bytes, so that both sides see the same. */
@@ -61,14 +75,22 @@ class Run {
   readonly #golden: GoldenRouter;
   readonly #cluster: VirtualCluster;
   readonly #chassis: readonly string[];
+  /** Chassis whose counters are added up: all when stages run elsewhere than their packets. */
+  readonly #groups: readonly (readonly string[])[];
   #round: { frame: Frame; outcome: Outcome }[] = [];
   readonly #busy = new Set<string>();
   #drops: Outcome["drops"][number][] = [];
 
-  constructor(golden: GoldenRouter, cluster: VirtualCluster, { workers }: BuiltNetwork) {
+  constructor(
+    golden: GoldenRouter,
+    cluster: VirtualCluster,
+    { workers }: BuiltNetwork,
+    hasPlacements: boolean,
+  ) {
     this.#golden = golden;
     this.#cluster = cluster;
     this.#chassis = [...workers.keys()];
+    this.#groups = hasPlacements ? [this.#chassis] : this.#chassis.map((chassis) => [chassis]);
   }
 
   /** Packets of different conversations run at the same time, those of one after each other. */
@@ -88,6 +110,17 @@ class Run {
       const { port, bytes } = outcome.deliveries[0]!;
       this.history.push({ from: frame.port, sent: frame.bytes, to: port, delivered: bytes });
     }
+  }
+
+  /** Everybody gets another state, one after the other, while packets are on their way. */
+  change(built: BuiltNetwork): void {
+    this.#cluster.takeIn();
+    for (const chassis of this.#chassis) {
+      this.#cluster.runABit();
+      this.#cluster.publish(chassis, built.state);
+    }
+    this.finishRound();
+    this.#golden.network = goldenNetwork(built);
   }
 
   finishRound(): void {
@@ -117,18 +150,39 @@ class Run {
   }
 
   #compareCounters(context: string): void {
-    for (const chassis of this.#chassis) {
-      const { packets, drops, reasons } = this.#cluster.counts(chassis);
-      const own = this.#drops.filter((drop) => drop.chassis === chassis);
-      const where = `at ${chassis} after\n${context}`;
+    for (const group of this.#groups) {
+      const counts = group.map((chassis) => this.#cluster.counts(chassis));
+      const own = this.#drops.filter((drop) => group.includes(drop.chassis));
+      const where = `at ${group} after\n${context}`;
+      const reasons = new Map<string, number>();
+      for (const [reason, count] of counts.flatMap((each) => [...each.reasons])) {
+        reasons.set(reason, (reasons.get(reason) ?? 0) + count);
+      }
       const expected = countsOf(own.map(({ reason }) => reason));
       assert.deepEqual(sorted(reasons), sorted(expected), `reasons ${where}`);
       const stages = countsOf(own.map(({ stage }) => String(stage)));
+      const drops = sumsOf(counts.map((each) => each.drops));
       const expectedDrops = drops.map((_, stage) => stages.get(String(stage)) ?? 0);
       assert.deepEqual(drops, expectedDrops, `drops of stages ${where}`);
-      assert.deepEqual(packets, this.#golden.packets(chassis), `packets of stages ${where}`);
+      const packets = sumsOf(counts.map((each) => each.packets));
+      const golden = sumsOf(group.map((chassis) => this.#golden.packets(chassis)));
+      assert.deepEqual(packets, golden, `packets of stages ${where}`);
+      for (const [index, { name }] of this.#golden.network.rules.entries()) {
+        const counted = group.map((chassis) => this.#cluster.ruleHits(chassis, index));
+        const hits = group.map((chassis) => this.#golden.ruleHits.get(`${chassis} ${name}`) ?? 0);
+        assert.equal(totalOf(counted), totalOf(hits), `hits of ${name} ${where}`);
+      }
     }
   }
+}
+
+/** Column by column. */
+function sumsOf(lists: readonly (readonly number[])[]): number[] {
+  return lists[0]!.map((_, i) => totalOf(lists.map((list) => list[i]!)));
+}
+
+function totalOf(numbers: readonly number[]): number {
+  return numbers.reduce((sum, each) => sum + each, 0);
 }
 
 const TCP_STATES: readonly TcpState[] = [

@@ -38,7 +38,13 @@ export function firstSegment({ detail }: PacketSpec): frames.TcpFields {
   const kinds = [SYN, SYN, SYN, SYN, SYN | ACK, ACK, FIN | ACK, RST, 0, SYN | FIN, ACK | PSH];
   const flags = kinds[detail % kinds.length]!;
   const acknowledgment = (flags & ACK) === 0 ? 0 : 5000;
-  return { flags, sequence: 1000 + (detail % 3) * 100, acknowledgment, window: WINDOW };
+  const sequence = (0xfffffff0 + (detail % 3) * 100) >>> 0; // Near the end of the numbers.
+  return { flags, sequence, acknowledgment, window: WINDOW, scale: scaleOf(flags, detail) };
+}
+
+/** Some of those that say SYN scale their windows. */
+function scaleOf(flags: number, detail: number): number | null {
+  return (flags & SYN) !== 0 && detail % 4 < 2 ? (detail % 4) * 7 : null;
 }
 
 interface Segment {
@@ -117,19 +123,30 @@ function answerSegment(segment: Segment, { detail }: PacketSpec): frames.TcpFiel
   const later = kinds[detail % kinds.length]!;
   const isWild = detail % 32 === 31; // Far outside of every window.
   const sequence = isFirst ? 5000 : segment.acknowledgment;
+  const flags = isFirst ? (detail === 3 ? RST | ACK : SYN | ACK) : later;
   return {
-    flags: isFirst ? (detail === 3 ? RST | ACK : SYN | ACK) : later,
+    flags,
+    scale: scaleOf(flags, detail),
     sequence: (sequence + (isWild ? 0x10000000 : 0)) >>> 0,
     acknowledgment: (segment.sequence + segment.length) >>> 0,
     window: WINDOW,
   };
 }
 
-/** The next packet of the sender's, or the same one once more. */
+/** What the receiver would send back, sent by the sender, and the same way as before. */
+export function mirror({ from, to, sent }: Exchange, spec: PacketSpec): Next | null {
+  const next = reply({ from, sent, to, delivered: sent }, spec);
+  if (next === null) return null;
+  const bytes = Buffer.concat([sent.subarray(0, 12), next.bytes.subarray(12)]);
+  return { port: from, bytes };
+}
+
+/** The next packet of the sender's or the same one once more; of a fragment the next one. */
 export function again({ from, sent }: Exchange, spec: PacketSpec): Next | null {
   const headers = readHeaders(sent);
   if (typeof headers === "string") return null;
   const { ip } = headers;
+  if (ip?.isFragment) return { port: from, bytes: nextFragment(headers, spec) };
   const isTcp = ip !== null && ip.protocol === TCP && ip.transportAt !== null;
   if (!isTcp || spec.detail % 4 === 0) return { port: from, bytes: Buffer.from(sent) };
   const { flags, sequence, length } = segmentOf(sent, headers);
@@ -141,6 +158,17 @@ export function again({ from, sent }: Exchange, spec: PacketSpec): Next | null {
   // Whoever said SYN knows now what it has to acknowledge.
   if ((flags & SYN) !== 0) setDouble(bytes, at, 8, 5001);
   return { port: from, bytes };
+}
+
+/** Another fragment of the same packet, of four bytes times two. */
+function nextFragment(headers: Headers, spec: PacketSpec): Buffer {
+  const { source, destination, protocol, identification, dontFragment } = headers.ip!;
+  const fields = {
+    ...{ source, destination, protocol, dontFragment, ttl: 64, hasOptions: spec.hasOptions },
+    fragment: { identification, offset: 4 + (spec.detail % 3), hasMore: spec.detail % 2 === 0 },
+  };
+  const packet = frames.ipPacket(fields, Buffer.alloc(8, 0x63));
+  return frames.ethernet(headers.destination, headers.source, headers.etherType, packet);
 }
 
 function setDouble(bytes: Buffer, at: number, offset: number, value: number): void {

@@ -99,13 +99,17 @@ export interface TcpFields {
   readonly sequence: number;
   readonly acknowledgment: number;
   readonly window: number;
+  /** The shift of a window scale option, null for none. */
+  readonly scale: number | null;
 }
 
 export function tcp(ends: Ends, fields: TcpFields, payload: Uint8Array): Buffer {
+  const options = Buffer.from(fields.scale === null ? [] : [1, 3, 3, fields.scale]);
   const header = Buffer.concat([
     ...[u16(ends.sourcePort), u16(ends.destinationPort)],
     ...[u32(fields.sequence), u32(fields.acknowledgment)],
-    ...[Buffer.from([0x50, fields.flags]), u16(fields.window), u16(0), u16(0)],
+    ...[Buffer.from([0x50 + options.length * 4, fields.flags]), u16(fields.window)],
+    ...[u16(0), u16(0), options],
   ]);
   return summed(Buffer.concat([header, payload]), 16, ends.source, ends.destination, TCP);
 }

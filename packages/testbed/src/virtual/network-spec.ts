@@ -3,6 +3,8 @@
  * desired state that it stands for, made by the product's own store and validation.
  */
 
+import type { AclDocument } from "@rhone/state/acl";
+import { type DataplaneDocument, PLACEABLE, type PlaceableStage } from "@rhone/state/dataplane";
 import { createMemoryStore } from "@rhone/state/memory-store";
 import type { PortDocument, RouterDocument } from "@rhone/state/schema";
 import type { State } from "@rhone/state/state";
@@ -37,12 +39,39 @@ export interface PortSpec {
   readonly worker: number;
 }
 
+export interface RuleSpec {
+  readonly switch: number;
+  /** null: every port of the switch. */
+  readonly port: number | null;
+  readonly direction: "from-port" | "to-port";
+  readonly priority: number;
+  readonly protocol: "icmp" | "tcp" | "udp" | "icmpv6" | 47 | null;
+  readonly isV4: boolean;
+  /** A network or a host; null: any. */
+  readonly source: number | null;
+  readonly destination: number | null;
+  readonly sourcePorts: string | null;
+  readonly destinationPorts: string | null;
+  readonly action: "allow" | "allow-stateless" | "drop" | "reject";
+}
+
 export interface NetworkSpec {
   readonly switches: number;
   /** One number a chassis: how many workers it has. */
   readonly workers: readonly number[];
   readonly routers: readonly RouterSpec[];
   readonly ports: readonly PortSpec[];
+  readonly rules: readonly RuleSpec[];
+  /** Where stages run that are not run where their packets are; none when left out. */
+  readonly placements?: readonly PlacementSpec[];
+}
+
+export interface PlacementSpec {
+  readonly chassis: number;
+  readonly stage: PlaceableStage;
+  /** At another chassis, or at another worker. */
+  readonly isRemote: boolean;
+  readonly where: number;
 }
 
 const link: fc.Arbitrary<LinkSpec> = fc.record({
@@ -67,6 +96,39 @@ const port: fc.Arbitrary<PortSpec> = fc.record({
   worker: fc.nat(3),
 });
 
+const ruleSpec: fc.Arbitrary<RuleSpec> = fc.record({
+  switch: fc.nat(7),
+  port: fc.option(fc.nat(15)),
+  direction: fc.constantFrom("from-port", "to-port"),
+  priority: fc.nat(3),
+  protocol: oneOf<RuleSpec["protocol"]>(
+    [3, null],
+    [2, "tcp"],
+    [2, "udp"],
+    [1, "icmp"],
+    [1, "icmpv6"],
+    [1, 47],
+  ),
+  isV4: fc.boolean(),
+  source: fc.option(fc.nat(15), { freq: 1 }),
+  destination: fc.option(fc.nat(15), { freq: 1 }),
+  sourcePorts: oneOf([4, null], [1, "40000"], [1, "40001-40002"], [1, "53"]),
+  destinationPorts: oneOf([4, null], [1, "80"], [1, "50-60"], [1, "40000-41000"]),
+  action: oneOf([3, "allow"], [1, "allow-stateless"], [2, "drop"], [2, "reject"]),
+});
+
+export const placementSpecs: fc.Arbitrary<PlacementSpec[]> = fc.array(
+  fc.record({
+    chassis: fc.nat(5),
+    stage: fc.constantFrom(...(Object.keys(PLACEABLE) as PlaceableStage[])),
+    isRemote: fc.boolean(),
+    where: fc.nat(5),
+  }),
+  { minLength: 1, maxLength: 6 },
+);
+
+export const ruleSpecs = fc.array(ruleSpec, { maxLength: 6 });
+
 export const networkSpec: fc.Arbitrary<NetworkSpec> = fc.record({
   switches: fc.integer({ min: 1, max: 4 }),
   workers: fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 1, maxLength: 3 }),
@@ -78,10 +140,11 @@ export const networkSpec: fc.Arbitrary<NetworkSpec> = fc.record({
     { maxLength: 3 },
   ),
   ports: fc.array(port, { minLength: 2, maxLength: 10 }),
+  rules: ruleSpecs,
 });
 
 /** A constant with a weight each. */
-export function oneOf<const T>(...choices: readonly [number, T][]): fc.Arbitrary<T> {
+export function oneOf<const T>(...choices: readonly (readonly [number, T])[]): fc.Arbitrary<T> {
   return fc.oneof(...choices.map(([weight, value]) => ({ weight, arbitrary: fc.constant(value) })));
 }
 
@@ -92,7 +155,8 @@ export interface BuiltNetwork {
   readonly devices: ReadonlyMap<string, number>;
 }
 
-export function buildNetwork(spec: NetworkSpec): BuiltNetwork {
+/** `later` counts the changes before: a greater one makes a later generation. */
+export function buildNetwork(spec: NetworkSpec, later = 0): BuiltNetwork {
   const store = createMemoryStore("c0");
   const workers = new Map(spec.workers.map((count, i) => [`c${i}`, count]));
   const put = (document: unknown): Change => ({ op: "put", document });
@@ -101,7 +165,8 @@ export function buildNetwork(spec: NetworkSpec): BuiltNetwork {
   }));
   const routers = spec.routers.map((_, r) => routerDocument(spec, r));
   const ports = spec.ports.map((_, p) => portDocument(spec, p));
-  commit(store.transact([...switches, ...routers, ...ports].map(put), "user"));
+  const rules = spec.rules.map((_, i) => ruleDocument(spec, i));
+  commit(store.transact([...switches, ...routers, ...ports, ...rules].map(put), "user"));
   const chassis = [...workers].map(([name, count], i) => ({
     ...{ kind: "chassis", name, underlay: `192.168.0.${i + 1}`, workers: count, version: "1" },
   }));
@@ -112,12 +177,14 @@ export function buildNetwork(spec: NetworkSpec): BuiltNetwork {
       : [{ kind: "binding", name: port.name, chassis: port.chassis, up }];
   });
   commit(store.transact([...chassis, ...bindings].map(put), "chassis"));
+  commit(store.transact(dataplaneDocuments(spec).map(put), "user"));
   const devices = new Map(
     spec.ports.flatMap(({ place, worker }, p) =>
       place === "bound" || place === "down" ? [[`p${p}`, worker] as const] : [],
     ),
   );
-  return { state: store.snapshot(), workers, devices };
+  const snapshot = store.snapshot();
+  return { state: { ...snapshot, revision: snapshot.revision + later }, workers, devices };
 }
 
 function commit(result: { readonly ok: boolean }): void {
@@ -210,4 +277,51 @@ function portDocument(spec: NetworkSpec, p: number): PortDocument {
     portSecurity: isSecured,
     ...(place === "nowhere" ? {} : { chassis, device: `d${p}` }),
   };
+}
+
+/** One a chassis that has a placement; of several for one stage the last one stays. */
+function dataplaneDocuments(spec: NetworkSpec): DataplaneDocument[] {
+  const count = spec.workers.length;
+  const placements = (spec.placements ?? []).map((each) => ({ ...each, c: each.chassis % count }));
+  return [...Map.groupBy(placements, ({ c }) => c)].map(([c, places]) => ({
+    kind: "dataplane",
+    name: `c${c}`,
+    placement: Object.fromEntries(
+      places.map(({ stage, isRemote, where }) => {
+        const other = (c + 1 + (where % Math.max(1, count - 1))) % count;
+        return [
+          stage,
+          isRemote && other !== c ? { chassis: `c${other}` } : { worker: where % spec.workers[c]! },
+        ];
+      }),
+    ),
+  }));
+}
+
+function ruleDocument(spec: NetworkSpec, i: number): AclDocument {
+  const rule = spec.rules[i]!;
+  const { direction, priority, action, protocol } = rule;
+  const p = rule.port === null ? null : rule.port % spec.ports.length;
+  const s = (p === null ? rule.switch : spec.ports[p]!.switch) % spec.switches;
+  // Of ICMP the family is known.
+  const isV4 = protocol === "icmp" || (protocol !== "icmpv6" && rule.isV4);
+  const hasPorts = protocol === "tcp" || protocol === "udp";
+  return {
+    ...{ kind: "acl", name: `rule${i}`, switch: `s${s}`, direction, priority, action },
+    ...(p === null ? {} : { port: `p${p}` }),
+    match: {
+      ...(protocol === null ? {} : { protocol }),
+      ...(rule.source === null ? {} : { source: placeOf(spec, isV4, rule.source) }),
+      ...(rule.destination === null ? {} : { destination: placeOf(spec, isV4, rule.destination) }),
+      ...(hasPorts && rule.sourcePorts !== null ? { sourcePorts: rule.sourcePorts } : {}),
+      ...(hasPorts && rule.destinationPorts !== null
+        ? { destinationPorts: rule.destinationPorts }
+        : {}),
+    },
+  };
+}
+
+/** The same places that routes lead to. */
+function placeOf(spec: NetworkSpec, isV4: boolean, destination: number): string {
+  return destinationOf(spec, { isV4, destination, link: 0, nextHop: 0 });
 }

@@ -37,12 +37,23 @@ export function buildFrame(
   if (senders.length === 0) return null;
   const sender = senders[spec.from % senders.length]!;
   const past = history[spec.from % Math.max(1, history.length)];
-  if (past !== undefined && (spec.kind === "reply" || spec.kind === "again")) {
-    const next = spec.kind === "reply" ? exchange.reply(past, spec) : exchange.again(past, spec);
-    if (next !== null) return { port: next.port, bytes: mutate(next.bytes, spec.mutation) };
-  }
+  const next = past === undefined ? null : goOn(past, spec);
+  if (next !== null) return { port: next.port, bytes: mutate(next.bytes, spec.mutation) };
   const bytes = buildFrom(spec, network, sender);
   return { port: sender.name, bytes: mutate(bytes, spec.mutation) };
+}
+
+function goOn(past: Exchange, spec: PacketSpec): Frame | null {
+  switch (spec.kind) {
+    case "reply":
+      return exchange.reply(past, spec);
+    case "again":
+      return exchange.again(past, spec);
+    case "mirror":
+      return exchange.mirror(past, spec);
+    default:
+      return null;
+  }
 }
 
 function buildFrom(spec: PacketSpec, network: GoldenNetwork, sender: GoldenPort): Buffer {
@@ -71,13 +82,27 @@ function sourceMacOf(spec: PacketSpec, sender: GoldenPort): Mac {
   return spec.spoofs === "mac" || spec.spoofs === "both" ? "020000eeeeee" : sender.mac;
 }
 
-function targetOf(spec: PacketSpec, network: GoldenNetwork, isIpv4: boolean): Ip {
-  const known = network.ports.flatMap(({ addresses }) =>
-    addresses.filter((ip) => isV4(ip) === isIpv4),
+/** Mostly somebody whom the sender can reach. */
+function targetOf(
+  spec: PacketSpec,
+  network: GoldenNetwork,
+  sender: GoldenPort,
+  isIpv4: boolean,
+): Ip {
+  const hasRouter = network.ports.some((port) => isRouterAt(port, sender.switch));
+  const reachable = network.ports.filter(
+    (port) => port !== sender && port.hasDevice && (hasRouter || port.switch === sender.switch),
   );
+  const known = (ports: readonly GoldenPort[]): Ip[] =>
+    ports.flatMap(({ addresses }) => addresses.filter((ip) => isV4(ip) === isIpv4));
+  const targets = known(spec.to < 28 && reachable.length > 0 ? reachable : network.ports);
   const strange = isIpv4 ? STRANGE_V4.concat(MARTIAN_V4) : STRANGE_V6.concat(MARTIAN_V6);
-  if (spec.to >= 34 || known.length === 0) return ipFromText(strange[spec.to % strange.length]!);
-  return known[spec.to % known.length]!;
+  if (spec.to >= 37 || targets.length === 0) return ipFromText(strange[spec.to % strange.length]!);
+  return targets[spec.to % targets.length]!;
+}
+
+function isRouterAt(port: GoldenPort, switchName: string): boolean {
+  return port.router !== null && port.switch === switchName;
 }
 
 function macTowards(spec: PacketSpec, network: GoldenNetwork, sender: GoldenPort, ip: Ip): Mac {
@@ -93,7 +118,7 @@ function macTowards(spec: PacketSpec, network: GoldenNetwork, sender: GoldenPort
 
 function buildIp(spec: PacketSpec, network: GoldenNetwork, sender: GoldenPort): Buffer {
   const source = sourceOf(spec, sender, spec.isV4);
-  const destination = targetOf(spec, network, spec.isV4);
+  const destination = targetOf(spec, network, sender, spec.isV4);
   const toMac = macTowards(spec, network, sender, destination);
   const { protocol, payload } = transport(spec, source, destination);
   const packet = frames.ipPacket(ipFields(spec, source, destination, protocol), payload);
@@ -155,7 +180,7 @@ function errorOf(spec: PacketSpec, ends: frames.Ends): Buffer {
 
 function buildArp(spec: PacketSpec, network: GoldenNetwork, sender: GoldenPort): Buffer {
   const mac = sourceMacOf(spec, sender);
-  const target = targetOf(spec, network, true);
+  const target = targetOf(spec, network, sender, true);
   const operation = spec.detail % 8 === 0 ? 2 : 1;
   const senderIp = spec.detail % 8 === 1 ? "00000000" : sourceOf(spec, sender, true);
   const toMac = spec.way < 10 ? BROADCAST_MAC : macTowards(spec, network, sender, target);
@@ -165,7 +190,8 @@ function buildArp(spec: PacketSpec, network: GoldenNetwork, sender: GoldenPort):
 
 function buildDiscovery(spec: PacketSpec, network: GoldenNetwork, sender: GoldenPort): Buffer {
   const type = [135, 135, 135, 136, 133, 134][spec.detail % 6]!;
-  const target = type === 136 ? sourceOf(spec, sender, false) : targetOf(spec, network, false);
+  const target =
+    type === 136 ? sourceOf(spec, sender, false) : targetOf(spec, network, sender, false);
   const source = spec.to % 8 === 0 ? "0".repeat(32) : sourceOf(spec, sender, false);
   const claimed = spec.spoofs === "both" ? UNKNOWN_MAC : sender.mac;
   const option = Buffer.from(`0${type === 136 ? 2 : 1}01${claimed}`, "hex");

@@ -18,7 +18,9 @@ export interface PacketSpec {
     /** An answer to something that was delivered. */
     | "reply"
     /** More of something that was delivered, in its direction. */
-    | "again";
+    | "again"
+    /** The answer to it, but by the port that it came from. */
+    | "mirror";
   readonly from: number;
   readonly isV4: boolean;
   readonly to: number;
@@ -36,6 +38,8 @@ export interface PacketSpec {
   readonly mutation: Mutation | null;
   /** Time that passes before it. */
   readonly pauseMs: number;
+  /** Whether the rules change before it. */
+  readonly isAfterChange: boolean;
 }
 
 export interface Mutation {
@@ -60,8 +64,9 @@ const kind = oneOf<PacketSpec["kind"]>(
     [2, "arp"],
     [2, "discovery"],
     [1, "raw"],
-    [8, "reply"],
-    [4, "again"],
+    [16, "reply"],
+    [12, "again"],
+    [1, "mirror"],
   ] as [number, PacketSpec["kind"]][]),
 );
 
@@ -85,8 +90,9 @@ export const packetSpec: fc.Arbitrary<PacketSpec> = fc.record({
   detail: fc.nat(63),
   raw: fc.uint8Array({ maxLength: 80 }),
   mutation: fc.oneof(
-    { weight: 7, arbitrary: fc.constant(null) },
+    { weight: 12, arbitrary: fc.constant(null) },
     { weight: 1, arbitrary: mutation },
   ),
-  pauseMs: oneOf([20, 0], [1, 1], [1, 5_000], [1, 31_000], [1, 61_000], [1, 100_000]),
+  isAfterChange: oneOf([9, false], [1, true]),
+  pauseMs: oneOf([40, 0], [1, 1], [1, 5_000], [1, 31_000], [1, 61_000], [1, 100_000]),
 });

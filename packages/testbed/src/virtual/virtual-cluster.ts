@@ -26,8 +26,7 @@ const RING_CAPACITY = 256;
 /** Rounds of the scheduler after which something must be going in circles. */
 const ROUNDS_MAX = 10_000;
 
-/** Of every cluster; another epoch would be no other test. */
-const keys = { made: new StampKeys(new Uint8Array(CLUSTER_KEY_SIZE).fill(7)), epoch: 1 };
+const stampKeys = new StampKeys(new Uint8Array(CLUSTER_KEY_SIZE).fill(7));
 
 /**
  * One clock for all clusters of the thread, which share its table of connections as well: before
@@ -44,6 +43,8 @@ export interface ClusterOptions {
   readonly workers: ReadonlyMap<string, number>;
   /** Ports whose device is open, and the worker that has it, by the port's name. */
   readonly devices: ReadonlyMap<string, number>;
+  /** Whether stamps have no tag, so that a test can make some up. */
+  readonly hasNoKey?: boolean;
 }
 
 export interface Sent {
@@ -67,6 +68,7 @@ export class VirtualCluster {
   readonly #ports = new Map<string, VirtualPort>();
   readonly #zones: ReadonlyMap<string, string>;
   #edition = 0;
+  #epoch = 1;
 
   constructor(state: State, options: ClusterOptions) {
     clockMs += LONGEST_TIMEOUT_MS + 1;
@@ -101,12 +103,12 @@ export class VirtualCluster {
     for (const { index, worker } of this.#devicesOf(state, chassis).values()) {
       devices[index] = worker;
     }
-    const placement = { edition: 1, workers: numbers, owners, devices, sockets: new Uint8Array(0) };
+    const allotment = { edition: 1, workers: numbers, owners, devices, sockets: new Uint8Array(0) };
     const statuses = numbers.map(() => new WorkerStatus(new SharedArrayBuffer(WORKER_STATUS_SIZE)));
     return numbers.map(
       (worker) =>
         new VirtualWorker({
-          ...{ chassis, worker, rings, placement, statuses, tables, edition },
+          ...{ chassis, worker, rings, allotment, statuses, tables, edition },
           allocator: this.#allocators[first + worker]!,
           underlay: this.underlay,
           random: this.#random,
@@ -116,8 +118,10 @@ export class VirtualCluster {
 
   #compile(state: State, chassis: string): SharedArrayBuffer {
     const devices = this.#devicesOf(state, chassis);
-    const { tunnelMtu } = this.#options;
-    return compile(state, { name: chassis, tunnelMtu, devices, keys, ruleCounters: new Map() });
+    const { tunnelMtu, hasNoKey } = this.#options;
+    const keys = hasNoKey === true ? null : { made: stampKeys, epoch: this.#epoch };
+    const ruleCounters = new Map(state.acls.map(({ name }, index) => [name, index]));
+    return compile(state, { name: chassis, tunnelMtu, devices, keys, ruleCounters });
   }
 
   /** Devices are numbered by the place of their port in the state. */
@@ -145,6 +149,11 @@ export class VirtualCluster {
     for (const worker of this.workersOf(chassis)) worker.adopt(tables, edition);
   }
 
+  /** From the next `publish` on, stamps have tags of another hour. */
+  changeEpoch(by: number): void {
+    this.#epoch += by;
+  }
+
   get nowMs(): number {
     return clockMs;
   }
@@ -156,6 +165,23 @@ export class VirtualCluster {
   /** A frame that the workload of a port sends. */
   receive(port: string, frame: Uint8Array): void {
     this.#ports.get(port)!.incoming.push(frame);
+  }
+
+  /** Lets everybody run until all that workloads sent has been received, if not sent on. */
+  takeIn(): void {
+    const workers = [...this.#chassis.values()].flat();
+    while ([...this.#ports.values()].some(({ incoming }) => incoming.length > 0)) {
+      for (const worker of this.#random.shuffled(workers)) worker.turn(clockMs);
+    }
+  }
+
+  /** Lets some workers run once and some datagrams arrive. */
+  runABit(): void {
+    const workers = [...this.#chassis.values()].flat();
+    for (const worker of this.#random.shuffled(workers)) {
+      if (this.#random.once(2)) worker.turn(clockMs);
+    }
+    this.underlay.deliverSome();
   }
 
   /** Lets everybody run, in random order, until nothing is left to do. */
@@ -201,6 +227,12 @@ export class VirtualCluster {
           .filter(([, count]) => count !== 0),
       ),
     };
+  }
+
+  /** How often rule number `index` of the state decided at a chassis. */
+  ruleHits(chassis: string, index: number): number {
+    const counters = this.workersOf(chassis).map(({ core }) => core.ruleCounters);
+    return counters.reduce((total, each) => total + each.hits(index), 0);
   }
 
   /** The connections of each workload's port that have not run out. */

@@ -1,9 +1,9 @@
 /** One data-plane worker of the product, put together as its thread does it, but given turns. */
 
+import type { Allotment } from "@rhone/dataplane-worker/allotment";
 import { HandOver } from "@rhone/dataplane-worker/bucket-hand-over";
 import { Departures } from "@rhone/dataplane-worker/departures";
 import { HeldPackets } from "@rhone/dataplane-worker/held-packets";
-import type { Placement } from "@rhone/dataplane-worker/placement";
 import { RunLoop } from "@rhone/dataplane-worker/run-loop";
 import { TableHistory } from "@rhone/dataplane-worker/table-history";
 import { Poller } from "@rhone/netio/doorbell";
@@ -29,7 +29,7 @@ export interface VirtualWorkerOptions {
   readonly underlay: VirtualUnderlay;
   /** `rings[from][to]` between the workers of the chassis; the diagonal is unused. */
   readonly rings: readonly (readonly Int32Array[])[];
-  readonly placement: Placement;
+  readonly allotment: Allotment;
   /** Of all workers of the chassis. */
   readonly statuses: readonly WorkerStatus[];
   readonly random: Random;
@@ -61,7 +61,7 @@ export class VirtualWorker {
   readonly #random: Random;
 
   constructor({ chassis, worker, allocator, tables, ...rest }: VirtualWorkerOptions) {
-    const { underlay, rings, placement, statuses, random, edition } = rest;
+    const { underlay, rings, allotment, statuses, random, edition } = rest;
     const first = new Tables(tables, edition);
     const outgoing = rings[worker]!.map((ring) => new RingProducer(ring));
     const neighbours = outgoing.map((ring, to) => {
@@ -85,7 +85,7 @@ export class VirtualWorker {
       outgoing: outgoing.map((ring, to) => (to === worker ? null : ring)),
       luggage: NOTHING_TO_CARRY,
     });
-    this.handOver.adopt(placement);
+    this.handOver.adopt(allotment);
     this.#loop = new RunLoop({
       core: this.core,
       history: this.#history,

@@ -2,7 +2,7 @@
  * Who of a chassis's workers has what: made by the control thread, adopted by each worker at its
  * own pace (bucket-hand-over.ts). The maps are owner maps of @rhone/rings/buckets.
  */
-export interface Placement {
+export interface Allotment {
   /** They are counted from 1. */
   readonly edition: number;
   /** The workers that run: those that are waited for. */

@@ -1,5 +1,5 @@
 /** Who is to have what next: a pure function of who has it now and who is there. */
-import type { Placement } from "@rhone/dataplane-worker/placement";
+import type { Allotment } from "@rhone/dataplane-worker/allotment";
 import { assign, firstOwners, NOBODY } from "@rhone/rings/buckets";
 import { DEVICES_MAX } from "@rhone/rings/counters";
 
@@ -12,8 +12,8 @@ export interface Wishes {
   readonly devices: readonly number[];
 }
 
-/** The first placement; `socketCount` sockets of the tunnel. */
-export function firstPlacement(workers: readonly number[], socketCount: number): Placement {
+/** The first allotment; `socketCount` sockets of the tunnel. */
+export function firstAllotment(workers: readonly number[], socketCount: number): Allotment {
   return {
     edition: 1,
     workers,
@@ -23,8 +23,8 @@ export function firstPlacement(workers: readonly number[], socketCount: number):
   };
 }
 
-/** The placement behind `current`, or `current` itself when it grants the wishes already. */
-export function nextPlacement(current: Placement, wishes: Wishes): Placement {
+/** The allotment behind `current`, or `current` itself when it grants the wishes already. */
+export function nextAllotment(current: Allotment, wishes: Wishes): Allotment {
   const next = {
     edition: current.edition + 1,
     workers: wishes.running,
@@ -39,8 +39,8 @@ export function nextPlacement(current: Placement, wishes: Wishes): Placement {
   return isSame ? current : next;
 }
 
-/** Whether the worker owns nothing in a placement. */
-export function isIdle({ owners, devices, sockets }: Placement, worker: number): boolean {
+/** Whether the worker owns nothing in a allotment. */
+export function isIdle({ owners, devices, sockets }: Allotment, worker: number): boolean {
   return !owners.includes(worker) && !devices.includes(worker) && !sockets.includes(worker);
 }
 
@@ -48,7 +48,7 @@ export function isIdle({ owners, devices, sockets }: Placement, worker: number):
  * A device moves only when workers come or go: one that is opened or closed has nothing to do with
  * the others.
  */
-function nextDevices(current: Placement, { owners, devices }: Wishes): Uint8Array {
+function nextDevices(current: Allotment, { owners, devices }: Wishes): Uint8Array {
   const next = new Uint8Array(DEVICES_MAX).fill(NOBODY);
   const before = Uint8Array.from(devices, (index) => current.devices[index]!);
   const isSameCrew = isEqual(Uint8Array.from(new Set(current.owners)).toSorted(), owners);

@@ -1,0 +1,75 @@
+/**
+ * Stages 2 and 11: the rules of a switch and of its ports (docs/pipeline.md, "Rules"). Of those
+ * that match, the one with the highest priority decides, among equals the one whose name is first.
+ */
+import type { Acl } from "@rhone/state/acl";
+import { contains, networkFromText } from "./bytes.ts";
+import { type Finding, isDiscovery, type Tuple } from "./connections.ts";
+import { headersOf, ICMP, ICMPV6, TCP, UDP } from "./headers.ts";
+import type { GoldenPort } from "./network.ts";
+
+const PROTOCOLS: { readonly [name: string]: number } = {
+  ...{ icmp: ICMP, tcp: TCP, udp: UDP, icmpv6: ICMPV6 },
+};
+
+export interface Judgement {
+  readonly verdict: "passes" | "passes-untracked" | "acl-drop" | "acl-reject" | "acl-blocked";
+  /** The rule that decided. */
+  readonly rule: string | null;
+}
+
+const PASSES: Judgement = { verdict: "passes", rule: null };
+
+/** `finding` is null for what is not tracked. */
+export function judge(
+  rules: readonly Acl[],
+  direction: Acl["direction"],
+  port: GoldenPort,
+  bytes: Buffer,
+  tuple: Tuple | null,
+  finding: Finding | null,
+): Judgement {
+  if (finding === null) {
+    // Without these no link works: nobody can rule them out.
+    if (tuple === null || isDiscovery(bytes, headersOf(bytes).ip!)) return PASSES;
+  } else if (finding.kind === "related" || (finding.kind === "established" && finding.isReply)) {
+    return finding.connection!.isBlocked ? { verdict: "acl-blocked", rule: null } : PASSES;
+  }
+  const rule = rules
+    .filter((each) => isAbout(each, direction, port) && matches(each, tuple!))
+    .sort((a, b) => b.priority - a.priority || (a.name < b.name ? -1 : 1))[0];
+  if (rule === undefined) return PASSES;
+  switch (rule.action) {
+    case "allow":
+      return { verdict: "passes", rule: rule.name };
+    case "allow-stateless":
+      return { verdict: "passes-untracked", rule: rule.name };
+    default:
+      // What was let in before is let in no more, answers neither.
+      if (finding !== null && finding.connection !== null) finding.connection.isBlocked = true;
+      return { verdict: rule.action === "drop" ? "acl-drop" : "acl-reject", rule: rule.name };
+  }
+}
+
+function isAbout(rule: Acl, direction: Acl["direction"], port: GoldenPort): boolean {
+  if (rule.direction !== direction || rule.switch !== port.switch) return false;
+  return rule.port === undefined || rule.port === port.name;
+}
+
+function matches({ match }: Acl, tuple: Tuple): boolean {
+  const { protocol, source, destination, sourcePorts, destinationPorts } = match;
+  const number = typeof protocol === "string" ? PROTOCOLS[protocol] : protocol;
+  return (
+    (number === undefined || number === tuple.protocol) &&
+    (source === undefined || contains(networkFromText(source), tuple.source)) &&
+    (destination === undefined || contains(networkFromText(destination), tuple.destination)) &&
+    (sourcePorts === undefined || isIn(sourcePorts, tuple.sourcePort)) &&
+    (destinationPorts === undefined || isIn(destinationPorts, tuple.destinationPort))
+  );
+}
+
+/** "443" or "8000-8100". */
+function isIn(range: string, port: number): boolean {
+  const [first, last] = range.split("-").map(Number);
+  return port >= first! && port <= (last ?? first!);
+}
