@@ -65,8 +65,10 @@ export class Chassis {
 
   /** Makes this chassis known to the others: its name, tunnel endpoint and size. */
   #announce(): void {
-    const { name, underlay, workers } = this.#config;
-    const document = { kind: "chassis", name, underlay, workers, version: VERSION };
+    const { name, underlay } = this.#config;
+    const { workersWanted: workers, memory } = this.#parts.resolve(tokens.DATAPLANE);
+    const size = { workers, workersMax: memory.workersMax };
+    const document = { kind: "chassis", name, underlay, ...size, version: VERSION };
     const result = this.#parts.resolve(tokens.STORE).transact([{ op: "put", document }], "chassis");
     if (!result.ok) throw new Error(`cannot announce the chassis: ${result.error.message}`);
   }

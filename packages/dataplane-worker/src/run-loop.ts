@@ -22,7 +22,7 @@ import type { HandOver } from "./bucket-hand-over.ts";
 import type { Departures } from "./departures.ts";
 import { readRingPacket, readTunnelPacket } from "./hand-off.ts";
 import type { HeldPackets } from "./held-packets.ts";
-import type { TableHistory } from "./table-history.ts";
+import { GENERATIONS_HELD, type TableHistory } from "./table-history.ts";
 
 /** Packets taken from one port or ring in one loop. */
 const RECEIVE_MAX = 64;
@@ -61,9 +61,13 @@ export class RunLoop {
   readonly #parts: LoopParts;
   readonly #received = new Int32Array(BATCH_MAX);
   readonly #running = new Batch();
-  readonly #newest = new Arrivals(STAGES.map(() => new Batch()));
-  readonly #previous = new Arrivals(STAGES.map(() => new Batch()));
-  #hasPrevious = false;
+  /** By the age of their tables. */
+  readonly #arrivals = Array.from(
+    { length: GENERATIONS_HELD },
+    () => new Arrivals(STAGES.map(() => new Batch())),
+  );
+  readonly #newest = this.#arrivals[0]!;
+  #oldestAge = 0;
   #sweepAtMs = 0;
 
   constructor(parts: LoopParts) {
@@ -177,23 +181,18 @@ export class RunLoop {
       core.allocator.give(slot);
       return;
     }
-    const isNewest = packet.generation(slot) === history.newest.generation;
-    if (!isNewest) this.#hasPrevious = true;
-    const arrivals = isNewest ? this.#newest : this.#previous;
+    const age = history.ageFor(packet.generation(slot) >>> 0);
+    if (age > this.#oldestAge) this.#oldestAge = age;
     // Never full: one loop takes in less than a batch from the tunnel and the rings together.
-    arrivals.stages[packet.stage(slot)]!.add(slot);
+    this.#arrivals[age]!.stages[packet.stage(slot)]!.add(slot);
   }
 
   #process(): void {
     const { core, departures, history } = this.#parts;
-    if (this.#hasPrevious) {
-      const previous = history.previous;
-      if (previous !== null) {
-        core.tables = previous;
-        runPipeline(core, this.#previous, this.#running);
-        departures.flush();
-      }
-      this.#hasPrevious = false;
+    for (; this.#oldestAge > 0; this.#oldestAge--) {
+      core.tables = history.at(this.#oldestAge)!;
+      runPipeline(core, this.#arrivals[this.#oldestAge]!, this.#running);
+      departures.flush();
     }
     core.tables = history.newest;
     fastPath(core, this.#newest);
