@@ -12,6 +12,7 @@ import type { Config } from "./config.ts";
 import type { Dataplane } from "./dataplane.ts";
 import { countersView, pipelineView } from "./read-models.ts";
 import * as tokens from "./tokens.ts";
+import { workersView } from "./workers-view.ts";
 
 /** The version that this chassis tells the others. */
 export const VERSION = "0.1.0";
@@ -82,6 +83,7 @@ export class Chassis {
       page,
       store: parts.resolve(tokens.STORE),
       counters: () => countersView(this.#config.name, dataplane, devices),
+      workers: () => workersView(this.#config.name, dataplane, devices),
       pipeline: pipelineView,
       ruleHits: (name) => parts.resolve(tokens.RULE_HITS).of(name),
       health: () => this.#health(),

@@ -14,6 +14,7 @@ import { DELIVERY, sendOff } from "@rhone/pipeline-stages/output";
 import { GOES_ON } from "@rhone/pipeline-stages/parse";
 import { Arrivals, runPipeline, STAGES } from "@rhone/pipeline-stages/pipeline";
 import { BUCKET_COUNT } from "@rhone/rings/buckets";
+import { FAST_PATH_CLOCK } from "@rhone/rings/counters";
 import * as packet from "@rhone/rings/packet";
 import type { RingConsumer } from "@rhone/rings/ring";
 import type { WorkerStatus } from "@rhone/rings/worker-status";
@@ -31,6 +32,8 @@ const SPINS = 4;
 /** Longest sleep, in milliseconds: nothing depends on it but a bound for the unforeseen. */
 const SLEEP_MS = 1000;
 const SLEEP_IN_FLIGHT_MS = 1;
+/** One loop of so many is timed, stage by stage: reading the clock takes as long as a packet. */
+const TIMED_LOOPS = 64;
 /** How often connections are looked through, and how many of each bucket. */
 const SWEEP_MS = 100;
 const SWEEP_ENTRIES = 16;
@@ -68,6 +71,7 @@ export class RunLoop {
   );
   readonly #newest = this.#arrivals[0]!;
   #oldestAge = 0;
+  #loops = 0;
   #sweepAtMs = 0;
 
   constructor(parts: LoopParts) {
@@ -101,6 +105,8 @@ export class RunLoop {
     if (this.#parts.handOver.step()) this.#resumeHeld();
     const received = this.#receive();
     if (received > 0) {
+      core.counters.countFill(received);
+      core.isTimed = this.#loops++ % TIMED_LOOPS === 0;
       this.#process();
       departures.flush();
     }
@@ -195,8 +201,19 @@ export class RunLoop {
       departures.flush();
     }
     core.tables = history.newest;
-    fastPath(core, this.#newest);
+    if (core.isTimed) this.#timeFastPath();
+    else fastPath(core, this.#newest);
     runPipeline(core, this.#newest, this.#running);
+  }
+
+  #timeFastPath(): void {
+    const { core } = this.#parts;
+    const before = this.#newest.count();
+    const startedAtMs = performance.now();
+    fastPath(core, this.#newest);
+    const packets = before - this.#newest.count();
+    if (packets === 0) return;
+    core.counters.countTime(FAST_PATH_CLOCK, packets, (performance.now() - startedAtMs) * 1e6);
   }
 
   /** Forgets connections that ran out, so that a table which nobody asks gets empty, too. */

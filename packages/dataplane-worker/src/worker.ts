@@ -1,7 +1,8 @@
 /**
  * The thread of one data-plane worker: piscina calls the default export once, with the plan. It
- * never returns, because the thread is good for one life only: its modules keep views of the memory,
- * and what an error has left behind nobody knows. The control thread ends it when it hears so.
+ * never returns, because the thread is good for one life only: its modules keep views of the
+ * memory, and what an error has left behind nobody knows. The control thread ends it when it hears
+ * so.
  */
 import { installPool } from "@rhone/rings/pool";
 import { installConnections } from "@rhone/tables/connection-memory";

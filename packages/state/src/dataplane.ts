@@ -1,6 +1,7 @@
 /**
  * How the data plane of one chassis works: how many workers it has, and where its stages run that
- * can run anywhere. Written by users under the chassis's name, at any chassis. Run by the control thread.
+ * can run anywhere. Written by users under the chassis's name, at any chassis. Run by the control
+ * thread.
  */
 import { z } from "zod";
 import { name } from "./fields.ts";

@@ -1,4 +1,4 @@
-/** Many flows from one workload to others, kept going while a test does something (flow-tool.ts). */
+/** Many flows from one workload to others, kept going while a test does something. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
