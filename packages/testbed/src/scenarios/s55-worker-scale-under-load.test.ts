@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { WorkersView } from "@rhone/api/context";
 import { succeeded } from "@rhone/cli/rest-client";
 import { socketLosses, withFlows } from "../flows.ts";
 import { useLab } from "../lab-fixture.ts";
@@ -56,5 +57,12 @@ test("S55: 1 → 4 → 2 workers, and not a packet is lost or out of order", LIM
   for (const { bytes, failure } of tcp) {
     assert.equal(failure, "", told);
     assert.ok(bytes > 100_000, told);
+  }
+  for (const { process } of fixture.running.chassis) {
+    const { slots } = await process.client.get<WorkersView>("/v1/workers");
+    const { total, unaccounted, ...parts } = slots;
+    assert.equal(unaccounted, 0);
+    const sum = Object.values(parts).reduce((all, part) => all + part, 0);
+    assert.equal(sum, total, JSON.stringify(slots));
   }
 });
