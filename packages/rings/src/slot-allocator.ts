@@ -145,3 +145,8 @@ export class SlotAllocator {
     this.#outboxCount[home] = 0;
   }
 }
+
+/** The worker that has a slot, or had it when it went into a ring. */
+export function holderOf(slot: number): number {
+  return bytes[holdersAt + slot]!;
+}
