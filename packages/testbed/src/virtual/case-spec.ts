@@ -1,6 +1,7 @@
 /** A whole case of the property test: a network, what is sent in it, and how the cluster runs. */
 import fc from "fast-check";
 import type { CaseSpec } from "./compare.ts";
+import { CUT_STAGES } from "./cuts.ts";
 import { networkSpec, ruleSpecs } from "./network-spec.ts";
 import { packetSpec } from "./packet-spec.ts";
 
@@ -12,4 +13,5 @@ export const caseSpec: fc.Arbitrary<CaseSpec> = fc.record({
   laterRules: fc.array(ruleSpecs, { maxLength: 3 }),
   seed: fc.nat(2 ** 30),
   isUnderlayBad: fc.boolean(),
+  cuts: fc.array(fc.constantFrom(...CUT_STAGES), { maxLength: 3 }),
 });

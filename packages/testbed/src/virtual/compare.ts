@@ -3,12 +3,14 @@
  * each other: frames, drops, counters of the stages, and that no slot is lost.
  */
 import assert from "node:assert/strict";
+import type { Core } from "@rhone/pipeline-stages/core";
 import type { Connection } from "@rhone/tables/connections";
 import { type Address, isIpv4 } from "@rhone/wire/address";
 import type { Connection as GoldenConnection } from "../golden/connections.ts";
 import { GoldenNetwork } from "../golden/network.ts";
 import { GoldenRouter, type Outcome } from "../golden/router.ts";
 import type { TcpState } from "../golden/tcp.ts";
+import { withCuts } from "./cuts.ts";
 import { describe, type Exchange } from "./exchange.ts";
 import {
   type BuiltNetwork,
@@ -18,7 +20,7 @@ import {
 } from "./network-spec.ts";
 import { buildFrame, conversationsOf, type Frame } from "./packet-builder.ts";
 import type { PacketSpec } from "./packet-spec.ts";
-import { hashOf } from "./random.ts";
+import { hashOf, Random } from "./random.ts";
 import { VirtualCluster } from "./virtual-cluster.ts";
 import type { Copies } from "./virtual-underlay.ts";
 
@@ -35,6 +37,8 @@ export interface CaseSpec {
   readonly seed: number;
   /** Whether the underlay loses and doubles packets. */
   readonly isUnderlayBad: boolean;
+  /** Stages at which packets change their worker without need. */
+  readonly cuts: readonly number[];
 }
 
 /** Throws an AssertionError where the two differ. */
@@ -47,6 +51,11 @@ export function compare(spec: CaseSpec): void {
   const cluster = new VirtualCluster(state, { seed, tunnelMtu: TUNNEL_MTU, workers, devices });
   cluster.underlay.copies = copies;
   const run = new Run(golden, cluster, built);
+  const countOf = (core: Core): number => cluster.workerCountOf(core);
+  withCuts(spec.cuts, new Random(seed), countOf, () => runPackets(spec, run, golden));
+}
+
+function runPackets(spec: CaseSpec, run: Run, golden: GoldenRouter): void {
   let changes = 0;
   for (const each of spec.packets) {
     if (each.isAfterChange && changes < spec.laterRules.length) {
