@@ -10,7 +10,9 @@ const SYS_BPF = process.arch === "arm64" ? 280n : 321n;
 const MAP_CREATE = 0;
 const MAP_UPDATE_ELEM = 2;
 const PROG_LOAD = 5;
+const PROG_TEST_RUN = 10;
 const LINK_CREATE = 28;
+const TEST_XDP_LIVE_FRAMES = 2;
 const ATTRIBUTES_SIZE = 128; // bytes; the kernel accepts more than it knows when the rest is zero
 
 export const MAP_TYPE_XSKMAP = 17;
@@ -32,6 +34,19 @@ const instruction = (
 
 export const moveImmediate = (target: number, value: number): Instruction =>
   instruction(0xb7, target, 0, 0, value);
+export const moveRegister = (target: number, source: number): Instruction =>
+  instruction(0xbf, target, source, 0, 0);
+export const addImmediate = (target: number, value: number): Instruction =>
+  instruction(0x07, target, 0, 0, value);
+export const shiftLeftImmediate = (target: number, value: number): Instruction =>
+  instruction(0x67, target, 0, 0, value);
+export const andImmediate = (target: number, value: number): Instruction =>
+  instruction(0x57, target, 0, 0, value);
+/** Goes on `offset` instructions further when the register is greater, unsigned. */
+export const jumpIfGreater = (target: number, source: number, offset: number): Instruction =>
+  instruction(0x2d, target, source, offset, 0);
+export const storeHalf = (target: number, source: number, offset: number): Instruction =>
+  instruction(0x6b, target, source, offset, 0);
 export const loadWord = (target: number, source: number, offset: number): Instruction =>
   instruction(0x61, target, source, offset, 0);
 /** Loads a map's address by its descriptor: BPF_PSEUDO_MAP_FD in a 16-byte instruction. */
@@ -94,6 +109,27 @@ export function createLink(
   attributes.words.fill(0);
   attributes.words.set([program, device, attachType, flags]);
   return bpf(LINK_CREATE, what);
+}
+
+/**
+ * Runs an XDP program on `count` copies of the frame at `address`, as if they arrived at a device;
+ * what it redirects is really sent (BPF_F_TEST_XDP_LIVE_FRAMES).
+ */
+export function runLiveFrames(
+  program: number,
+  address: bigint,
+  size: number,
+  count: number,
+  batch: number,
+): void {
+  attributes.words.fill(0);
+  attributes.words[0] = program;
+  attributes.words[2] = size;
+  attributes.view.setBigUint64(16, address, true);
+  attributes.words[32 / 4] = count;
+  attributes.words[64 / 4] = TEST_XDP_LIVE_FRAMES;
+  attributes.words[72 / 4] = batch;
+  bpf(PROG_TEST_RUN, "run the program on live frames");
 }
 
 function bpf(command: number, what: string): number {

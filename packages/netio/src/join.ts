@@ -10,6 +10,7 @@
  */
 import * as packet from "@rhone/rings/packet";
 import { poolViews } from "@rhone/rings/pool";
+import * as poolMemory from "@rhone/rings/pool-memory";
 import * as checksum from "@rhone/wire/checksum";
 import * as ethernet from "@rhone/wire/ethernet";
 import * as geneve from "@rhone/wire/geneve";
@@ -17,7 +18,6 @@ import * as ipv4 from "@rhone/wire/ipv4";
 import * as ipv6 from "@rhone/wire/ipv6";
 import * as resume from "@rhone/wire/resume";
 import * as tcp from "@rhone/wire/tcp";
-import * as poolChecksum from "./pool-checksum.ts";
 
 const TAG_SIZE = 8; // bytes, the last of the stamp
 const GSO_TCPV4 = 1;
@@ -67,8 +67,9 @@ export function join(slot: number, at: number, size: number, end: number): void 
   for (let next = at + size; next < end; next += size) {
     const nextEnd = Math.min(next + size, end);
     lastFlags = tcp.flags(view, next + l4At - at);
-    bytes.copyWithin(to, next + headersSize, nextEnd);
-    to += nextEnd - next - headersSize;
+    const payloadSize = nextEnd - next - headersSize;
+    poolMemory.copy(to, next + headersSize, payloadSize);
+    to += payloadSize;
   }
   const flags = tcp.flags(view, l4At);
   const l3At = at + L3_AT;
@@ -182,7 +183,7 @@ function isWhole(at: number, end: number): boolean {
     return false;
   }
   const l4At = at + l4Offset(at);
-  const sum = poolChecksum.sum(l4At, end) + pseudoHeader(l3At, isIpv4, end - l4At);
+  const sum = poolMemory.sum(l4At, end) + pseudoHeader(l3At, isIpv4, end - l4At);
   return checksum.fold(sum) === 0;
 }
 

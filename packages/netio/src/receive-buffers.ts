@@ -12,14 +12,13 @@
  * that owns the allocator.
  */
 import * as packet from "@rhone/rings/packet";
-import { LARGE_FRAME_MAX, poolViews, SMALL_FRAME_MAX } from "@rhone/rings/pool";
+import { LARGE_FRAME_MAX, SMALL_FRAME_MAX } from "@rhone/rings/pool";
+import * as poolMemory from "@rhone/rings/pool-memory";
 import type { SlotAllocator } from "@rhone/rings/slot-allocator";
 import type { MessageVector } from "./message-vector.ts";
 
 /** Large slots that are kept at most, and never more than half of a worker's. */
 const LARGE_MAX = 32;
-
-const { bytes } = poolViews();
 
 export class ReceiveBuffers {
   readonly #allocator: SlotAllocator;
@@ -97,7 +96,7 @@ export class ReceiveBuffers {
     const slot = this.#large[i]!;
     const from = this.headerAt(i);
     const to = packet.defaultFrameAt(slot) - this.#headerSize;
-    bytes.copyWithin(to, from, from + this.#headerSize + SMALL_FRAME_MAX);
+    poolMemory.copy(to, from, this.#headerSize + SMALL_FRAME_MAX);
     this.#setLarge(i, -1);
     this.#largeCount--;
     return slot;

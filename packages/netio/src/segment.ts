@@ -6,6 +6,7 @@
  */
 import * as packet from "@rhone/rings/packet";
 import { poolViews, SMALL_FRAME_MAX } from "@rhone/rings/pool";
+import * as poolMemory from "@rhone/rings/pool-memory";
 import type { SlotAllocator } from "@rhone/rings/slot-allocator";
 import * as checksum from "@rhone/wire/checksum";
 import * as ethernet from "@rhone/wire/ethernet";
@@ -13,7 +14,6 @@ import * as ipv4 from "@rhone/wire/ipv4";
 import * as ipv6 from "@rhone/wire/ipv6";
 import * as tcp from "@rhone/wire/tcp";
 import * as udp from "@rhone/wire/udp";
-import * as poolChecksum from "./pool-checksum.ts";
 
 /** The super-frame contradicts itself; it is still the caller's. */
 export const MALFORMED = -1;
@@ -25,7 +25,7 @@ const GSO_TCPV6 = 4;
 const GSO_UDP_L4 = 5;
 const GSO_ECN = 0x80;
 
-const { bytes, view } = poolViews();
+const { view } = poolViews();
 
 /** Completes the partial checksum that the offload words point to, and clears them. */
 export function finishChecksum(slot: number): void {
@@ -37,7 +37,7 @@ export function finishChecksum(slot: number): void {
   packet.setChecksumOffset(slot, 0);
   if (target + 2 > end) return; // A lie of the sender's: its frame keeps the checksum it had.
   // The field holds the pseudo header's sum already.
-  const folded = checksum.fold(poolChecksum.sum(start, end));
+  const folded = checksum.fold(poolMemory.sum(start, end));
   // Of UDP, 0 would mean "no checksum" (RFC 768); for the others both zeros are equal.
   view.setUint16(target, folded === 0 ? 0xffff : folded);
 }
@@ -53,9 +53,9 @@ export function segmentInto(slot: number, allocator: SlotAllocator, out: Int32Ar
   let from = packet.frameAt(slot) + headersSize;
   for (let i = 0; i < count; i++) {
     const copy = out[i]!;
-    const end = from + packet.length(copy) - headersSize;
-    bytes.copyWithin(packet.frameAt(copy) + headersSize, from, end);
-    from = end;
+    const size = packet.length(copy) - headersSize;
+    poolMemory.copy(packet.frameAt(copy) + headersSize, from, size);
+    from += size;
   }
   allocator.give(slot);
   return count;
@@ -88,7 +88,7 @@ export function segmentHeadersInto(
     const copy = out[i]!;
     copyHeaders(slot, copy, headersSize, length);
     correctIp(copy, i);
-    const payloadSum = poolChecksum.sum(payloadAt + offset, payloadAt + offset + length);
+    const payloadSum = poolMemory.sum(payloadAt + offset, payloadAt + offset + length);
     correctTransport(copy, offset, i === 0, i === count - 1, headersSize, payloadSum);
   }
   return count;
@@ -134,7 +134,7 @@ function copyHeaders(slot: number, copy: number, headersSize: number, payloadSiz
   packet.setChecksumStart(copy, 0);
   packet.setChecksumOffset(copy, 0);
   packet.setHeaderLength(copy, 0);
-  bytes.copyWithin(copyAt, at, at + headersSize);
+  poolMemory.copy(copyAt, at, headersSize);
 }
 
 function takeSlots(allocator: SlotAllocator, out: Int32Array, count: number): boolean {

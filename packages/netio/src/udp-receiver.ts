@@ -8,7 +8,8 @@
 import { TUNNEL_DEVICE } from "@rhone/rings/counters";
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
-import { poolViews, SMALL_FRAME_MAX } from "@rhone/rings/pool";
+import { SMALL_FRAME_MAX } from "@rhone/rings/pool";
+import * as poolMemory from "@rhone/rings/pool-memory";
 import * as resume from "@rhone/wire/resume";
 import { countJoinable, join } from "./join.ts";
 import { MessageVector } from "./message-vector.ts";
@@ -26,8 +27,6 @@ const CONTROL_DATA = 16;
 /** Room for Geneve header and stamp, so that the inner frame lands where frames belong. */
 const HEADER_ROOM = resume.HEADER_SIZE;
 const DATAGRAM_MAX = HEADER_ROOM + SMALL_FRAME_MAX;
-
-const { bytes } = poolViews();
 
 /**
  * Whether a datagram's marks are right: what its reader checks and cannot check any more when it is
@@ -204,7 +203,7 @@ export class UdpReceiver {
       }
       return -1;
     }
-    bytes.copyWithin(packet.defaultFrameAt(slot) - HEADER_ROOM, at, end);
+    poolMemory.copy(packet.defaultFrameAt(slot) - HEADER_ROOM, at, end - at);
     return slot;
   }
 

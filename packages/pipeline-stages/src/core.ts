@@ -6,7 +6,8 @@ import type { Counters } from "@rhone/rings/counters";
 import { DEVICES_MAX } from "@rhone/rings/counters";
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
-import { LARGE_FRAME_MAX, poolViews, SMALL_FRAME_MAX } from "@rhone/rings/pool";
+import { LARGE_FRAME_MAX, SMALL_FRAME_MAX } from "@rhone/rings/pool";
+import * as poolMemory from "@rhone/rings/pool-memory";
 import type { RuleCounters } from "@rhone/rings/rule-counters";
 import type { SlotAllocator } from "@rhone/rings/slot-allocator";
 import { Fragments } from "@rhone/tables/fragments";
@@ -22,8 +23,6 @@ export const WORKERS_MAX = 16;
 /** Buckets of flows, by the top bits of their hash. */
 export const BUCKET_COUNT = 256;
 const BUCKET_SHIFT = 24;
-
-const { bytes } = poolViews();
 
 /** Packets on their way through the stages, or waiting at an outlet. */
 export class Batch {
@@ -137,7 +136,7 @@ export class Core {
     const moved = to - from;
     if (packet.l3At(slot) !== 0) packet.setL3At(copy, packet.l3At(slot) + moved);
     if (packet.l4At(slot) !== 0) packet.setL4At(copy, packet.l4At(slot) + moved);
-    bytes.copyWithin(to, from, from + length);
+    poolMemory.copy(to, from, length);
     return copy;
   }
 }

@@ -24,6 +24,8 @@ export const HEAD_EXPIRED = 4;
 export const HEAD_EARLY_DROPPED = 5;
 export const HEAD_REFUSED = 6;
 export const HEAD_SWEEP = 7; // The next entry to look at.
+export const HEAD_OLDEST = 8; // Ends of the list of those without a reply, plus one.
+export const HEAD_NEWEST = 9;
 
 const PER_BUCKET = 0;
 const PLACES = 1;

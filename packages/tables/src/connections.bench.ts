@@ -39,7 +39,7 @@ async function run(count: number): Promise<void> {
   installConnections(createConnections(Math.max(ROOM_MIN, Math.ceil(count * ROOM))));
   const connections = await import("./connections.ts");
   const tracker = await import("./tcp-tracker.ts");
-  const golden = new GoldenConnections();
+  const golden = new GoldenConnections(Number.POSITIVE_INFINITY);
   const load = (flow: number): number => {
     connections.loadIpv4(VNI, PORT, ipv4.PROTOCOL_TCP, 0x0b00_0000 + flow, SERVER, 1000, 80);
     return hashOf(flow);
@@ -98,12 +98,9 @@ async function run(count: number): Promise<void> {
 
 function goldenKey(flow: number): GoldenKey {
   const source = `${0x0b00_0000 + flow}:1000`;
-  return {
-    zone: `${VNI}/${PORT}`,
-    protocol: ipv4.PROTOCOL_TCP,
-    source,
-    destination: `${SERVER}:80`,
-  };
+  const zone = `${VNI}/${PORT}`;
+  const destination = `${SERVER}:80`;
+  return { zone, bucket: 0, protocol: ipv4.PROTOCOL_TCP, source, destination };
 }
 
 /** An acknowledgment without data that every connection may carry any number of times. */

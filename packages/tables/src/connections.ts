@@ -7,10 +7,11 @@
  *
  *   index of a bucket: places, 0 empty, else the hash's high 16 bits | entry number + 1
  *   entry, 32 words in two cache lines:
- *    0 hash       1 VNI << 8 | protocol   2 port key << 8 | version   3, 4 low and high address
- *    5 ports      6 flags                 7 expires, ms               8 … 15 decisions, see below
- *   16 … 21 the rest of IPv6 addresses   22 … 29 TCP: two directions × [end, maxEnd, maxWindow,
- *   30 next in the free list                     scale]
+ *    0 hash, of a free entry the number + 1 of the next free one
+ *    1 VNI << 8 | protocol   2 port key << 8 | version, 0 of a free entry
+ *    3, 4 low and high address   5 ports   6 flags   7 expires, ms   8 … 15 decisions, see below
+ *   16 … 21 the rest of IPv6 addresses
+ *   22 … 29 TCP: two directions × [end, maxEnd, maxWindow, scale]   30 links of unreplied.ts
  *
  * The two ends of a flow are kept in one order, so both directions have one key. The index is half
  * full at most and closes its gaps, so absent keys are found absent quickly; most look-ups touch
@@ -19,6 +20,7 @@
 
 import { poolViews } from "@rhone/rings/pool";
 import * as memory from "./connection-memory.ts";
+import * as unreplied from "./unreplied.ts";
 
 export const NONE = -1;
 
@@ -31,7 +33,7 @@ const STATE_SHIFT = 8;
 
 const BUCKET_SHIFT = 24;
 const ENTRY_SHIFT = 5;
-/** Entries that are looked at for one to drop early. */
+/** Entries of a full bucket that are looked at for one that has run out and was not yet swept. */
 const EARLY_DROP_LOOKS = 32;
 
 const HASH = 0; // Words of an entry.
@@ -45,11 +47,10 @@ const EXPIRES = 7;
 const LOW_REST = 16;
 const HIGH_REST = 19;
 const TCP = 22;
-const NEXT_FREE = 30;
 /** The decision words of the fast path; who writes them says what they mean. */
 const DECISIONS = 8;
 const DECISION_WORDS = 8;
-/** Word of an entry that is not in use: no hash of a key in use needs it. */
+/** PORT_VERSION of a free entry: that of one in use has a version. */
 const NOT_IN_USE = 0;
 
 const { words, perBucket, places, headsAt, indexAt, entriesAt } = memory.installedConnections();
@@ -161,6 +162,7 @@ export function insert(flowHash: number, nowMs: number): number {
   let place = hash & placeMask;
   while (words[base + place] !== 0) place = (place + 1) & placeMask;
   words[base + place] = (hash & 0xffff0000) | (number + 1);
+  unreplied.append(bucket, number);
   words[head + memory.HEAD_IN_USE]! += 1;
   words[head + memory.HEAD_INSERTED]! += 1;
   return entry;
@@ -173,8 +175,9 @@ export function remove(entry: number): void {
   const number = entry - bucket * perBucket;
   const head = bucketHead(bucket);
   unlink(bucket, words[at + HASH]!, number);
-  words[at + VNI_PROTOCOL] = NOT_IN_USE;
-  words[at + NEXT_FREE] = words[head + memory.HEAD_FREE]!;
+  if ((words[at + FLAGS]! & REPLY_SEEN) === 0) unreplied.remove(bucket, number);
+  words[at + PORT_VERSION] = NOT_IN_USE;
+  words[at + HASH] = words[head + memory.HEAD_FREE]!;
   words[head + memory.HEAD_FREE] = number + 1;
   words[head + memory.HEAD_IN_USE]! -= 1;
 }
@@ -202,9 +205,15 @@ export function hasFlag(entry: number, flag: number): boolean {
 }
 
 export function setFlag(entry: number, flag: number): void {
-  words[entriesAt + (entry << ENTRY_SHIFT) + FLAGS]! |= flag;
+  const at = entriesAt + (entry << ENTRY_SHIFT) + FLAGS;
+  if ((flag & ~words[at]! & REPLY_SEEN) !== 0) {
+    const bucket = Math.floor(entry / perBucket);
+    unreplied.remove(bucket, entry - bucket * perBucket);
+  }
+  words[at]! |= flag;
 }
 
+/** Any flag but REPLY_SEEN: a reply stays seen. */
 export function clearFlag(entry: number, flag: number): void {
   words[entriesAt + (entry << ENTRY_SHIFT) + FLAGS]! &= ~flag;
 }
@@ -326,7 +335,7 @@ function isKeyOf(entry: number): boolean {
 }
 
 function isInUse(entry: number): boolean {
-  return words[entriesAt + (entry << ENTRY_SHIFT) + VNI_PROTOCOL] !== NOT_IN_USE;
+  return words[entriesAt + (entry << ENTRY_SHIFT) + PORT_VERSION] !== NOT_IN_USE;
 }
 
 function hasRunOut(entry: number, nowMs: number): boolean {
@@ -343,26 +352,26 @@ function takeFree(bucket: number, head: number, nowMs: number): number {
   const number = words[head + memory.HEAD_FREE]! - 1;
   if (number < 0) return -1;
   const at = entriesAt + ((bucket * perBucket + number) << ENTRY_SHIFT);
-  words[head + memory.HEAD_FREE] = words[at + NEXT_FREE]!;
+  words[head + memory.HEAD_FREE] = words[at + HASH]!;
   return number;
 }
 
-/** Makes room in a full bucket: what has run out, else the oldest of some without a reply. */
+/**
+ * Makes room in a full bucket: one that has run out, else the oldest without a reply. The sweep
+ * finds the former; what it has not come to yet is looked for among a few only.
+ */
 function dropEarly(bucket: number, head: number, nowMs: number): void {
-  let oldest = NONE;
   for (let i = 0; i < EARLY_DROP_LOOKS; i++) {
     const entry = nextSwept(bucket, head);
-    if (hasRunOut(entry, nowMs)) {
-      words[head + memory.HEAD_EXPIRED]! += 1;
-      remove(entry);
-      return;
-    }
-    if (hasFlag(entry, REPLY_SEEN)) continue;
-    if (oldest === NONE || ((expires(entry) - expires(oldest)) | 0) < 0) oldest = entry;
+    if (!hasRunOut(entry, nowMs)) continue;
+    words[head + memory.HEAD_EXPIRED]! += 1;
+    remove(entry);
+    return;
   }
-  if (oldest === NONE) return;
+  const oldest = unreplied.oldest(bucket);
+  if (oldest < 0) return;
   words[head + memory.HEAD_EARLY_DROPPED]! += 1;
-  remove(oldest);
+  remove(bucket * perBucket + oldest);
 }
 
 function nextSwept(bucket: number, head: number): number {

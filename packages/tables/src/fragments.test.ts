@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import fc from "fast-check";
 import { Fragments } from "./fragments.ts";
 
 function load(fragments: Fragments, identification: number): void {
@@ -45,4 +46,47 @@ test("under pressure the oldest give way and the newest are known", () => {
     if (fragments.recall(10_000)) known++;
   }
   assert.ok(known > 600, `expected most of the newest thousand, got ${known}`);
+});
+
+test("what rested for a month is not taken for new", () => {
+  const fragments = new Fragments();
+  load(fragments, 1);
+  fragments.remember(1, 0);
+  assert.equal(fragments.recall(2 ** 31 + 1), false);
+  assert.equal(fragments.recall(2 ** 32 - 1), false);
+});
+
+test("never recalls other ports than a Map, and forgets only in favour of newer packets", () => {
+  const key = fc.array(fc.constantFrom(-1, 0, 1), { minLength: 10, maxLength: 10 });
+  const step = fc.record({
+    key: fc.nat(4),
+    ports: fc.integer(),
+    isRemembered: fc.boolean(),
+    waitMs: fc.constantFrom(0, 1, 30_000),
+  });
+  const keys = fc.uniqueArray(key, { minLength: 5, maxLength: 5, selector: String });
+  fc.assert(
+    fc.property(keys, fc.array(step), fc.integer(), (five, steps, start) => {
+      const fragments = new Fragments();
+      const golden = new Map<number, { ports: number; at: number }>();
+      let now = start;
+      for (const { key, ports, isRemembered, waitMs } of steps) {
+        now += waitMs;
+        fragments.key.set(five[key]!);
+        if (isRemembered) {
+          fragments.remember(ports, now);
+          golden.delete(key);
+          golden.set(key, { ports, at: now });
+          continue;
+        }
+        const expected = golden.get(key);
+        const isKnown = expected !== undefined && now - expected.at <= 30_000;
+        const isRecalled = fragments.recall(now);
+        // Five may share a set of four; then the one that is longest ago gives way, or one of them.
+        const newer = [...golden.values()].filter((each) => each.at >= (expected?.at ?? 0)).length;
+        if (!isKnown || newer <= 4) assert.equal(isRecalled, isKnown);
+        if (isRecalled) assert.equal(fragments.ports, expected!.ports);
+      }
+    }),
+  );
 });

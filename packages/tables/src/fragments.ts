@@ -40,7 +40,7 @@ export class Fragments {
     const place = this.#placeOf(this.#first());
     if (place < 0) return false;
     const at = place * WORDS;
-    if (((nowMs - this.#words[at + REMEMBERED_AT]!) | 0) > LIFETIME_MS) return false;
+    if (ageOf(this.#words[at + REMEMBERED_AT]!, nowMs) > LIFETIME_MS) return false;
     this.ports = this.#words[at + PORTS]!;
     return true;
   }
@@ -74,7 +74,7 @@ export class Fragments {
     let oldestAge = -1;
     for (let way = 0; way < WAYS; way++) {
       if (this.#isUsed[first + way] === 0) return first + way;
-      const age = (nowMs - this.#words[(first + way) * WORDS + REMEMBERED_AT]!) | 0;
+      const age = ageOf(this.#words[(first + way) * WORDS + REMEMBERED_AT]!, nowMs);
       if (age > oldestAge) {
         oldest = first + way;
         oldestAge = age;
@@ -82,4 +82,9 @@ export class Fragments {
     }
     return oldest;
   }
+}
+
+/** Unsigned: nobody sweeps, so that a place may have rested for more than 2³¹ milliseconds. */
+function ageOf(rememberedAtMs: number, nowMs: number): number {
+  return (nowMs - rememberedAtMs) >>> 0;
 }

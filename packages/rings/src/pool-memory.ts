@@ -1,13 +1,13 @@
 /**
- * The sum of the Internet checksum (RFC 1071) over bytes of the packet pool, sixteen at a time. Its
- * plain twin is `sum` in wire/checksum.ts; it pays from about 64 bytes on.
+ * Copies bytes of the packet pool, and sums them for the Internet checksum (RFC 1071), many at a
+ * time. `copyWithin` goes word by word in shared memory, and so does a sum in TypeScript.
  *
  * A WebAssembly module, put together here byte by byte, since nothing is compiled before a start.
  * It adds the 16-bit words as they lie in memory, in the byte order of the machine, and swaps the
  * sum: a ones' complement sum of swapped words is the swapped sum (RFC 1071 §2 B).
  */
-import { poolViews } from "@rhone/rings/pool";
-import { I32, instantiate, leb128, V128 } from "@rhone/rings/wasm";
+import { poolViews } from "./pool.ts";
+import { I32, instantiate, leb128, V128 } from "./wasm.ts";
 
 // The instructions that are used, as the specification of WebAssembly numbers them.
 const BLOCK = [0x02, 0x40];
@@ -30,9 +30,10 @@ const LOAD_16 = [0x2f, 0, 0];
 const loadVector = (offset: number): number[] => [0xfd, 0, 0, offset];
 const ADD_PAIRS = [0xfd, 0x7f]; // i32x4.extadd_pairwise_i16x8_u
 const ADD_VECTORS = [0xfd, 0xae, 1];
+const COPY_MEMORY = [0xfc, 10, 0, 0];
 const lane = (number: number): number[] => [0xfd, 0x1b, number];
 
-// The function's parameters and other variables.
+// The parameters of `sum`, and its other variables.
 const AT = 0;
 const END_AT = 1;
 const TOTAL = 2;
@@ -55,7 +56,7 @@ const addCarries = [
 ].flat();
 
 // A lane cannot overflow below 512 KiB, and the total not below 64 KiB: see wire/checksum.ts.
-const CODE = [
+const SUM = [
   whileLeft(64, addTo(EVEN, 0), addTo(ODD, 16), addTo(EVEN, 32), addTo(ODD, 48)),
   whileLeft(16, addTo(EVEN, 0)),
   [get(EVEN), get(ODD), ADD_VECTORS, set(EVEN)].flat(),
@@ -69,11 +70,14 @@ const CODE = [
   END,
 ].flat();
 
+const COPY = [get(0), get(1), get(2), COPY_MEMORY, END].flat();
+
 interface Exports {
   sum(at: number, end: number): number;
+  copy(to: number, from: number, size: number): void;
 }
 
-const exports = instantiate(poolViews().memory, [
+const exported = instantiate(poolViews().memory, [
   {
     name: "sum",
     parameters: [I32, I32],
@@ -82,9 +86,12 @@ const exports = instantiate(poolViews().memory, [
       [1, I32],
       [2, V128],
     ],
-    code: CODE,
+    code: SUM,
   },
-]);
+  { name: "copy", parameters: [I32, I32, I32], results: [], locals: [], code: COPY },
+]) as unknown as Exports;
 
 /** The partial sum, at most 16 bits, of up to 64 KiB; an odd last byte counts as high byte. */
-export const { sum } = exports as unknown as Exports;
+export const sum = exported.sum;
+/** Copies `size` bytes of the pool; the places may overlap. */
+export const copy = exported.copy;

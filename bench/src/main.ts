@@ -1,0 +1,134 @@
+/**
+ * `npm run bench`: measures the router, and its peers beside it where they are installed.
+ *
+ * The sides of a case take turns; a line has the median, the spread, and the ratio of the medians.
+ */
+import process from "node:process";
+import { parseArgs } from "node:util";
+import type { Case, Options, Side } from "./case.ts";
+import { FORWARDING_CASES } from "./forwarding.ts";
+import { LATENCY_CASES } from "./latency.ts";
+import { MEMORY_CASES } from "./memory.ts";
+import { format, type Summary, summarize } from "./statistics.ts";
+import { TCP_CASES } from "./tcp.ts";
+
+const CASES: readonly Case[] = [
+  ...MEMORY_CASES,
+  ...FORWARDING_CASES,
+  ...TCP_CASES,
+  ...LATENCY_CASES,
+];
+
+const USAGE = `Usage: npm run bench -- [options]
+
+  --filter WORD   only cases whose name or goal has the word; may be given more than once
+  --quick         three short rounds instead of five
+  --runtime R     node (default) or deno
+  --json          one JSON object a case
+  --list          the cases, and nothing is measured
+  --help          this
+
+Peers that are compared with: Open vSwitch (Debian's openvswitch-switch) when it is installed, and
+the kernel. Needs root, for network namespaces; sends nothing outside of them.
+`;
+
+interface Row {
+  readonly name: string;
+  readonly goals: string;
+  readonly unit: string;
+  readonly subject: string;
+  readonly figure: Summary;
+  readonly baselines: readonly { name: string; figure: Summary; ratio: number }[];
+  readonly remarks: readonly string[];
+}
+
+async function measure(wanted: Case, options: Options): Promise<Row> {
+  const prepared = await wanted.prepare(options);
+  try {
+    const sides: readonly Side[] = [prepared.subject, ...prepared.baselines];
+    const figures: number[][] = sides.map(() => []);
+    for (let round = 0; round < options.rounds; round++) {
+      for (const [i, side] of sides.entries()) figures[i]!.push(await side.measure());
+    }
+    const [figure, ...others] = figures.map(summarize) as [Summary, ...Summary[]];
+    return {
+      name: wanted.name,
+      goals: wanted.goals,
+      unit: wanted.unit,
+      subject: prepared.subject.name,
+      figure,
+      baselines: others.map((other, i) => ({
+        name: prepared.baselines[i]!.name,
+        figure: other,
+        ratio: figure.median / other.median,
+      })),
+      remarks: prepared.remarks?.() ?? [],
+    };
+  } finally {
+    await prepared.end();
+  }
+}
+
+function print(row: Row): void {
+  const text = ({ median, min, max }: Summary): string =>
+    `${format(median)} (${format(min)}–${format(max)})`;
+  console.log(`${row.goals.padEnd(4)} ${row.name}: ${text(row.figure)} ${row.unit}`);
+  for (const { name, figure, ratio } of row.baselines) {
+    console.log(`       ÷ ${name}: ${text(figure)} = ${format(ratio)}`);
+  }
+  for (const remark of row.remarks) console.log(`       ${remark}`);
+}
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      filter: { type: "string", multiple: true },
+      quick: { type: "boolean" },
+      runtime: { type: "string", default: "node" },
+      json: { type: "boolean" },
+      list: { type: "boolean" },
+      help: { type: "boolean" },
+    },
+  });
+  if (values.help === true) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  const { runtime } = values;
+  if (runtime !== "node" && runtime !== "deno") {
+    throw new Error(`expected --runtime node or deno, got ${runtime}`);
+  }
+  const words = values.filter ?? [];
+  const wanted = CASES.filter(
+    ({ name, goals }) =>
+      words.length === 0 || words.some((word) => `${name} ${goals}`.includes(word)),
+  );
+  if (wanted.length === 0)
+    throw new Error(`expected a case with ${words.join(" or ")}: see --list`);
+  if (values.list === true) {
+    for (const { name, goals, unit } of wanted) console.log(`${goals.padEnd(4)} ${name}, ${unit}`);
+    return 0;
+  }
+  const isQuick = values.quick === true;
+  const options: Options = { rounds: isQuick ? 3 : 5, seconds: isQuick ? 2 : 3, runtime };
+  let failed = 0;
+  for (const each of wanted) {
+    try {
+      const row = await measure(each, options);
+      if (values.json === true) console.log(JSON.stringify(row));
+      else print(row);
+    } catch (error) {
+      failed++;
+      console.error(`${each.goals.padEnd(4)} ${each.name}: ${(error as Error).message}`);
+    }
+  }
+  return failed === 0 ? 0 : 1;
+}
+
+main().then(
+  (status) => process.exit(status),
+  (error: Error) => {
+    console.error(`bench: ${error.message}`);
+    process.exit(2);
+  },
+);

@@ -1,0 +1,74 @@
+/** What the pipeline costs in memory, without ports. Each measurement is a process of its own. */
+import { fileURLToPath } from "node:url";
+import { runOrThrow } from "@rhone/cli/run";
+import { runtimeCommand } from "@rhone/cli/runtime";
+import type { Case, Options, Side } from "./case.ts";
+
+const TIMEOUT_MS = 300_000;
+
+function program(name: string, options: Options, ...argv: readonly string[]): Promise<string> {
+  const path = fileURLToPath(new URL(`./${name}.ts`, import.meta.url));
+  return runOrThrow([...runtimeCommand(options.runtime), path, ...argv], { timeoutMs: TIMEOUT_MS });
+}
+
+function side(name: string, options: Options, ...argv: readonly string[]): Side {
+  return { name, measure: async () => Number(await program("memory-run", options, ...argv)) };
+}
+
+const nothing = async (): Promise<void> => {};
+
+function known(flows: number): Case {
+  return {
+    name: `memory: known flows, ${flows}`,
+    goals: "P1",
+    unit: "ns/packet",
+    prepare: async (options) => ({
+      subject: side("fast path", options, "known", String(flows), "fast"),
+      baselines: [side("stages", options, "known", String(flows), "stages")],
+      end: nothing,
+    }),
+  };
+}
+
+function firstPackets(rules: number): Case {
+  return {
+    name: `memory: first packets, ${rules} rules`,
+    goals: "P2",
+    unit: "ns/packet",
+    prepare: async (options) => ({
+      subject: side(`${rules} rules`, options, "first", String(rules)),
+      baselines: [side("10 rules", options, "first", "10")],
+      end: nothing,
+    }),
+  };
+}
+
+export const MEMORY_CASES: readonly Case[] = [
+  known(1000),
+  known(100_000),
+  known(1_000_000),
+  firstPackets(1000),
+  {
+    name: "memory: ten million packets allocate",
+    goals: "P15",
+    unit: "bytes",
+    prepare: async (options) => ({
+      subject: side("fast path", options, "bytes", "10000000"),
+      baselines: [],
+      end: nothing,
+    }),
+  },
+  {
+    name: "memory: hand-off through a ring, 32 at a time",
+    goals: "P10",
+    unit: "ns/packet",
+    prepare: async (options) => ({
+      subject: {
+        name: "ring",
+        measure: async () => Number(await program("ring-run", options)),
+      },
+      baselines: [],
+      end: nothing,
+    }),
+  },
+];
