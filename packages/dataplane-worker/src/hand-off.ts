@@ -58,7 +58,7 @@ export function writeStamp(tables: Tables, slot: number, reason: number, isLocal
     packet.generation(slot),
     packet.origin(slot),
     packet.flowHash(slot) & 0xffff,
-    packet.connection(slot),
+    isLocal ? packet.connection(slot) : packet.connection(slot) & packet.CONNECTION_ON_THE_WIRE,
     packet.ttlDecrements(slot),
   );
   return GOES_ON;
