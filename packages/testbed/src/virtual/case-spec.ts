@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import type { CaseSpec } from "./compare.ts";
 import { CUT_STAGES } from "./cuts.ts";
-import { networkSpec, ruleSpecs } from "./network-spec.ts";
+import { changeSpec, networkSpec } from "./network-spec.ts";
 import { packetSpec } from "./packet-spec.ts";
 
 const PACKETS_MAX = 40;
@@ -10,7 +10,7 @@ const PACKETS_MAX = 40;
 export const caseSpec: fc.Arbitrary<CaseSpec> = fc.record({
   network: networkSpec,
   packets: fc.array(packetSpec, { minLength: 1, maxLength: PACKETS_MAX, size: "max" }),
-  laterRules: fc.array(ruleSpecs, { maxLength: 3 }),
+  changes: fc.array(changeSpec, { maxLength: 3 }),
   seed: fc.nat(2 ** 30),
   isUnderlayBad: fc.boolean(),
   cuts: fc.array(fc.constantFrom(...CUT_STAGES), { maxLength: 3 }),

@@ -15,8 +15,9 @@ import { describe, type Exchange } from "./exchange.ts";
 import {
   type BuiltNetwork,
   buildNetwork,
+  type ChangeSpec,
+  changed,
   type NetworkSpec,
-  type RuleSpec,
 } from "./network-spec.ts";
 import { buildFrame, conversationsOf, type Frame } from "./packet-builder.ts";
 import type { PacketSpec } from "./packet-spec.ts";
@@ -31,8 +32,8 @@ const ROUND_MAX = 6;
 export interface CaseSpec {
   readonly network: NetworkSpec;
   readonly packets: readonly PacketSpec[];
-  /** What the rules change to, one after the other. */
-  readonly laterRules: readonly (readonly RuleSpec[])[];
+  /** One after the other, where the packets say so. */
+  readonly changes: readonly ChangeSpec[];
   /** Of the scheduler and of the owners of flows. */
   readonly seed: number;
   /** Whether the underlay loses and doubles packets. */
@@ -56,11 +57,12 @@ export function compare(spec: CaseSpec): void {
 }
 
 function runPackets(spec: CaseSpec, run: Run, golden: GoldenRouter): void {
-  let changes = 0;
+  let network = spec.network;
+  let count = 0;
   for (const each of spec.packets) {
-    if (each.isAfterChange && changes < spec.laterRules.length) {
-      const rules = spec.laterRules[changes++]!;
-      run.change(buildNetwork({ ...spec.network, rules }, changes));
+    if (each.isAfterChange && count < spec.changes.length) {
+      network = changed(network, spec.changes[count++]!);
+      run.change(buildNetwork(network, count));
     }
     const frame = buildFrame(each, golden.network, run.history);
     if (frame !== null) run.add(frame, each.pauseMs);
