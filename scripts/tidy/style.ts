@@ -102,7 +102,7 @@ const HOT_FILES = [
   /^packages\/rings\/src\/ring\.ts$/,
   /^packages\/pipeline-stages\/src\/[\w-]+\.ts$/,
   /^packages\/netio\/src\/(?:af-packet|af-xdp|tap|udp-[a-z]+)\.ts$/,
-  /^packages\/netio\/src\/(?:frame-receiver|join|receive-buffers|segment)\.ts$/,
+  /^packages\/netio\/src\/(?:frame-receiver|join|overruns|receive-buffers|segment)\.ts$/,
   /^packages\/dataplane-worker\/src\/run-loop\.ts$/,
 ];
 

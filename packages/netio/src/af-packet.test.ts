@@ -89,6 +89,23 @@ describe("an AF_PACKET port", { timeout: 60_000 }, () => {
     worker.assertAllHome();
   });
 
+  test("counts frames that found no room in the kernel", () => {
+    withPorts((left, right) => {
+      const lost = (): number => worker.counters.dropped(DROP["device-overrun"]);
+      const before = lost();
+      const sent = worker.counters.device(LEFT).txPackets;
+      const frames = Array.from({ length: 500 }, (_, i) => testFrame(1000, i));
+      for (let i = 0; i < 40; i++) worker.transmit(left, frames);
+      assert.equal(worker.counters.device(LEFT).txPackets - sent, 20_000);
+      let received = 0;
+      until("20,000 frames, lost or not", () => {
+        for (let i = 0; i < 100; i++) received += worker.receive(right).length;
+        return received + lost() - before === 20_000;
+      });
+      assert.ok(lost() > before, "expected some to be lost");
+    });
+  });
+
   test("sends the rest of a batch when the kernel refuses one frame", () => {
     withPorts((left, right) => {
       const before = worker.counters.dropped(DROP["device-refused"]);

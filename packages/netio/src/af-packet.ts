@@ -12,6 +12,7 @@ import { FrameReceiver } from "./frame-receiver.ts";
 import { MessageVector } from "./message-vector.ts";
 import * as native from "./native.ts";
 import { allocate } from "./native-memory.ts";
+import { Overruns } from "./overruns.ts";
 import type { Port, PortContext } from "./port.ts";
 import { hideFromHost } from "./shadow.ts";
 import { openSocket, pendingError, setBufferSizes, setOption } from "./socket-option.ts";
@@ -85,6 +86,7 @@ class AfPacketPort implements Port {
   /** Keeps the host's stack away from the device; -1 where the kernel cannot. */
   readonly #hiding: number;
   readonly #receiver: FrameReceiver;
+  readonly #overruns: Overruns;
   #isClosed = false;
 
   constructor(socket: number, hiding: number, context: PortContext) {
@@ -92,6 +94,7 @@ class AfPacketPort implements Port {
     this.#hiding = hiding;
     this.#context = context;
     this.#receiver = FrameReceiver.open(context.allocator);
+    this.#overruns = new Overruns(socket, false, context.index, context.counters);
   }
 
   receive(slots: Int32Array, limit: number): number {
@@ -101,6 +104,7 @@ class AfPacketPort implements Port {
     // The socket says once that its device went down. Whether that was all, or the device is gone,
     // is not to be seen from here: who opens the port again finds out.
     if (receiver.hasFailed && native.meansDeviceDown(native.errno())) this.isUp = false;
+    this.#overruns.observe(count, limit);
     return count;
   }
 

@@ -12,6 +12,7 @@ import { poolViews, SLOT_SHIFT } from "@rhone/rings/pool";
 import { deviceIndex } from "./device.ts";
 import { MessageVector } from "./message-vector.ts";
 import * as native from "./native.ts";
+import { Overruns } from "./overruns.ts";
 import type { Port, PortContext } from "./port.ts";
 import { attachRedirect } from "./xdp-program.ts";
 import { bindXdpSocket, closeXdpSocket, openXdpSocket, type XdpRings } from "./xdp-socket.ts";
@@ -69,6 +70,7 @@ class AfXdpPort implements Port {
   /** Marks each small slot that the kernel has. */
   readonly #isLent = new Uint8Array(smallCount);
   readonly #fillMax: number;
+  readonly #overruns: Overruns;
   /** Slots lent to receive into, and frames lent to send. */
   #filling = 0;
   #sending = 0;
@@ -86,6 +88,7 @@ class AfXdpPort implements Port {
     this.#program = program;
     this.#rings = rings;
     this.#context = context;
+    this.#overruns = new Overruns(descriptor, true, context.index, context.counters);
     const share = Math.floor(context.allocator.smallFree / FILL_SHARE);
     this.#fillMax = Math.min(ringSize, Math.max(FILL_MIN, share));
     this.#refill();
@@ -95,6 +98,7 @@ class AfXdpPort implements Port {
     const { rx } = this.#rings;
     const { index, counters } = this.#context;
     const count = rx.available(limit);
+    this.#overruns.observe(count, limit);
     if (count === 0) {
       this.#onEmpty();
       return 0;

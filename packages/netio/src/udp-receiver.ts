@@ -13,6 +13,7 @@ import * as poolMemory from "@rhone/rings/pool-memory";
 import * as resume from "@rhone/wire/resume";
 import { countJoinable, join } from "./join.ts";
 import { MessageVector } from "./message-vector.ts";
+import { Overruns } from "./overruns.ts";
 import type { PortContext } from "./port.ts";
 import { ReceiveBuffers } from "./receive-buffers.ts";
 import { setOption } from "./socket-option.ts";
@@ -50,6 +51,7 @@ export class UdpReceiver {
     controlSize: CONTROL_SIZE,
   });
   readonly #buffers: ReceiveBuffers;
+  readonly #overruns: Overruns;
   // Messages that were received: which is next, and how many there are.
   #next = 0;
   #count = 0;
@@ -71,6 +73,7 @@ export class UdpReceiver {
     this.#descriptor = descriptor;
     this.#mayJoin = mayJoin;
     this.#buffers = new ReceiveBuffers(context.allocator, this.#messages, BURST, HEADER_ROOM);
+    this.#overruns = new Overruns(descriptor, false, TUNNEL_DEVICE, context.counters);
     // Without a place for a whole run, the kernel had better cut it.
     if (this.#buffers.hasLarge) setOption(descriptor, SOL_UDP, UDP_GRO, 1, "UDP_GRO");
   }
@@ -99,6 +102,7 @@ export class UdpReceiver {
     if (asked === 0 || this.#buffers.hasRunOut) return false;
     this.#next = 0;
     this.#count = Math.max(0, this.#messages.receive(this.#descriptor, asked));
+    this.#overruns.observe(this.#count, asked);
     return this.#count > 0;
   }
 

@@ -93,6 +93,7 @@ const REASONS = [
     "A rule with the action reject decided about the packet; its sender is told, if it may be.",
   ],
   ["acl-blocked", "The packet answers in a connection that a rule has blocked since."],
+  ["device-overrun", "Frames came faster than the worker took them: the kernel had no more room."],
 ] as const;
 
 export type DropReasonName = (typeof REASONS)[number][0];
