@@ -110,7 +110,10 @@ const HOT_FILES = [
  * Functions in hot files that run at set-up or for a change and never for a packet, by file.
  * Every `constructor` and `close` is one as well.
  */
-export const SET_UP_FUNCTIONS: Readonly<Record<string, readonly string[]>> = {};
+export const SET_UP_FUNCTIONS: Readonly<Record<string, readonly string[]>> = {
+  "packages/netio/src/af-xdp.ts": ["adoptAfXdp"],
+  "packages/netio/src/udp-socket.ts": ["closeTunnelSockets"],
+};
 
 const BANNED_IN_LOOPS: readonly (readonly [RegExp, string])[] = [
   [/\b\d[\d_]*n\b|\bBigInt\b/g, "a BigInt"],

@@ -9,6 +9,7 @@ import { DEVICES_MAX } from "@rhone/rings/counters";
 import { loadPage } from "@rhone/ui/bundle";
 import type { DependencyContainer } from "tsyringe";
 import type { Config } from "./config.ts";
+import type { Dataplane } from "./dataplane.ts";
 import { countersView, pipelineView } from "./read-models.ts";
 import * as tokens from "./tokens.ts";
 
@@ -109,15 +110,9 @@ export class Chassis {
     const storage = parts.resolve(tokens.STORE).storageError;
     const { failure } = parts.resolve(tokens.CONTROLLER);
     const { homeless } = parts.resolve(tokens.DEVICES);
-    const workers = Array.from({ length: dataplane.workerCount }, (_, worker) => worker);
-    const lost = workers.filter((worker) => !dataplane.isRunning(worker));
     const connections = dataplane.connections();
     const checks = [
-      {
-        name: "workers",
-        ok: lost.length === 0,
-        detail: lost.length === 0 ? `${workers.length} run` : `not running: ${lost.join(", ")}`,
-      },
+      workersCheck(dataplane),
       { name: "tables", ok: failure === "", detail: failure || "the newest state is in force" },
       {
         name: "devices",
@@ -141,4 +136,11 @@ export class Chassis {
     ];
     return { status: checks.every(({ ok }) => ok) ? "ok" : "degraded", checks };
   }
+}
+
+function workersCheck({ running, lost, workersWanted }: Dataplane): HealthView["checks"][number] {
+  const ok = running.length === workersWanted;
+  const died = [...lost].map(([worker, { message }]) => `worker ${worker} died: ${message}`);
+  const detail = [`${running.length} of ${workersWanted} run`, ...died].join("; ");
+  return { name: "workers", ok, detail };
 }

@@ -47,7 +47,7 @@ export interface Self {
   /** Of the stamps' tags, with the epoch of now; null when the cluster has no key. */
   readonly keys: { readonly made: StampKeys; readonly epoch: number } | null;
   /** Its devices by logical port name. */
-  readonly devices: ReadonlyMap<string, { readonly index: number; readonly worker: number }>;
+  readonly devices: ReadonlyMap<string, { readonly index: number }>;
   /** Its counters of rules, by rule name; a rule that is not here is not counted. */
   readonly ruleCounters: ReadonlyMap<string, number>;
 }
@@ -191,7 +191,6 @@ function vif(
     name,
     kind: KIND_VIF,
     location: isHere ? LOCATED_HERE : (remote ?? LOCATED_NOWHERE),
-    worker: local?.worker ?? 0,
     device: local?.index ?? -1,
     macHigh: mac.high,
     macLow: mac.low,
@@ -211,7 +210,6 @@ function routerPort(port: RouterPort): Omit<NamedPort, "datapath" | "key" | "rou
     name: port.name,
     kind: KIND_ROUTER,
     location: LOCATED_HERE,
-    worker: 0,
     device: -1,
     macHigh: mac.high,
     macLow: mac.low,

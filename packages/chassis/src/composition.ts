@@ -15,7 +15,7 @@ import { UDP_PORT } from "@rhone/wire/geneve";
 import { destination, type Logger, pino } from "pino";
 import { container, type DependencyContainer, instanceCachingFactory } from "tsyringe";
 import { compile } from "./compile.ts";
-import { type Config, tunnelMtu } from "./config.ts";
+import { type Config, tunnelMtu, workersMax } from "./config.ts";
 import { Controller } from "./controller.ts";
 import { Dataplane } from "./dataplane.ts";
 import { Devices } from "./devices.ts";
@@ -47,7 +47,7 @@ export function compose(config: Config): DependencyContainer {
   });
   single(tokens.STAMP_KEYS, (parts) => makeStampKeys(config, parts.resolve(tokens.LOG)));
   single(tokens.RULE_HITS, (parts) => {
-    return new RuleHits(parts.resolve(tokens.DATAPLANE).ruleCounters());
+    return new RuleHits(parts.resolve(tokens.DATAPLANE).memory.ruleCounters);
   });
   single(tokens.CONTROLLER, (parts) => {
     return new Controller({
@@ -119,11 +119,13 @@ function makeDataplane(parts: DependencyContainer): Dataplane {
   const self = { name: config.name, tunnelMtu: tunnelMtu(config), keys, ...none };
   return new Dataplane({
     workers: config.workers,
+    workersMax: workersMax(config),
     connections: config.connections,
     underlay: config.underlay,
     underlayPort: UDP_PORT,
     tables: compile(parts.resolve(tokens.STORE).snapshot(), self),
     onReport: (_worker, report) => parts.resolve(tokens.CONTROLLER).onReport(report),
-    onWorkerLost: (worker, error) => log.fatal({ worker, err: error }, "a worker ended"),
+    onWorkerLost: (worker, error) => log.error({ worker, err: error }, "a worker died"),
+    onWorkerStarted: (worker) => log.info({ worker }, "a worker runs"),
   });
 }

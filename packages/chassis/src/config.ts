@@ -2,6 +2,7 @@
  * The configuration file of one chassis: YAML, checked in full before anything starts.
  */
 import { readFileSync } from "node:fs";
+import { WORKERS_MAX } from "@rhone/rings/buckets";
 import { ENTRIES_MAX } from "@rhone/tables/connection-memory";
 import { parseAddress } from "@rhone/wire/address";
 import { LineCounter, parseDocument } from "yaml";
@@ -26,7 +27,10 @@ const schema = z.strictObject({
     .regex(/^[0-9a-f]{64}$/i, "expected 64 hexadecimal digits, as from: openssl rand -hex 32")
     .optional(),
   dataDirectory: z.string().min(1),
-  workers: z.int().min(1).max(16).default(2),
+  /** Data-plane threads at the start. */
+  workers: z.int().min(1).max(WORKERS_MAX).default(2),
+  /** As many as there may ever be: memory is there for so many. 4, or `workers`, when left out. */
+  workersMax: z.int().min(1).max(WORKERS_MAX).optional(),
   /** Connections that can be tracked at a time; each takes 136 bytes or a little more. */
   connections: z.int().min(256).max(ENTRIES_MAX).default(262_144),
   /** How devices are opened whose port does not say. */
@@ -89,4 +93,11 @@ const IPV6_MORE = 20;
 export function tunnelMtu(config: Config): number {
   const isIpv6 = config.underlay.includes(":");
   return config.underlayMtu - IPV4_UDP_GENEVE_ETHERNET - (isIpv6 ? IPV6_MORE : 0);
+}
+
+const WORKERS_MAX_DEFAULT = 4;
+
+/** Workers that there may ever be on this chassis. */
+export function workersMax({ workers, workersMax = WORKERS_MAX_DEFAULT }: Config): number {
+  return Math.max(workers, workersMax);
 }

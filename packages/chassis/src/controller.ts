@@ -72,11 +72,17 @@ export class Controller {
   async waitApplied(timeoutMs: number): Promise<boolean> {
     const deadline = performance.now() + timeoutMs;
     const wanted = this.#marked;
-    while (this.#compiled < wanted || this.#options.dataplane.adopted() < this.#edition) {
+    while (!this.#isApplied(wanted)) {
       if (performance.now() > deadline) return false;
       await new Promise((resolve) => setTimeout(resolve, APPLIED_POLL_MS));
     }
     return true;
+  }
+
+  #isApplied(marked: number): boolean {
+    const { dataplane } = this.#options;
+    if (this.#compiled < marked || dataplane.adopted() < this.#edition) return false;
+    return dataplane.isComplete;
   }
 
   stop(): void {
@@ -101,7 +107,7 @@ export class Controller {
       this.#epoch = epochAt(Date.now());
       const keys = stampKeys === null ? null : { made: stampKeys, epoch: this.#epoch };
       const ruleCounters = ruleHits.follow(state.acls.map(({ name }) => name));
-      const self = { name: chassis, tunnelMtu, keys, devices: devices.placements(), ruleCounters };
+      const self = { name: chassis, tunnelMtu, keys, devices: devices.indices(), ruleCounters };
       this.#edition = dataplane.publish(compile(state, self));
       this.#compiled = marked;
       this.#failure = "";

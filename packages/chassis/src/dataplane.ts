@@ -1,128 +1,114 @@
 /**
- * The data plane as the control thread sees it: threads, shared memory, generations, devices.
+ * The data plane as the control thread sees it: workers that come, go and die; who of them has
+ * what; generations; devices.
  *
- * piscina owns the threads; each runs one never-ending task. All memory is made here, before the
- * first packet; afterwards only messages to mailboxes and stores to shared words leave this class.
+ * Everything that moves does so by allotments, one after the other: the next one is made when every
+ * worker has settled the one in force, from what is wanted then. In between, only messages to
+ * mailboxes and stores to shared words leave this class.
  */
-import { MessageChannel, type MessagePort } from "node:worker_threads";
-import type { Command, Driver, Report, WorkerPlan } from "@rhone/dataplane-worker/plan";
-import { RING_CAPACITY } from "@rhone/dataplane-worker/plan";
-import { closeDoorbell, createDoorbell, ringDoorbell } from "@rhone/netio/doorbell";
-import { COUNTERS_SIZE, Counters } from "@rhone/rings/counters";
-import { createPool, type PoolSize } from "@rhone/rings/pool";
-import { ringWords } from "@rhone/rings/ring";
-import { RULE_COUNTERS_SIZE, RuleCounters } from "@rhone/rings/rule-counters";
-import { WORKER_STATUS_SIZE, WorkerStatus } from "@rhone/rings/worker-status";
-import { createConnections, type Usage, usageOf } from "@rhone/tables/connection-memory";
-import { Piscina } from "piscina";
+import type { Allotment } from "@rhone/dataplane-worker/allotment";
+import type { Driver, Report, SlotAccount } from "@rhone/dataplane-worker/plan";
+import { closePort } from "@rhone/netio/movable-port";
+import { type Usage, usageOf } from "@rhone/tables/connection-memory";
+import { DataplaneMemory, type MemoryOptions } from "./dataplane-memory.ts";
+import { firstAllotment, isIdle, nextAllotment } from "./next-allotment.ts";
+import { type LedgerEntry, PortLedger } from "./port-ledger.ts";
+import { WorkerThreads } from "./worker-threads.ts";
 
-/** Packet slots of each worker. */
-const SLOTS_PER_WORKER: PoolSize = { smallCount: 16384, largeCount: 256 };
+/** Time between two looks at how far the workers are, while something moves. */
+const POLL_MS = 1;
+/** A worker that dies again within this time waits as long before it is replaced. */
+const RESTART_PAUSE_MS = 2000;
 
-interface WorkerHandle {
-  readonly status: WorkerStatus;
-  readonly counters: Counters;
-  readonly ruleCounters: RuleCounters;
-  readonly doorbell: number;
-  readonly mailbox: MessagePort;
-  readonly ended: Promise<void>;
-}
-
-export interface DataplaneOptions {
+export interface DataplaneOptions extends MemoryOptions {
   readonly workers: number;
-  /** Connections that the chassis can track. */
-  readonly connections: number;
-  readonly underlay: string;
-  readonly underlayPort: number;
   /** The first generation. */
   readonly tables: SharedArrayBuffer;
   readonly onReport: (worker: number, report: Report) => void;
   /** Called when a worker ended that was not told to. */
   readonly onWorkerLost: (worker: number, error: Error) => void;
+  /** Called when a worker starts. */
+  readonly onWorkerStarted: (worker: number) => void;
 }
 
 export class Dataplane {
-  readonly #threads: Piscina;
-  readonly #workers: readonly WorkerHandle[];
+  readonly memory: DataplaneMemory;
   readonly #options: DataplaneOptions;
-  readonly #connections: SharedArrayBuffer;
-  #isStopping = false;
+  readonly #threads: WorkerThreads;
+  readonly #ledger = new PortLedger();
+  readonly #whenSettled: (() => void)[] = [];
+  /** Workers that died and are not replaced yet, and why. */
+  readonly #lost = new Map<number, Error>();
+  /** Those that are about to start, or must wait before they may. */
+  readonly #coming = new Set<number>();
+  readonly #lostAtMs = new Map<number, number>();
+  #allotment: Allotment;
+  #wanted: number;
+  #tables: SharedArrayBuffer;
   #edition = 0;
+  #timer: NodeJS.Timeout | null = null;
+  #isStopping = false;
 
   constructor(options: DataplaneOptions) {
+    const { workers, tables, underlay, underlayPort } = options;
     this.#options = options;
-    const { workers: count } = options;
-    this.#connections = createConnections(options.connections);
-    const numbers = Array.from({ length: count }, (_, i) => i);
-    const pool = createPool({
-      smallCount: SLOTS_PER_WORKER.smallCount * count,
-      largeCount: SLOTS_PER_WORKER.largeCount * count,
+    this.#wanted = workers;
+    this.#tables = tables;
+    this.memory = new DataplaneMemory(options);
+    this.#allotment = firstAllotment(this.#wantedWorkers, this.memory.sockets.length);
+    const endpoint = { address: underlay, port: underlayPort };
+    this.#threads = new WorkerThreads(this.memory, workers, endpoint, {
+      onReport: (worker, report) => this.#onReport(worker, report),
+      onEnded: (worker, error) => this.#onEnded(worker, error),
     });
-    // A return ring must hold every slot of its consumer.
-    const returnCapacity = powerOfTwo(SLOTS_PER_WORKER.smallCount + SLOTS_PER_WORKER.largeCount);
-    const rings = numbers.map(() => numbers.map(() => ringMemory(RING_CAPACITY)));
-    const returns = numbers.map(() => numbers.map(() => ringMemory(returnCapacity)));
-    const statuses = numbers.map(() => new SharedArrayBuffer(WORKER_STATUS_SIZE));
-    const doorbells = numbers.map(() => createDoorbell());
-    this.#threads = new Piscina({
-      filename: import.meta.resolve("@rhone/dataplane-worker/worker"),
-      minThreads: count,
-      maxThreads: count,
-      idleTimeout: Number.POSITIVE_INFINITY,
-    });
-    this.#workers = numbers.map((worker) => {
-      const { port1, port2 } = new MessageChannel();
-      const counters = new SharedArrayBuffer(COUNTERS_SIZE);
-      const ruleCounters = new SharedArrayBuffer(RULE_COUNTERS_SIZE);
-      const plan: WorkerPlan = {
-        ...{ worker, workerCount: count, pool, rings, returns, statuses, doorbells, counters },
-        ruleCounters,
-        connections: this.#connections,
-        clockOriginMs: performance.timeOrigin,
-        tables: options.tables,
-        underlay: { address: options.underlay, port: options.underlayPort },
-        mailbox: port2,
-      };
-      port1.on("message", (report: Report) => options.onReport(worker, report));
-      return {
-        status: new WorkerStatus(statuses[worker]!),
-        counters: new Counters(counters),
-        ruleCounters: new RuleCounters(ruleCounters),
-        doorbell: doorbells[worker]!,
-        mailbox: port1,
-        ended: this.#run(worker, plan),
-      };
-    });
+    this.#advance();
   }
 
-  async #run(worker: number, plan: WorkerPlan): Promise<void> {
-    try {
-      // piscina derives its type from the browser's postMessage, which the page's types bring in.
-      await this.#threads.run(plan, { transferList: [plan.mailbox] as never });
-    } catch (error) {
-      if (!this.#isStopping) this.#options.onWorkerLost(worker, error as Error);
-    }
+  /** How many workers there should be. */
+  get workersWanted(): number {
+    return this.#wanted;
   }
 
-  get workerCount(): number {
-    return this.#workers.length;
+  get allotment(): Allotment {
+    return this.#allotment;
   }
 
-  counters(worker: number): Counters {
-    return this.#workers[worker]!.counters;
+  /** Workers that run, in ascending order. */
+  get running(): readonly number[] {
+    return this.#threads.running;
   }
 
-  /** By worker. */
-  ruleCounters(): RuleCounters[] {
-    return this.#workers.map(({ ruleCounters }) => ruleCounters);
+  /** Workers that died and are not replaced yet, and why. */
+  get lost(): ReadonlyMap<number, Error> {
+    return this.#lost;
+  }
+
+  /** Whether every worker has what the newest allotment gives it. */
+  get isSettled(): boolean {
+    const { edition } = this.#allotment;
+    return this.running.every((worker) => this.memory.statuses[worker]!.settled() === edition);
+  }
+
+  /** Whether the workers are those that should be, and each has what it should have. */
+  get isComplete(): boolean {
+    const { running } = this;
+    const areThere = running.length === this.#wanted && running.at(-1) === this.#wanted - 1;
+    return areThere && this.#mayMove() && this.#ledger.unheld().length === 0;
   }
 
   connections(): Usage {
-    return usageOf(this.#connections);
+    return usageOf(this.memory.connections);
   }
 
-  isRunning(worker: number): boolean {
-    return this.#workers[worker]!.status.isRunning();
+  /** The worker that has a device. */
+  workerOf(index: number): number {
+    return this.#allotment.devices[index]!;
+  }
+
+  /** From now on there should be so many workers, 1 to as many as the memory is for. */
+  scale(workers: number): void {
+    this.#wanted = Math.max(1, Math.min(workers, this.memory.workersMax));
+    this.#advance();
   }
 
   /**
@@ -131,47 +117,183 @@ export class Dataplane {
    */
   publish(tables: SharedArrayBuffer): number {
     const edition = ++this.#edition;
-    for (const worker of this.#workers) post(worker, { type: "tables", buffer: tables, edition });
+    this.#tables = tables;
+    this.#threads.postAll({ type: "tables", buffer: tables, edition });
     return edition;
   }
 
-  /** The oldest edition that a worker runs. */
+  /** The oldest edition that a worker runs; -1 while none runs. */
   adopted(): number {
-    return Math.min(...this.#workers.map(({ status }) => status.adopted()));
+    const editions = this.running.map((worker) => this.memory.statuses[worker]!.adopted());
+    return editions.length === 0 ? -1 : Math.min(...editions);
   }
 
-  openDevice(worker: number, index: number, device: string, driver: Driver): void {
-    post(this.#workers[worker]!, { type: "open", index, device, driver });
+  openDevice(index: number, device: string, driver: Driver): void {
+    this.#ledger.want(index, device, driver);
+    this.#advance();
   }
 
-  closeDevice(worker: number, index: number): void {
-    post(this.#workers[worker]!, { type: "close", index });
+  closeDevice(index: number): void {
+    this.#whenSettled.push(() => this.#close(index));
+    this.#advance();
+  }
+
+  /** Where the slots of each worker are that runs; resolves when all have said so. */
+  accounts(): Promise<Map<number, SlotAccount>> {
+    return this.#threads.accounts();
+  }
+
+  /** Slots that workers have which do not run. */
+  slotsWithNobody(): number {
+    const numbers = Array.from({ length: this.memory.workersMax }, (_, worker) => worker);
+    const gone = numbers.filter((worker) => !this.#threads.isPresent(worker));
+    return gone.reduce((sum, worker) => sum + this.memory.slotsLeftBy(worker), 0);
   }
 
   /** Ends every worker; resolves when their threads are gone. */
   async stop(): Promise<void> {
     this.#isStopping = true;
-    for (const worker of this.#workers) post(worker, { type: "stop" });
-    await Promise.all(this.#workers.map(({ ended }) => ended));
-    for (const { mailbox, doorbell } of this.#workers) {
-      mailbox.close();
-      closeDoorbell(doorbell);
-    }
-    await this.#threads.destroy();
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    await this.#threads.stop();
+    this.memory.close();
   }
-}
 
-/** The message first, then the count that announces it, then the bell for one that sleeps. */
-function post(worker: WorkerHandle, command: Command): void {
-  worker.mailbox.postMessage(command);
-  worker.status.countMail();
-  if (worker.status.isSleeping()) ringDoorbell(worker.doorbell);
-}
+  get #wantedWorkers(): number[] {
+    return Array.from({ length: this.#wanted }, (_, worker) => worker);
+  }
 
-function ringMemory(capacity: number): SharedArrayBuffer {
-  return new SharedArrayBuffer(ringWords(capacity) * 4);
-}
+  #onReport(worker: number, report: Report): void {
+    const entry = "index" in report ? this.#ledger.get(report.index) : undefined;
+    switch (report.type) {
+      case "started":
+        this.#lost.delete(worker);
+        this.#options.onWorkerStarted(worker);
+        break;
+      case "opened":
+        if (entry !== undefined) entry.state = report.state;
+        break;
+      case "detached": {
+        const owner = this.workerOf(report.index);
+        this.#threads.post(owner, { type: "adopt", index: report.index, state: report.state });
+        // One that was not open is opened when all is settled, if it still should be.
+        if (entry !== undefined) entry.holder = report.state === null ? null : owner;
+        if (entry !== undefined) entry.state = report.state;
+        break;
+      }
+      case "closed":
+      case "refused":
+        if (entry !== undefined) {
+          Object.assign(entry, { holder: null, state: null, isRefused: true });
+        }
+        break;
+    }
+    this.#options.onReport(worker, report);
+    this.#advance();
+  }
 
-function powerOfTwo(atLeast: number): number {
-  return 2 ** Math.ceil(Math.log2(atLeast));
+  #onEnded(worker: number, error: Error | null): void {
+    if (this.#isStopping) return;
+    if (error !== null) this.#bury(worker, error);
+    this.#advance();
+  }
+
+  /** Nobody waits for a dead worker; its ports wait for whoever inherits them. */
+  #bury(worker: number, error: Error): void {
+    this.#threads.postAll({ type: "forget", worker });
+    for (const entry of this.#ledger.orphan(worker)) {
+      // What the kernel has of it, nobody can tell any more: it starts anew.
+      if (entry.state?.driver !== "af-xdp") continue;
+      closePort(entry.state);
+      entry.state = null;
+    }
+    const now = performance.now();
+    const before = this.#lostAtMs.get(worker) ?? Number.NEGATIVE_INFINITY;
+    this.#lostAtMs.set(worker, now);
+    this.#lost.set(worker, error);
+    if (now - before < RESTART_PAUSE_MS) {
+      this.#coming.add(worker);
+      setTimeout(() => {
+        this.#coming.delete(worker);
+        this.#advance();
+      }, RESTART_PAUSE_MS).unref();
+    }
+    this.#options.onWorkerLost(worker, error);
+  }
+
+  /** Does what can be done now, and looks again soon when something is on its way. */
+  #advance(): void {
+    if (this.#isStopping) return;
+    if (this.#mayMove()) {
+      for (const act of this.#whenSettled.splice(0)) act();
+      this.#publishNext();
+    }
+    if (this.#mayMove()) {
+      for (const [index, entry] of this.#ledger.unheld()) this.#handPort(index, entry);
+      this.#dismissIdle();
+      for (const worker of this.#wantedWorkers) this.#startIfMissing(worker);
+      return;
+    }
+    this.#timer ??= setTimeout(() => {
+      this.#timer = null;
+      this.#advance();
+    }, POLL_MS);
+  }
+
+  /** Whether nothing is on its way, not even what a dead worker had sent. */
+  #mayMove(): boolean {
+    const { running, memory } = this;
+    if (!this.isSettled) return false;
+    // Who is about to start with something of its own keeps it.
+    if (this.#threads.starting.some((worker) => !isIdle(this.#allotment, worker))) return false;
+    return [...this.#lost.keys()].every((worker) => memory.hasHandedOver(worker, running));
+  }
+
+  #publishNext(): void {
+    const { running } = this;
+    const owners = running.filter((worker) => worker < this.#wanted);
+    if (owners.length === 0) return; // Whoever starts first begins with what is in force.
+    const devices = this.#ledger.indices;
+    const next = nextAllotment(this.#allotment, { owners, running, devices });
+    if (next === this.#allotment) return;
+    this.#allotment = next;
+    this.#threads.postAll({ type: "allotment", allotment: next });
+  }
+
+  /** The port of a device goes to the worker that owns it, to go on with it or to open it. */
+  #handPort(index: number, entry: LedgerEntry): void {
+    const { state, device, driver } = entry;
+    const owner = this.workerOf(index);
+    if (!this.#threads.isPresent(owner)) return;
+    entry.holder = owner;
+    if (state !== null) this.#threads.post(owner, { type: "adopt", index, state });
+    else this.#threads.post(owner, { type: "open", index, device, driver });
+  }
+
+  #close(index: number): void {
+    const { holder } = this.#ledger.get(index) ?? { holder: null };
+    this.#ledger.delete(index);
+    if (holder !== null) this.#threads.post(holder, { type: "close", index });
+    else queueMicrotask(() => this.#onReport(0, { type: "closed", index, detail: "closed" }));
+  }
+
+  #dismissIdle(): void {
+    for (const worker of this.running) {
+      if (worker >= this.#wanted && isIdle(this.#allotment, worker)) this.#threads.dismiss(worker);
+    }
+  }
+
+  #startIfMissing(worker: number): void {
+    if (this.#threads.isPresent(worker) || this.#coming.has(worker)) return;
+    // What it has in the allotment others must inherit first, if there are any.
+    if (this.running.length > 0 && !isIdle(this.#allotment, worker)) return;
+    this.#coming.add(worker);
+    const sent = this.memory.slotsSentBy(worker);
+    void this.#threads.accounts().then(() => {
+      this.#coming.delete(worker);
+      if (this.#isStopping) return;
+      const slots = this.memory.recover(worker, sent);
+      const tables = { tables: this.#tables, edition: this.#edition };
+      this.#threads.start(worker, { slots, ...tables, allotment: this.#allotment });
+    });
+  }
 }

@@ -17,21 +17,30 @@ function stateWith(ports: readonly { name: string; device: string; chassis?: str
   return store.snapshot();
 }
 
+const OPENED = {
+  type: "opened",
+  index: 0,
+  state: { driver: "tap", descriptor: 9 },
+} as const;
+
 /** Writes down what the data plane is asked for. */
 class Recorder implements DeviceOpener {
-  readonly workerCount = 2;
   readonly calls: string[] = [];
 
-  openDevice(worker: number, index: number, device: string): void {
-    this.calls.push(`open ${device} as ${index} at ${worker}`);
+  openDevice(index: number, device: string): void {
+    this.calls.push(`open ${device} as ${index}`);
   }
 
-  closeDevice(worker: number, index: number): void {
-    this.calls.push(`close ${index} at ${worker}`);
+  closeDevice(index: number): void {
+    this.calls.push(`close ${index}`);
+  }
+
+  workerOf(): number {
+    return 0;
   }
 }
 
-test("opens what is wanted here, spread over the workers, once", () => {
+test("opens what is wanted here, once", () => {
   const recorder = new Recorder();
   const devices = new Devices("a", "af-packet", recorder);
   const state = stateWith([
@@ -41,9 +50,9 @@ test("opens what is wanted here, spread over the workers, once", () => {
   ]);
   devices.follow(state);
   devices.follow(state);
-  assert.deepEqual(recorder.calls, ["open t1 as 0 at 0", "open t2 as 1 at 1"]);
-  assert.ok(devices.report({ type: "opened", index: 0 }));
-  assert.ok(!devices.report({ type: "opened", index: 0 }));
+  assert.deepEqual(recorder.calls, ["open t1 as 0", "open t2 as 1"]);
+  assert.ok(devices.report(OPENED));
+  assert.ok(!devices.report(OPENED));
   assert.deepEqual(
     devices.list().map(({ port, phase }) => `${port} ${phase}`),
     ["vm1 up", "vm2 opening"],
@@ -58,13 +67,13 @@ test("tries a refused device again, and says why it was refused", () => {
   assert.equal(devices.list()[0]!.detail, "no such device");
   devices.retry();
   devices.retry();
-  assert.deepEqual(recorder.calls, ["open t1 as 0 at 0", "open t1 as 0 at 0"]);
+  assert.deepEqual(recorder.calls, ["open t1 as 0", "open t1 as 0"]);
 });
 
 test("a device that goes away by itself is down, and tried again", () => {
   const devices = new Devices("a", "af-packet", new Recorder());
   devices.follow(stateWith([{ name: "vm1", device: "t1" }]));
-  devices.report({ type: "opened", index: 0 });
+  devices.report(OPENED);
   assert.ok(devices.report({ type: "closed", index: 0, detail: "the device is gone" }));
   assert.equal(devices.list()[0]!.phase, "refused");
 });
@@ -73,11 +82,11 @@ test("another device for the same port opens when the old one is closed", () => 
   const recorder = new Recorder();
   const devices = new Devices("a", "af-packet", recorder);
   devices.follow(stateWith([{ name: "vm1", device: "t1" }]));
-  devices.report({ type: "opened", index: 0 });
+  devices.report(OPENED);
   const changed = stateWith([{ name: "vm1", device: "t9" }]);
   devices.follow(changed);
   devices.follow(changed);
   devices.report({ type: "closed", index: 0, detail: "closed" });
   devices.follow(changed);
-  assert.deepEqual(recorder.calls, ["open t1 as 0 at 0", "close 0 at 0", "open t9 as 0 at 0"]);
+  assert.deepEqual(recorder.calls, ["open t1 as 0", "close 0", "open t9 as 0"]);
 });

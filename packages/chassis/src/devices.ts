@@ -27,16 +27,17 @@ interface DeviceRecord {
   readonly device: string;
   readonly driver: Driver;
   readonly index: number;
-  readonly worker: number;
   phase: Phase;
   detail: string;
 }
 
 /** The few calls into the data plane that devices need. */
 export interface DeviceOpener {
-  readonly workerCount: number;
-  openDevice(worker: number, index: number, device: string, driver: Driver): void;
-  closeDevice(worker: number, index: number): void;
+  /** Has the device opened by a worker of its own choice. */
+  openDevice(index: number, device: string, driver: Driver): void;
+  closeDevice(index: number): void;
+  /** The worker that has the device now. */
+  workerOf(index: number): number;
 }
 
 export class Devices {
@@ -81,12 +82,13 @@ export class Devices {
     for (const record of this.#records.values()) {
       if (record.phase !== "refused") continue;
       record.phase = "opening";
-      this.#opener.openDevice(record.worker, record.index, record.device, record.driver);
+      this.#opener.openDevice(record.index, record.device, record.driver);
     }
   }
 
   /** Takes in what a worker says; true when something changed that peers or tables must know. */
   report(report: Report): boolean {
+    if (!("index" in report)) return false;
     const record = this.#records.get(report.index);
     if (record === undefined) return false;
     const before = record.phase;
@@ -105,41 +107,38 @@ export class Devices {
         else record.phase = "refused"; // The device went away by itself.
         record.detail = report.detail;
         return true;
+      case "detached": // It is on its way to another worker, and as good as there.
+        return false;
     }
   }
 
-  /** By logical port: where the tables say that its frames come and go. */
-  placements(): ReadonlyMap<string, { index: number; worker: number }> {
+  /** By logical port: the device that the tables say its frames come and go by. */
+  indices(): ReadonlyMap<string, { index: number }> {
     const up = [...this.#records.values()].filter(({ phase }) => phase !== "closing");
-    return new Map(up.map(({ port, index, worker }) => [port, { index, worker }]));
+    return new Map(up.map(({ port, index }) => [port, { index }]));
   }
 
   list(): readonly DeviceView[] {
-    return [...this.#records.values()].toSorted((a, b) => (a.port < b.port ? -1 : 1));
+    return [...this.#records.values()]
+      .map((record) => ({ ...record, worker: this.#opener.workerOf(record.index) }))
+      .toSorted((a, b) => (a.port < b.port ? -1 : 1));
   }
 
   #open(port: string, device: string, driver: Driver): boolean {
     const index = this.#freeIndex();
     if (index < 0) return false;
-    const worker = this.#leastLoadedWorker();
-    this.#records.set(index, { port, device, driver, index, worker, phase: "opening", detail: "" });
-    this.#opener.openDevice(worker, index, device, driver);
+    this.#records.set(index, { port, device, driver, index, phase: "opening", detail: "" });
+    this.#opener.openDevice(index, device, driver);
     return true;
   }
 
   #close(record: DeviceRecord): void {
     record.phase = "closing";
-    this.#opener.closeDevice(record.worker, record.index);
+    this.#opener.closeDevice(record.index);
   }
 
   #freeIndex(): number {
     for (let index = 0; index < DEVICES_MAX; index++) if (!this.#records.has(index)) return index;
     return -1;
-  }
-
-  #leastLoadedWorker(): number {
-    const loads = Array.from({ length: this.#opener.workerCount }, () => 0);
-    for (const { worker } of this.#records.values()) loads[worker]!++;
-    return loads.indexOf(Math.min(...loads));
   }
 }

@@ -25,12 +25,13 @@ export function countersView(
   dataplane: Dataplane,
   devices: Devices,
 ): CountersView {
-  const workers = Array.from({ length: dataplane.workerCount }, (_, worker) =>
-    dataplane.counters(worker),
-  );
+  // Those of workers that are gone count as well: what they did has happened.
+  const workers = dataplane.memory.counters;
   return {
     chassis,
-    workers: workers.map((counters, index) => ({ index, ...counters.worker() })),
+    workers: workers
+      .map((counters, index) => ({ index, ...counters.worker() }))
+      .filter(({ loops }) => loops > 0),
     stages: STAGES.map(({ name }, number) => ({
       number,
       name,

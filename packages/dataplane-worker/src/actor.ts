@@ -3,103 +3,128 @@
  * mailbox.
  */
 import { receiveMessageOnPort } from "node:worker_threads";
-import { openAfPacket } from "@rhone/netio/af-packet";
-import { openAfXdp } from "@rhone/netio/af-xdp";
 import { Poller } from "@rhone/netio/doorbell";
-import type { Port, PortContext } from "@rhone/netio/port";
-import { openTap } from "@rhone/netio/tap";
+import { FrameReceiver } from "@rhone/netio/frame-receiver";
 import { UdpUnderlay } from "@rhone/netio/udp-underlay";
-import { BUCKET_COUNT, Core } from "@rhone/pipeline-stages/core";
-import { Counters, DEVICES_MAX } from "@rhone/rings/counters";
+import { Core } from "@rhone/pipeline-stages/core";
+import { NOBODY } from "@rhone/rings/buckets";
+import { Counters } from "@rhone/rings/counters";
 import { RingConsumer, RingProducer } from "@rhone/rings/ring";
 import { RuleCounters } from "@rhone/rings/rule-counters";
 import { SlotAllocator } from "@rhone/rings/slot-allocator";
 import { WorkerStatus } from "@rhone/rings/worker-status";
 import { Tables } from "@rhone/tables/generation";
-import { Departures, type Neighbour } from "./departures.ts";
+import { HandOver, type Luggage } from "./bucket-hand-over.ts";
+import { Departures } from "./departures.ts";
 import { mayJoin } from "./hand-off.ts";
-import type { Command, Driver, Report, WorkerPlan } from "./plan.ts";
+import { HeldPackets } from "./held-packets.ts";
+import type { Command, Report, SlotAccount, WorkerPlan } from "./plan.ts";
 import { RunLoop } from "./run-loop.ts";
+import { SlotFlow } from "./slot-flow.ts";
 import { TableHistory } from "./table-history.ts";
-
-const OPENERS = { "af-packet": openAfPacket, "af-xdp": openAfXdp, tap: openTap } as const;
+import { WorkerPorts } from "./worker-ports.ts";
 
 export class Actor {
   readonly #plan: WorkerPlan;
-  readonly #counters: Counters;
   readonly #status: WorkerStatus;
   readonly #allocator: SlotAllocator;
+  readonly #slotFlow: SlotFlow;
   readonly #history: TableHistory;
   readonly #core: Core;
   readonly #underlay: UdpUnderlay;
   readonly #poller = new Poller();
-  readonly #open: Port[] = [];
-  readonly #byIndex: (Port | null)[] = Array.from({ length: DEVICES_MAX }, () => null);
+  readonly #ports: WorkerPorts;
+  readonly #handOver: HandOver;
+  readonly #loop: RunLoop;
 
   constructor(plan: WorkerPlan) {
-    const { worker, workerCount, returns } = plan;
+    const { worker, workersMax, rings, returns, doorbells, underlay } = plan;
     this.#plan = plan;
-    this.#counters = new Counters(plan.counters);
-    this.#status = new WorkerStatus(plan.statuses[worker]!);
-    this.#allocator = new SlotAllocator(
-      plan.pool,
-      worker,
-      workerCount,
-      returns[worker]!.map((ring, to) => (to === worker ? null : producer(ring))),
-      others(worker, workerCount).map((from) => consumer(returns[from]![worker]!)),
-    );
-    const tables = new Tables(plan.tables, 0);
+    const counters = new Counters(plan.counters);
+    const statuses = plan.statuses.map((status) => new WorkerStatus(status));
+    this.#status = statuses[worker]!;
+    const others = Array.from({ length: workersMax }, (_, i) => i).filter((i) => i !== worker);
+    const incoming = others.map((from) => consumer(rings[from]![worker]!));
+    const outgoing = rings[worker]!.map(producer);
+    const held = consumer(rings[worker]![worker]!);
+    const arrivals = others.map((from) => consumer(returns[from]![worker]!));
+    const homewards = returns[worker]!.map((ring, to) => (to === worker ? null : producer(ring)));
+    const { pool, slots } = plan;
+    this.#allocator = new SlotAllocator(pool, worker, workersMax, homewards, arrivals, slots);
+    this.#slotFlow = new SlotFlow([...incoming, held, ...arrivals], [...outgoing, ...homewards]);
+    const tables = new Tables(plan.tables, plan.edition);
     this.#history = new TableHistory(tables);
     const ruleCounters = new RuleCounters(plan.ruleCounters);
-    this.#core = new Core(worker, this.#counters, this.#allocator, tables, ruleCounters);
-    for (let bucket = 0; bucket < BUCKET_COUNT; bucket++) {
-      this.#core.owners[bucket] = bucket % workerCount;
-    }
+    const core = new Core(worker, counters, this.#allocator, tables, ruleCounters);
+    this.#core = core;
     this.#underlay = new UdpUnderlay({
-      ...plan.underlay,
-      allocator: this.#allocator,
-      counters: this.#counters,
+      ...{ ...underlay, allocator: this.#allocator, counters },
+      socket: underlay.sockets[worker]!,
+      senders: new Int32Array(underlay.senders),
       mayJoin: (at, end, source) => mayJoin(this.#history.newest, at, end, source),
+    });
+    const context = { allocator: this.#allocator, counters };
+    this.#ports = new WorkerPorts(context, this.#poller, (report) => this.#report(report));
+    this.#core.owners.fill(NOBODY);
+    this.#core.deviceOwners.fill(NOBODY);
+    this.#handOver = new HandOver({
+      ...{ worker, owners: core.owners, devices: core.deviceOwners },
+      sockets: new Uint8Array(underlay.sockets.length).fill(NOBODY),
+      ...{ statuses, incoming, luggage: this.#luggage() },
+      outgoing: outgoing.map((ring, to) => (to === worker ? null : ring)),
+    });
+    const neighbours = outgoing.map((ring, to) => {
+      return { ring, status: statuses[to]!, doorbell: doorbells[to]! };
+    });
+    this.#loop = new RunLoop({
+      ...{ core, history: this.#history, underlay: this.#underlay, rings: incoming },
+      departures: new Departures(core, this.#ports.byIndex, neighbours, this.#underlay),
+      ...{ handOver: this.#handOver, held: new HeldPackets(held), status: this.#status },
+      doorbell: doorbells[worker]!,
+      // Every thread's own clock starts with the thread.
+      clockOffsetMs: performance.timeOrigin - plan.clockOriginMs,
+      ...{ poller: this.#poller, open: this.#ports.open },
+      drainMailbox: () => this.#drainMailbox(),
+      onPortDown: (port) => this.#ports.closePort(this.#ports.indexOf(port), "the device is gone"),
     });
   }
 
-  /** Runs until told to stop, then closes every port. */
+  /**
+   * Runs until told to stop, then closes every port. When it fails, the ports stay as they are:
+   * another worker goes on with them.
+   */
   run(): void {
-    const { worker, workerCount, rings, statuses, doorbells } = this.#plan;
-    const neighbours = rings[worker]!.map((ring, to): Neighbour | null =>
-      to === worker
-        ? null
-        : {
-            ring: producer(ring),
-            status: new WorkerStatus(statuses[to]!),
-            doorbell: doorbells[to]!,
-          },
-    );
+    const { worker, doorbells, allotment, edition } = this.#plan;
     this.#poller.add(doorbells[worker]!);
-    this.#poller.add(this.#underlay.descriptor);
-    const loop = new RunLoop({
-      core: this.#core,
-      history: this.#history,
-      departures: new Departures(this.#core, this.#byIndex, neighbours, this.#underlay),
-      underlay: this.#underlay,
-      rings: others(worker, workerCount).map((from) => consumer(rings[from]![worker]!)),
-      status: this.#status,
-      doorbell: doorbells[worker]!,
-      // Every thread's own clock starts with the thread.
-      clockOffsetMs: performance.timeOrigin - this.#plan.clockOriginMs,
-      poller: this.#poller,
-      open: this.#open,
-      drainMailbox: () => this.#drainMailbox(),
-      onPortDown: (port) => this.#closePort(this.#byIndex.indexOf(port), "the device is gone"),
-    });
+    this.#status.setAdopted(edition);
+    this.#handOver.adopt(allotment);
     this.#status.setRunning(true);
+    this.#report({ type: "started" });
     try {
-      loop.run();
+      this.#loop.run();
     } finally {
       this.#status.setRunning(false);
-      for (const port of this.#open) port.close();
-      this.#underlay.close();
     }
+    this.#ports.closeAll();
+    this.#underlay.close();
+    this.#allocator.flush();
+  }
+
+  #luggage(): Luggage {
+    const { sockets } = this.#plan.underlay;
+    return {
+      stopSocket: (socket) => {
+        this.#underlay.stopSocket(sockets[socket]!);
+        this.#poller.remove(sockets[socket]!);
+      },
+      hasLeftovers: () => this.#underlay.hasLeftovers,
+      startSocket: (socket) => {
+        this.#underlay.startSocket(sockets[socket]!);
+        this.#poller.add(sockets[socket]!);
+      },
+      detachPort: (device) => this.#ports.detachPort(device),
+      passPortsOn: () => this.#ports.passOn(),
+    };
   }
 
   #drainMailbox(): boolean {
@@ -107,52 +132,58 @@ export class Actor {
       const received = receiveMessageOnPort(this.#plan.mailbox);
       if (received === undefined) return true;
       const command: Command = received.message;
-      switch (command.type) {
-        case "tables":
-          this.#adopt(command.buffer, command.edition);
-          break;
-        case "open":
-          this.#openPort(command.index, command.device, command.driver);
-          break;
-        case "close":
-          this.#closePort(command.index, "closed");
-          break;
-        case "stop":
-          return false;
+      if (command.type === "stop") return false;
+      this.#obey(command);
+    }
+  }
+
+  #obey(command: Exclude<Command, { type: "stop" }>): void {
+    switch (command.type) {
+      case "tables":
+        this.#adoptTables(command.buffer, command.edition);
+        break;
+      case "allotment":
+        this.#handOver.adopt(command.allotment);
+        break;
+      case "forget":
+        this.#handOver.forget(command.worker);
+        break;
+      case "open":
+        this.#ports.openPort(command.index, command.device, command.driver);
+        break;
+      case "adopt":
+        if (command.state !== null) this.#ports.adoptPort(command.index, command.state);
+        this.#handOver.portArrived(command.index);
+        break;
+      case "close":
+        this.#ports.closePort(command.index, "closed");
+        break;
+      case "account":
+        this.#report({ type: "account", number: command.number, slots: this.#account() });
+        break;
+      default: {
+        const { type } = command satisfies never as { type: unknown };
+        throw new Error(`expected a command, got ${String(type)}`);
       }
     }
   }
 
-  #adopt(buffer: SharedArrayBuffer, edition: number): void {
+  #adoptTables(buffer: SharedArrayBuffer, edition: number): void {
     const tables = new Tables(buffer, edition);
     this.#history.adopt(tables);
     this.#core.tables = tables;
     this.#status.setAdopted(edition);
   }
 
-  #openPort(index: number, device: string, driver: Driver): void {
-    if (this.#byIndex[index] !== null) this.#closePort(index, "reopened");
-    const context: PortContext = { index, allocator: this.#allocator, counters: this.#counters };
-    try {
-      const port = OPENERS[driver](device, context);
-      this.#byIndex[index] = port;
-      this.#open.push(port);
-      this.#poller.add(port.descriptor);
-      this.#report({ type: "opened", index });
-    } catch (error) {
-      // The device is missing or refuses: the control thread decides when to try again.
-      this.#report({ type: "refused", index, detail: (error as Error).message });
-    }
-  }
-
-  #closePort(index: number, detail: string): void {
-    const port = this.#byIndex[index];
-    if (port === null || port === undefined) return;
-    this.#poller.remove(port.descriptor);
-    this.#open.splice(this.#open.indexOf(port), 1);
-    this.#byIndex[index] = null;
-    port.close();
-    this.#report({ type: "closed", index, detail });
+  #account(): SlotAccount {
+    const { smallFree, largeFree, waiting } = this.#allocator;
+    return {
+      free: smallFree + largeFree,
+      returning: waiting,
+      waiting: FrameReceiver.slotsOf(this.#allocator) + this.#underlay.slotsWaiting,
+      lent: this.#ports.lent,
+      expected: this.#plan.slots.length + this.#slotFlow.balance() + this.#ports.slotsMoved,
+    };
   }
 
   #report(report: Report): void {
@@ -166,8 +197,4 @@ function producer(ring: SharedArrayBuffer): RingProducer {
 
 function consumer(ring: SharedArrayBuffer): RingConsumer {
   return new RingConsumer(new Int32Array(ring));
-}
-
-function others(worker: number, workerCount: number): number[] {
-  return Array.from({ length: workerCount }, (_, other) => other).filter((w) => w !== worker);
 }

@@ -39,7 +39,10 @@ export class Departures {
   readonly #destinations = new Int32Array((BATCH_MAX + SEGMENTS_MAX) * 4);
   #readyCount = 0;
 
-  /** `ports` by device index, `neighbours` by worker; both change as devices come and go. */
+  /**
+   * `ports` by device index, which change as devices come and go; `neighbours` by worker, our own
+   * ring among them for what waits here.
+   */
   constructor(
     core: Core,
     ports: readonly (Port | null)[],
@@ -102,7 +105,8 @@ export class Departures {
       else core.drop(slot, reason);
     }
     const pushed = ring.push(slots, 0, stamped);
-    for (let i = pushed; i < stamped; i++) core.drop(slots[i]!, DROP["ring-full"]);
+    const full = worker === core.worker ? DROP["hand-over-full"] : DROP["ring-full"];
+    for (let i = pushed; i < stamped; i++) core.drop(slots[i]!, full);
     core.counters.countPushed(pushed);
     if (pushed > 0 && status.isSleeping()) ringDoorbell(doorbell);
     batch.count = 0;

@@ -3,19 +3,27 @@
  * Everything that packets touch is shared memory; messages carry only the rare events.
  */
 import type { MessagePort } from "node:worker_threads";
+import type { PortState } from "@rhone/netio/movable-port";
 import type { Pool } from "@rhone/rings/pool";
+import type { Allotment } from "./allotment.ts";
 
 /** Packets that wait between two workers. */
 export const RING_CAPACITY = 4096;
 
-export type Driver = "af-packet" | "af-xdp" | "tap";
+export type Driver = PortState["driver"];
 
 export interface WorkerPlan {
   /** Number of this worker, from 0. */
   readonly worker: number;
-  readonly workerCount: number;
+  /** Workers that there may ever be: all memory is there for so many. */
+  readonly workersMax: number;
   readonly pool: Pool;
-  /** `rings[from][to]`: packets handed over; the diagonal is unused. */
+  /** Free slots that this worker is home to. */
+  readonly slots: Int32Array;
+  /**
+   * `rings[from][to]`: packets handed over; on the diagonal, those that wait until this worker owns
+   * what they are for.
+   */
   readonly rings: readonly (readonly SharedArrayBuffer[])[];
   /** `returns[from][to]`: free slots on their way home. */
   readonly returns: readonly (readonly SharedArrayBuffer[])[];
@@ -29,10 +37,19 @@ export interface WorkerPlan {
   readonly connections: SharedArrayBuffer;
   /** What `performance.timeOrigin` is on the control thread: the chassis's clock starts there. */
   readonly clockOriginMs: number;
-  /** The first generation. */
+  /** The generation to start with. */
   readonly tables: SharedArrayBuffer;
-  /** Local address and UDP port of the tunnel. */
-  readonly underlay: { readonly address: string; readonly port: number };
+  readonly edition: number;
+  readonly allotment: Allotment;
+  readonly underlay: {
+    /** Local address and UDP port of the tunnel. */
+    readonly address: string;
+    readonly port: number;
+    /** Sockets of the whole chassis to receive from: the allotment says who does. */
+    readonly sockets: readonly number[];
+    /** This worker's sockets to send by, an Int32Array. */
+    readonly senders: SharedArrayBuffer;
+  };
   readonly mailbox: MessagePort;
 }
 
@@ -46,10 +63,34 @@ export type Command =
       readonly driver: Driver;
     }
   | { readonly type: "close"; readonly index: number }
+  | { readonly type: "allotment"; readonly allotment: Allotment }
+  /** Another worker died. */
+  | { readonly type: "forget"; readonly worker: number }
+  /** A port comes from another worker; null when that one had none. */
+  | { readonly type: "adopt"; readonly index: number; readonly state: PortState | null }
+  /** Asks for an account of its slots, which also says that all before it is done. */
+  | { readonly type: "account"; readonly number: number }
   | { readonly type: "stop" };
 
 /** From a worker to the control thread. */
 export type Report =
-  | { readonly type: "opened"; readonly index: number }
+  | { readonly type: "started" }
+  | { readonly type: "opened"; readonly index: number; readonly state: PortState }
+  /** A port that moves; null when there is none. */
+  | { readonly type: "detached"; readonly index: number; readonly state: PortState | null }
+  | { readonly type: "account"; readonly number: number; readonly slots: SlotAccount }
   | { readonly type: "closed"; readonly index: number; readonly detail: string }
   | { readonly type: "refused"; readonly index: number; readonly detail: string };
+
+/** Where a worker's slots are, between two batches. */
+export interface SlotAccount {
+  readonly free: number;
+  /** Of others, on their way home. */
+  readonly returning: number;
+  /** Lie ready for sockets to receive into. */
+  readonly waiting: number;
+  /** The kernel has them. */
+  readonly lent: number;
+  /** What came in and has not gone out: as many as the four above together, if none is lost. */
+  readonly expected: number;
+}

@@ -8,18 +8,20 @@
  */
 import { drainDoorbell, type Poller } from "@rhone/netio/doorbell";
 import type { Port, Tunnel } from "@rhone/netio/port";
-import { BATCH_MAX, Batch, BUCKET_COUNT, type Core } from "@rhone/pipeline-stages/core";
+import { BATCH_MAX, Batch, type Core } from "@rhone/pipeline-stages/core";
 import { fastPath } from "@rhone/pipeline-stages/fast-path";
-import { DELIVERY } from "@rhone/pipeline-stages/output";
+import { DELIVERY, sendOff } from "@rhone/pipeline-stages/output";
 import { GOES_ON } from "@rhone/pipeline-stages/parse";
 import { Arrivals, runPipeline, STAGES } from "@rhone/pipeline-stages/pipeline";
-import { DROP } from "@rhone/rings/drop-reason";
+import { BUCKET_COUNT } from "@rhone/rings/buckets";
 import * as packet from "@rhone/rings/packet";
 import type { RingConsumer } from "@rhone/rings/ring";
 import type { WorkerStatus } from "@rhone/rings/worker-status";
 import { sweep } from "@rhone/tables/connections";
+import type { HandOver } from "./bucket-hand-over.ts";
 import type { Departures } from "./departures.ts";
 import { readRingPacket, readTunnelPacket } from "./hand-off.ts";
+import type { HeldPackets } from "./held-packets.ts";
 import type { TableHistory } from "./table-history.ts";
 
 /** Packets taken from one port or ring in one loop. */
@@ -38,7 +40,10 @@ export interface LoopParts {
   readonly history: TableHistory;
   readonly departures: Departures;
   readonly underlay: Tunnel;
+  /** From the other workers. */
   readonly rings: readonly RingConsumer[];
+  readonly handOver: HandOver;
+  readonly held: HeldPackets;
   readonly status: WorkerStatus;
   readonly doorbell: number;
   /** From this thread's `performance.now()` to the chassis's clock. */
@@ -89,6 +94,7 @@ export class RunLoop {
     core.nowMs = nowMs;
     core.counters.countLoop();
     core.allocator.collect();
+    if (this.#parts.handOver.step()) this.#resumeHeld();
     const received = this.#receive();
     if (received > 0) {
       this.#process();
@@ -124,14 +130,14 @@ export class RunLoop {
   }
 
   #receiveRings(): number {
-    const { core, history, rings } = this.#parts;
+    const { core, rings } = this.#parts;
     let received = 0;
     for (let i = 0; i < rings.length; i++) {
       const count = rings[i]!.pop(this.#received, RECEIVE_MAX);
       for (let k = 0; k < count; k++) {
         const slot = this.#received[k]!;
-        if (packet.stage(slot) === DELIVERY) this.#deliver(slot);
-        else this.#arrive(slot, readRingPacket(history, core, slot));
+        core.allocator.adopt(slot);
+        this.#resume(slot);
       }
       received += count;
     }
@@ -139,12 +145,28 @@ export class RunLoop {
     return received;
   }
 
-  /** Another worker has run every stage: the frame only wants to be sent. */
-  #deliver(slot: number): void {
-    const { core } = this.#parts;
+  /** Goes on with a packet of a ring; one that has run every stage only wants to be sent. */
+  #resume(slot: number): void {
+    const { core, history } = this.#parts;
+    if (packet.stage(slot) !== DELIVERY) {
+      this.#arrive(slot, readRingPacket(history, core, slot));
+      return;
+    }
     core.stage = DELIVERY;
-    const outlet = core.outlets.devices[packet.device(slot)]!;
-    if (!outlet.add(slot)) core.drop(slot, DROP["batch-full"]);
+    sendOff(core, slot, packet.device(slot));
+  }
+
+  /** What waited for this worker to own it goes before everything that comes from now on. */
+  #resumeHeld(): void {
+    const { departures, held } = this.#parts;
+    held.take();
+    for (;;) {
+      const count = held.next(this.#received);
+      if (count === 0) return;
+      for (let i = 0; i < count; i++) this.#resume(this.#received[i]!);
+      this.#process();
+      departures.flush();
+    }
   }
 
   /** Lines a handed-over packet up for its stage, among those of its generation. */
@@ -199,14 +221,14 @@ export class RunLoop {
   }
 
   #sleep(mailSeen: number, isInFlight: boolean): void {
-    const { core, status, rings, poller, doorbell } = this.#parts;
+    const { core, status, rings, handOver, poller, doorbell } = this.#parts;
     status.setSleeping(true);
     // After the store above: whoever pushes from now on sees it and rings.
     let mustStay = status.mail() !== mailSeen;
     for (let i = 0; i < rings.length; i++) if (!rings[i]!.isEmpty()) mustStay = true;
     if (!mustStay) {
       core.counters.countSleep();
-      poller.poll(isInFlight ? SLEEP_IN_FLIGHT_MS : SLEEP_MS);
+      poller.poll(isInFlight || handOver.isBusy ? SLEEP_IN_FLIGHT_MS : SLEEP_MS);
       drainDoorbell(doorbell);
     }
     status.setSleeping(false);

@@ -10,10 +10,11 @@ import * as packet from "@rhone/rings/packet";
 import { deviceIndex } from "./device.ts";
 import { FrameReceiver } from "./frame-receiver.ts";
 import { MessageVector } from "./message-vector.ts";
+import type { MovablePort, PortState } from "./movable-port.ts";
 import * as native from "./native.ts";
 import { allocate } from "./native-memory.ts";
 import { Overruns } from "./overruns.ts";
-import type { Port, PortContext } from "./port.ts";
+import type { PortContext } from "./port.ts";
 import { hideFromHost } from "./shadow.ts";
 import { openSocket, pendingError, setBufferSizes, setOption } from "./socket-option.ts";
 import * as virtio from "./virtio-header.ts";
@@ -46,18 +47,28 @@ const outgoing = new MessageVector({
 });
 
 /** Opens the device of that name. Throws when it is missing or down, or the kernel refuses. */
-export function openAfPacket(device: string, context: PortContext): Port {
+export function openAfPacket(device: string, context: PortContext): MovablePort {
   const index = deviceIndex(device);
   const socket = openSocket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, 0, device);
   try {
     configure(socket, index);
     const error = pendingError(socket);
     if (error !== 0) throw new native.NativeError(`use the device "${device}"`, error);
-    return new AfPacketPort(socket, hideFromHost(index), context);
+    return new AfPacketPort(socket, hideFromHost(index), 0, context);
   } catch (error) {
     libc.close(socket);
     throw error;
   }
+}
+
+type AfPacketState = Extract<PortState, { driver: "af-packet" }>;
+
+/** Goes on with a port that another thread detached, or died with. */
+export function adoptAfPacket(
+  { descriptor, hiding, overruns }: AfPacketState,
+  context: PortContext,
+): MovablePort {
+  return new AfPacketPort(descriptor, hiding, overruns, context);
 }
 
 function configure(socket: number, device: number): void {
@@ -78,9 +89,10 @@ function configure(socket: number, device: number): void {
   check(libc.bind(socket, socketAddress.address, 20), "bind a packet socket");
 }
 
-class AfPacketPort implements Port {
+class AfPacketPort implements MovablePort {
   readonly descriptor: number;
   readonly carriesOffloads = true;
+  readonly lent = 0; // The kernel copies.
   isUp = true;
   readonly #context: PortContext;
   /** Keeps the host's stack away from the device; -1 where the kernel cannot. */
@@ -89,12 +101,12 @@ class AfPacketPort implements Port {
   readonly #overruns: Overruns;
   #isClosed = false;
 
-  constructor(socket: number, hiding: number, context: PortContext) {
+  constructor(socket: number, hiding: number, overruns: number | null, context: PortContext) {
     this.descriptor = socket;
     this.#hiding = hiding;
     this.#context = context;
     this.#receiver = FrameReceiver.open(context.allocator);
-    this.#overruns = new Overruns(socket, false, context.index, context.counters);
+    this.#overruns = new Overruns(socket, false, context.index, context.counters, overruns);
   }
 
   receive(slots: Int32Array, limit: number): number {
@@ -116,6 +128,18 @@ class AfPacketPort implements Port {
 
   reclaim(): boolean {
     return false; // The kernel copies: nothing is ever in flight.
+  }
+
+  get state(): AfPacketState {
+    const { descriptor } = this;
+    return { driver: "af-packet", descriptor, hiding: this.#hiding, overruns: null };
+  }
+
+  detach(): PortState {
+    this.#isClosed = true;
+    this.#receiver.close();
+    this.isUp = false;
+    return { ...this.state, overruns: this.#overruns.seen };
   }
 
   close(): void {

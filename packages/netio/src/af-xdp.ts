@@ -11,10 +11,12 @@ import * as packet from "@rhone/rings/packet";
 import { poolViews, SLOT_SHIFT } from "@rhone/rings/pool";
 import { deviceIndex } from "./device.ts";
 import { MessageVector } from "./message-vector.ts";
+import type { MovablePort, PortState } from "./movable-port.ts";
 import * as native from "./native.ts";
 import { Overruns } from "./overruns.ts";
-import type { Port, PortContext } from "./port.ts";
+import type { PortContext } from "./port.ts";
 import { attachRedirect } from "./xdp-program.ts";
+import { XdpRing } from "./xdp-ring.ts";
 import { bindXdpSocket, closeXdpSocket, openXdpSocket, type XdpRings } from "./xdp-socket.ts";
 
 export interface AfXdpOptions {
@@ -46,25 +48,48 @@ const kick = new MessageVector({
 });
 
 /** Takes the device over. Throws when it is missing or the kernel refuses. */
-export function openAfXdp(device: string, context: PortContext, options: AfXdpOptions = {}): Port {
+export function openAfXdp(
+  device: string,
+  context: PortContext,
+  options: AfXdpOptions = {},
+): MovablePort {
   const { queue = 0, ringSize = RING_SIZE } = options;
   const index = deviceIndex(device);
   const { descriptor, rings } = openXdpSocket(ringSize);
   try {
     bindXdpSocket(descriptor, index, queue);
     const program = attachRedirect(index, queue, descriptor);
-    return new AfXdpPort(descriptor, program, rings, ringSize, context);
+    return new AfXdpPort({ descriptor, program, ringSize }, rings, context, NOTHING_LENT);
   } catch (error) {
     closeXdpSocket(descriptor, rings);
     throw error;
   }
 }
 
-class AfXdpPort implements Port {
+/** Goes on with a port that another thread detached; the slots that the kernel has come along. */
+export function adoptAfXdp(state: XdpState, context: PortContext): MovablePort {
+  const { fill, completion, rx, tx } = state.rings;
+  const rings = {
+    fill: new XdpRing(fill),
+    completion: new XdpRing(completion),
+    rx: new XdpRing(rx),
+    tx: new XdpRing(tx),
+  };
+  for (const slot of state.lent) context.allocator.adopt(slot);
+  return new AfXdpPort(state, rings, context, state);
+}
+
+type XdpState = Extract<PortState, { driver: "af-xdp" }>;
+type Lent = Pick<XdpState, "lent" | "filling" | "sending" | "overruns">;
+
+const NOTHING_LENT: Lent = { lent: [], filling: 0, sending: 0, overruns: 0 };
+
+class AfXdpPort implements MovablePort {
   readonly descriptor: number;
   readonly carriesOffloads = false;
   isUp = true;
   readonly #program: number;
+  readonly #ringSize: number;
   readonly #rings: XdpRings;
   readonly #context: PortContext;
   /** Marks each small slot that the kernel has. */
@@ -78,17 +103,20 @@ class AfXdpPort implements Port {
   #isClosed = false;
 
   constructor(
-    descriptor: number,
-    program: number,
+    { descriptor, program, ringSize }: Pick<XdpState, "descriptor" | "program" | "ringSize">,
     rings: XdpRings,
-    ringSize: number,
     context: PortContext,
+    { lent, filling, sending, overruns }: Lent,
   ) {
     this.descriptor = descriptor;
     this.#program = program;
+    this.#ringSize = ringSize;
     this.#rings = rings;
     this.#context = context;
-    this.#overruns = new Overruns(descriptor, true, context.index, context.counters);
+    for (const slot of lent) this.#isLent[slot] = 1;
+    this.#filling = filling;
+    this.#sending = sending;
+    this.#overruns = new Overruns(descriptor, true, context.index, context.counters, overruns);
     const share = Math.floor(context.allocator.smallFree / FILL_SHARE);
     this.#fillMax = Math.min(ringSize, Math.max(FILL_MIN, share));
     this.#refill();
@@ -149,6 +177,32 @@ class AfXdpPort implements Port {
     }
     this.#refill();
     return this.#sending > 0;
+  }
+
+  get lent(): number {
+    return this.#filling + this.#sending;
+  }
+
+  get state(): XdpState {
+    const { descriptor } = this;
+    const { fill, completion, rx, tx } = this.#rings;
+    const lent: number[] = [];
+    for (let slot = 0; slot < smallCount; slot++) if (this.#isLent[slot] === 1) lent.push(slot);
+    return {
+      ...{ driver: "af-xdp", descriptor, program: this.#program, ringSize: this.#ringSize, lent },
+      rings: { fill: fill.state, completion: completion.state, rx: rx.state, tx: tx.state },
+      ...{ filling: this.#filling, sending: this.#sending, overruns: null },
+    };
+  }
+
+  detach(): PortState {
+    const state = { ...this.state, overruns: this.#overruns.seen };
+    this.#isClosed = true;
+    this.#isLent.fill(0);
+    this.#filling = 0;
+    this.#sending = 0;
+    this.isUp = false;
+    return state;
   }
 
   close(): void {

@@ -60,6 +60,15 @@ export class FrameReceiver {
     return receiver;
   }
 
+  /** Slots that wait for frames, of all ports of a worker. */
+  static slotsOf(allocator: SlotAllocator): number {
+    return receivers.get(allocator)?.slotsWaiting ?? 0;
+  }
+
+  get slotsWaiting(): number {
+    return this.#buffers.count;
+  }
+
   /** Frees all slots when the last port of the worker closes. */
   close(): void {
     if (--this.#users > 0) return;

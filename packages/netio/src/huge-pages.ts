@@ -8,8 +8,8 @@ const MADV_HUGEPAGE = 14;
 const HUGE_PAGE = 2n * 1024n * 1024n;
 
 /**
- * For the whole huge pages inside of `buffer`, before it is first used. A wish: true when the kernel
- * has it granted (transparent_hugepage is "always" or "madvise").
+ * For the whole huge pages inside of `buffer`, before it is first used. A wish: true when the
+ * kernel grants it (transparent_hugepage is "always" or "madvise").
  */
 export function wantHugePages(buffer: SharedArrayBuffer): boolean {
   const start = addressOf(buffer);

@@ -20,6 +20,8 @@ const RX_RING_FULL = 6;
 /** Full receives after which the kernel is asked even though more frames wait. */
 const FULL_RECEIVES_MAX = 64;
 
+const UNKNOWN = -1;
+
 const { getsockopt } = libc;
 const answer = allocate(STATISTICS_SIZE);
 const answerSize = allocate(8);
@@ -30,14 +32,29 @@ export class Overruns {
   readonly #device: number;
   readonly #counters: Counters;
   #fullReceives = 0;
-  #seen = 0;
+  #seen: number;
 
-  /** For a socket that `device` receives by. */
-  constructor(descriptor: number, isXdp: boolean, device: number, counters: Counters) {
+  /**
+   * For a socket that `device` receives by. `seen` is what was counted by others before; left out:
+   * all up to now.
+   */
+  constructor(
+    descriptor: number,
+    isXdp: boolean,
+    device: number,
+    counters: Counters,
+    seen: number | null = null,
+  ) {
     this.#descriptor = descriptor;
     this.#isXdp = isXdp;
     this.#device = device;
     this.#counters = counters;
+    this.#seen = seen ?? Math.max(0, this.#lost());
+  }
+
+  /** What the kernel had lost when it was last asked. */
+  get seen(): number {
+    return this.#seen;
   }
 
   /**
@@ -52,17 +69,25 @@ export class Overruns {
 
   #ask(): void {
     this.#fullReceives = 0;
-    const level = this.#isXdp ? SOL_XDP : SOL_SOCKET;
-    const option = this.#isXdp ? XDP_STATISTICS : SO_MEMINFO;
-    answerSize.words[0] = this.#isXdp ? STATISTICS_SIZE : MEMINFO_SIZE;
-    const { address } = answer;
-    if (getsockopt(this.#descriptor, level, option, address, answerSize.address) === -1) return;
-    const { words } = answer;
-    const lost = this.#isXdp ? words[RX_DROPPED]! + words[RX_RING_FULL]! : words[MEMINFO_DROPS]!;
+    const lost = this.#lost();
+    if (lost === UNKNOWN) return;
     // The kernel's count wraps.
     for (let left = (lost - this.#seen) >>> 0; left > 0; left--) {
       this.#counters.countPortDrop(this.#device, DROP["device-overrun"]);
     }
     this.#seen = lost;
+  }
+
+  #lost(): number {
+    const level = this.#isXdp ? SOL_XDP : SOL_SOCKET;
+    const option = this.#isXdp ? XDP_STATISTICS : SO_MEMINFO;
+    answerSize.words[0] = this.#isXdp ? STATISTICS_SIZE : MEMINFO_SIZE;
+    const { address } = answer;
+    if (getsockopt(this.#descriptor, level, option, address, answerSize.address) === -1) {
+      return UNKNOWN;
+    }
+    const { words } = answer;
+    const isXdp = this.#isXdp;
+    return (isXdp ? words[RX_DROPPED]! + words[RX_RING_FULL]! : words[MEMINFO_DROPS]!) >>> 0;
   }
 }

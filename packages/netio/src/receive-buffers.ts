@@ -47,6 +47,16 @@ export class ReceiveBuffers {
     for (let i = 0; i < count; i++) messages.setBufferCount(i, 1);
   }
 
+  /** Slots that wait. */
+  get count(): number {
+    let count = 0;
+    for (let i = 0; i < this.#small.length; i++) {
+      if (this.#small[i]! >= 0) count++;
+      if (this.#large[i]! >= 0) count++;
+    }
+    return count;
+  }
+
   /** Whether large slots are used at all. */
   get hasLarge(): boolean {
     return this.#largeMax > 0;

@@ -10,9 +10,10 @@ import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import { FrameReceiver } from "./frame-receiver.ts";
 import { MessageVector } from "./message-vector.ts";
+import type { MovablePort, PortState } from "./movable-port.ts";
 import * as native from "./native.ts";
 import { allocate, putText } from "./native-memory.ts";
-import type { Port, PortContext } from "./port.ts";
+import type { PortContext } from "./port.ts";
 import * as virtio from "./virtio-header.ts";
 
 const SYS_IOCTL = process.arch === "arm64" ? 29n : 16n;
@@ -53,7 +54,7 @@ const outgoing = new MessageVector({
  * Opens, or makes, the TAP device of that name. Throws when the name is that of another kind of
  * device, or the kernel refuses.
  */
-export function openTap(device: string, context: PortContext): Port {
+export function openTap(device: string, context: PortContext): MovablePort {
   putText(path, "/dev/net/tun");
   const flags = O_RDWR | O_NONBLOCK | O_CLOEXEC;
   const descriptor = check(libc.open(path.address, flags), "open /dev/net/tun");
@@ -70,6 +71,14 @@ export function openTap(device: string, context: PortContext): Port {
   }
 }
 
+/** Goes on with a port that another thread detached, or died with. */
+export function adoptTap(
+  { descriptor }: Extract<PortState, { driver: "tap" }>,
+  context: PortContext,
+): MovablePort {
+  return new TapPort(descriptor, context);
+}
+
 function attach(descriptor: number, device: string): void {
   putText(request, device);
   const flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
@@ -84,9 +93,10 @@ function control(descriptor: number, command: bigint, argument: bigint): number 
   return libc.syscall(SYS_IOCTL, BigInt(descriptor), command, argument);
 }
 
-class TapPort implements Port {
+class TapPort implements MovablePort {
   readonly descriptor: number;
   readonly carriesOffloads = true;
+  readonly lent = 0; // The kernel copies.
   isUp = true;
   readonly #context: PortContext;
   readonly #receiver: FrameReceiver;
@@ -129,6 +139,17 @@ class TapPort implements Port {
 
   reclaim(): boolean {
     return false; // The kernel copies: nothing is ever in flight.
+  }
+
+  get state(): PortState {
+    return { driver: "tap", descriptor: this.descriptor };
+  }
+
+  detach(): PortState {
+    this.#isClosed = true;
+    this.#receiver.close();
+    this.isUp = false;
+    return this.state;
   }
 
   close(): void {

@@ -1,5 +1,5 @@
 /**
- * The receiving half of the tunnel: one socket at the port that all peers send to.
+ * The receiving half of the tunnel: sockets at the port that all peers send to.
  *
  * The kernel hands over a run of datagrams of one sender at once (UDP_GRO, udp(7)), with the size
  * of each in a control message. Where they are segments of one TCP flow, they go on as one
@@ -40,7 +40,9 @@ export class UdpReceiver {
   /** As UdpUnderlay.sources. */
   readonly sources = new Int32Array(BURST * 4);
   readonly #context: Pick<PortContext, "allocator" | "counters">;
-  readonly #descriptor: number;
+  readonly #sockets: number[] = [];
+  /** Which of them is asked next. */
+  #turn = 0;
   readonly #isIpv4: boolean;
   readonly #mayJoin: JoinCheck | undefined;
   readonly #source = new Int32Array(4);
@@ -51,7 +53,7 @@ export class UdpReceiver {
     controlSize: CONTROL_SIZE,
   });
   readonly #buffers: ReceiveBuffers;
-  readonly #overruns: Overruns;
+  readonly #overruns: Overruns[] = [];
   // Messages that were received: which is next, and how many there are.
   #next = 0;
   #count = 0;
@@ -61,29 +63,51 @@ export class UdpReceiver {
   #runEnd = 0;
   #runSize = 0;
 
-  /** Receives from `descriptor`, the tunnel's socket at its endpoint. */
+  /** Receives from the sockets at the tunnel's endpoint that it is told to `start`. */
   constructor(
     context: Pick<PortContext, "allocator" | "counters">,
     endpoint: Endpoint,
-    descriptor: number,
     mayJoin: JoinCheck | undefined,
   ) {
     this.#context = context;
     this.#isIpv4 = endpoint.isIpv4;
-    this.#descriptor = descriptor;
     this.#mayJoin = mayJoin;
     this.#buffers = new ReceiveBuffers(context.allocator, this.#messages, BURST, HEADER_ROOM);
-    this.#overruns = new Overruns(descriptor, false, TUNNEL_DEVICE, context.counters);
+  }
+
+  start(socket: number): void {
     // Without a place for a whole run, the kernel had better cut it.
-    if (this.#buffers.hasLarge) setOption(descriptor, SOL_UDP, UDP_GRO, 1, "UDP_GRO");
+    if (this.#buffers.hasLarge) setOption(socket, SOL_UDP, UDP_GRO, 1, "UDP_GRO");
+    this.#sockets.push(socket);
+    this.#overruns.push(new Overruns(socket, false, TUNNEL_DEVICE, this.#context.counters));
+  }
+
+  stop(socket: number): void {
+    const at = this.#sockets.indexOf(socket);
+    if (at < 0) return;
+    this.#sockets.splice(at, 1);
+    this.#overruns.splice(at, 1);
+  }
+
+  get hasLeftovers(): boolean {
+    return this.#next < this.#count || this.#runSlot >= 0;
+  }
+
+  get slotsWaiting(): number {
+    return this.#buffers.count + (this.#runSlot < 0 ? 0 : 1);
   }
 
   /** As UdpUnderlay.receive. */
   receive(slots: Int32Array, limit: number): number {
     const most = Math.min(limit, BURST);
-    const received = this.#takeAll(slots, 0, most);
-    if (received === most || !this.#ask(most - received)) return received;
-    return this.#takeAll(slots, received, most);
+    let received = this.#takeAll(slots, 0, most);
+    // What one socket has brought is handed out before the next is asked: order stays within each.
+    for (let asked = 0; asked < this.#sockets.length && received < most; asked++) {
+      this.#turn = (this.#turn + 1) % this.#sockets.length;
+      if (!this.#ask(this.#sockets[this.#turn]!, most - received)) continue;
+      received = this.#takeAll(slots, received, most);
+    }
+    return received;
   }
 
   /** Frees every slot. */
@@ -96,13 +120,13 @@ export class UdpReceiver {
   }
 
   /** Receives up to `limit` messages, when the ones before are all taken; false when none came. */
-  #ask(limit: number): boolean {
+  #ask(socket: number, limit: number): boolean {
     const asked = this.#buffers.arm(limit);
     // With no large slot, a run would be lost: until one comes home, all wait in the socket.
     if (asked === 0 || this.#buffers.hasRunOut) return false;
     this.#next = 0;
-    this.#count = Math.max(0, this.#messages.receive(this.#descriptor, asked));
-    this.#overruns.observe(this.#count, asked);
+    this.#count = Math.max(0, this.#messages.receive(socket, asked));
+    this.#overruns[this.#turn]!.observe(this.#count, asked);
     return this.#count > 0;
   }
 

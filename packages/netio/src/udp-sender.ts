@@ -13,7 +13,7 @@ import * as packet from "@rhone/rings/packet";
 import { MessageVector } from "./message-vector.ts";
 import * as native from "./native.ts";
 import type { PortContext } from "./port.ts";
-import { type Endpoint, openTunnelSocket, SOL_UDP, writeName } from "./udp-socket.ts";
+import { type Endpoint, openTunnelSocket, SOL_UDP, SOURCE_PORTS, writeName } from "./udp-socket.ts";
 
 const UDP_SEGMENT = 103;
 const CONTROL_SIZE = 24; // a cmsghdr of 16 and one 16-bit number, aligned
@@ -21,7 +21,6 @@ const CONTROL_SIZE = 24; // a cmsghdr of 16 and one 16-bit number, aligned
 const RUN_MAX = 64;
 const RUN_SIZE_MAX = 65000;
 const SOURCE_PORT_FIRST = 49152; // RFC 6335: the dynamic ports
-const SOURCE_PORTS = 1024;
 /** Bytes that may wait in a socket that only sends: next to nothing. */
 const RECEIVE_SIZE = 4096;
 /** As a size of headers: the packet is whole in its slot. */
@@ -35,7 +34,7 @@ export class UdpSender {
   readonly #port: number;
   /** Sends what finds no socket of its own. */
   readonly #common: number;
-  readonly #senders = new Int32Array(SOURCE_PORTS).fill(-1);
+  readonly #senders: Int32Array;
   #runMax = RUN_MAX;
   // Of the super-frame that is being sent: bytes of headers of each segment, and where its payload
   // lies in the pool.
@@ -48,17 +47,22 @@ export class UdpSender {
     controlSize: CONTROL_SIZE,
   });
 
-  /** `common` is the socket at `port`, the port that all peers have. */
+  /**
+   * `common` is a socket at `port`, the port that all peers have; `senders` has those of the source
+   * ports that are open, -1 for the others.
+   */
   constructor(
     context: Pick<PortContext, "allocator" | "counters">,
     endpoint: Endpoint,
     port: number,
     common: number,
+    senders: Int32Array = new Int32Array(SOURCE_PORTS).fill(-1),
   ) {
     this.#context = context;
     this.#endpoint = endpoint;
     this.#port = port;
     this.#common = common;
+    this.#senders = senders;
     const { view } = this.#messages;
     const at = this.#messages.controlAt(0);
     view.setUint32(at, 18, true); // length of the control message

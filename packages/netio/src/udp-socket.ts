@@ -12,6 +12,8 @@ const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
 const SO_REUSEPORT = 15;
 const SEND_SIZE = 8 * 1024 * 1024;
+/** Bytes that may wait in a socket that receives. */
+export const RECEIVE_SIZE = 8 * 1024 * 1024;
 const IPPROTO_IP = 0;
 const IP_MTU_DISCOVER = 10;
 const IPPROTO_IPV6 = 41;
@@ -20,6 +22,8 @@ const PMTUDISC_DO = 2; // Set DF, refuse what is larger.
 const NAME_SIZE = 28; // struct sockaddr_in6, the larger one
 
 export const SOL_UDP = 17;
+/** Source ports that a worker sends from; each has a socket of its own. */
+export const SOURCE_PORTS = 1024;
 
 const bindName = allocate(NAME_SIZE);
 
@@ -60,6 +64,27 @@ export function openTunnelSocket(endpoint: Endpoint, port: number, receiveSize: 
     libc.close(socket);
     throw error;
   }
+}
+
+/**
+ * The sockets at which a chassis receives, all at the same address and port. The kernel spreads
+ * flows over them, and spreads them anew whenever there is one more or less: so that none overtakes
+ * itself, their number stays while the chassis runs, whoever receives from them.
+ */
+export function openTunnelSockets(address: string, port: number, count: number): number[] {
+  const endpoint = parseEndpoint(address);
+  const sockets: number[] = [];
+  try {
+    for (let i = 0; i < count; i++) sockets.push(openTunnelSocket(endpoint, port, RECEIVE_SIZE));
+    return sockets;
+  } catch (error) {
+    closeTunnelSockets(sockets);
+    throw error;
+  }
+}
+
+export function closeTunnelSockets(sockets: Iterable<number>): void {
+  for (const socket of sockets) if (socket >= 0) libc.close(socket);
 }
 
 /** Writes the socket address of four words from `first` on; returns its size. */

@@ -14,6 +14,7 @@
  *
  * Both counters run free and wrap at 2³². The store of a counter publishes the entries before it.
  */
+import type { RingState } from "./movable-port.ts";
 import { bufferAt, check, libc } from "./native.ts";
 
 const PROT_READ_WRITE = 3;
@@ -21,17 +22,8 @@ const MAP_SHARED_POPULATE = 0x8001;
 const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
 const NEED_WAKEUP = 1;
 
-/** Where a ring's parts lie in its mapping: struct xdp_ring_offset. */
-export interface RingOffsets {
-  readonly producer: number;
-  readonly consumer: number;
-  readonly entries: number;
-  readonly flags: number;
-}
-
 export class XdpRing {
-  readonly #address: bigint;
-  readonly #size: bigint;
+  readonly #state: RingState;
   readonly #words: Int32Array;
   readonly #producer: number;
   readonly #consumer: number;
@@ -40,29 +32,42 @@ export class XdpRing {
   readonly #entryWords: number;
   readonly #mask: number;
   /** The counter of our side, and what we last saw of the other side's. */
-  #ours = 0;
-  #theirs = 0;
+  #ours: number;
+  #theirs: number;
 
-  /** Maps the ring of `count` entries of `entrySize` bytes that the socket has at `page`. */
-  constructor(
-    descriptor: number,
-    page: bigint,
-    offsets: RingOffsets,
-    count: number,
-    entrySize: number,
-  ) {
-    const size = offsets.entries + count * entrySize;
-    this.#size = BigInt(size);
-    const flags = MAP_SHARED_POPULATE;
-    this.#address = libc.mmap(0n, this.#size, PROT_READ_WRITE, flags, descriptor, page);
-    if (BigInt.asUintN(64, this.#address) === MAP_FAILED) check(-1, "map an AF_XDP ring");
-    this.#words = new Int32Array(bufferAt(this.#address, size));
+  /** A ring that is mapped already, with our counter as it was left. */
+  constructor(state: RingState) {
+    const { address, size, offsets, count, entrySize, ours } = state;
+    this.#state = state;
+    this.#words = new Int32Array(bufferAt(address, Number(size)));
     this.#producer = offsets.producer >> 2;
     this.#consumer = offsets.consumer >> 2;
     this.#flags = offsets.flags >> 2;
     this.#entries = offsets.entries >> 2;
     this.#entryWords = entrySize >> 2;
     this.#mask = count - 1;
+    this.#ours = ours;
+    // As old as can be: the first look at the other side's counter corrects it.
+    this.#theirs = ours;
+  }
+
+  /** Maps the ring of `count` entries of `entrySize` bytes that the socket has at `page`. */
+  static map(
+    descriptor: number,
+    page: bigint,
+    offsets: RingState["offsets"],
+    count: number,
+    entrySize: number,
+  ): XdpRing {
+    const size = BigInt(offsets.entries + count * entrySize);
+    const address = libc.mmap(0n, size, PROT_READ_WRITE, MAP_SHARED_POPULATE, descriptor, page);
+    if (BigInt.asUintN(64, address) === MAP_FAILED) check(-1, "map an AF_XDP ring");
+    return new XdpRing({ address, size, offsets, count, entrySize, ours: 0 });
+  }
+
+  /** What another thread needs to go on with the ring. */
+  get state(): RingState {
+    return { ...this.#state, ours: this.#ours };
   }
 
   /** Entries that we may write. */
@@ -123,7 +128,7 @@ export class XdpRing {
 
   /** Nothing may be called after it: the memory is gone. */
   unmap(): void {
-    libc.munmap(this.#address, this.#size);
+    libc.munmap(this.#state.address, this.#state.size);
   }
 
   #entryAt(ahead: number): number {

@@ -3,11 +3,12 @@
  * from them (Documentation/networking/af_xdp.rst, linux/if_xdp.h).
  */
 import { poolViews, SLOT_SIZE } from "@rhone/rings/pool";
+import type { RingState } from "./movable-port.ts";
 import { check, EBUSY, errno, libc, NativeError } from "./native.ts";
 import { allocate } from "./native-memory.ts";
 import { poolAddress } from "./pool-address.ts";
 import { openSocket, setBufferSizes, setOption } from "./socket-option.ts";
-import { type RingOffsets, XdpRing } from "./xdp-ring.ts";
+import { XdpRing } from "./xdp-ring.ts";
 
 const AF_XDP = 44;
 const SOCK_RAW = 3;
@@ -68,7 +69,7 @@ export function openXdpSocket(ringSize: number): { descriptor: number; rings: Xd
       "get the offsets of the AF_XDP rings",
     );
     const map = (page: bigint, part: number, entrySize: number): XdpRing => {
-      const ring = new XdpRing(descriptor, page, ringOffsets(part), ringSize, entrySize);
+      const ring = XdpRing.map(descriptor, page, ringOffsets(part), ringSize, entrySize);
       mapped.push(ring);
       return ring;
     };
@@ -122,7 +123,7 @@ function registerPool(descriptor: number): void {
 }
 
 /** One of the four struct xdp_ring_offset in struct xdp_mmap_offsets. */
-function ringOffsets(part: number): RingOffsets {
+function ringOffsets(part: number): RingState["offsets"] {
   const word = (index: number): number => offsets.words[part * 8 + index * 2]!;
   return { producer: word(0), consumer: word(1), entries: word(2), flags: word(3) };
 }

@@ -2,6 +2,7 @@
  * What a stage works with: the tables of the batch's generation, the counters, and the outlets
  * where packets go that leave the batch. One a worker; only that worker touches it.
  */
+import { BUCKET_COUNT, bucketOf, HELD, WORKERS_MAX } from "@rhone/rings/buckets";
 import type { Counters } from "@rhone/rings/counters";
 import { DEVICES_MAX } from "@rhone/rings/counters";
 import { DROP } from "@rhone/rings/drop-reason";
@@ -17,12 +18,6 @@ import { Walkers } from "./walkers.ts";
 
 /** Packets that one batch or outlet holds, copies included. */
 export const BATCH_MAX = 1024;
-/** Workers that a chassis can have. */
-export const WORKERS_MAX = 16;
-
-/** Buckets of flows, by the top bits of their hash. */
-export const BUCKET_COUNT = 256;
-const BUCKET_SHIFT = 24;
 
 /** Packets on their way through the stages, or waiting at an outlet. */
 export class Batch {
@@ -41,7 +36,10 @@ export class Batch {
 export class Outlets {
   /** By device index. */
   readonly devices: readonly Batch[] = Array.from({ length: DEVICES_MAX }, () => new Batch());
-  /** By worker, to resume there at the stage in the packet's metadata. */
+  /**
+   * By worker, to resume there at the stage in the packet's metadata; what it is to own, but does
+   * not yet, waits at its own.
+   */
   readonly workers: readonly Batch[] = Array.from({ length: WORKERS_MAX }, () => new Batch());
   /**
    * To other chassis, to resume there; `endpoints[i]` is the endpoint row of `chassis.slots[i]`.
@@ -77,6 +75,8 @@ export class Core {
   readonly walkers = new Walkers();
   /** By bucket: the worker that owns its flows. Changed between two batches only. */
   readonly owners = new Uint8Array(BUCKET_COUNT);
+  /** By device index: the worker that has the device. Changed as `owners`. */
+  readonly deviceOwners = new Uint8Array(DEVICES_MAX);
 
   constructor(
     worker: number,
@@ -91,11 +91,12 @@ export class Core {
     this.tables = tables;
     this.ruleCounters = ruleCounters;
     this.owners.fill(worker);
+    this.deviceOwners.fill(worker);
   }
 
   /** The worker that owns the packet's flow. */
   ownerOf(slot: number): number {
-    return this.owners[packet.flowHash(slot) >>> BUCKET_SHIFT]!;
+    return this.owners[bucketOf(packet.flowHash(slot))]!;
   }
 
   /** Whether this worker may touch the state of the packet's flow, if it has one. */
@@ -103,11 +104,16 @@ export class Core {
     return (packet.flags(slot) & packet.FLAG_TRACKED) === 0 || this.ownerOf(slot) === this.worker;
   }
 
-  /** Moves a packet to the outlet of another worker, to go on there at `stage`. */
-  handOver(slot: number, worker: number, stage: number): void {
+  /** Moves a packet to the outlet of its owner, another worker, to go on there at `stage`. */
+  handOver(slot: number, owner: number, stage: number): void {
     packet.setStage(slot, stage);
-    if (this.outlets.workers[worker]!.add(slot)) this.handedOver++;
+    if (this.workerOutlet(owner).add(slot)) this.handedOver++;
     else this.drop(slot, DROP["batch-full"]);
+  }
+
+  /** The outlet to the owner of something that this worker does not have. */
+  workerOutlet(owner: number): Batch {
+    return this.outlets.workers[owner === HELD ? this.worker : owner]!;
   }
 
   /** Lines a packet that was made here up for another run of the pipeline, from `stage` on. */

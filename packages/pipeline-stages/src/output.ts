@@ -2,6 +2,7 @@
  * Stage 15, output: to the device of the logical port. A device belongs to one worker; a frame for
  * another's goes to that worker as it is, with nothing left to do but to send it.
  */
+import { NOBODY } from "@rhone/rings/buckets";
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import type { Batch, Core } from "./core.ts";
@@ -21,16 +22,24 @@ export function output(core: Core, batch: Batch): void {
 
 /** To the outlet of the port's device, or of the worker that has it. */
 export function deliver(core: Core, slot: number, port: number): void {
-  const { devices, workers } = core.outlets;
-  const { ports } = core.tables;
-  const device = ports.device(port);
+  const device = core.tables.ports.device(port);
   if (device < 0) {
     core.drop(slot, DROP["device-down"]);
     return;
   }
-  const worker = ports.worker(port);
   packet.setDevice(slot, device);
   packet.setStage(slot, DELIVERY);
-  const outlet = worker === core.worker ? devices[device]! : workers[worker]!;
+  sendOff(core, slot, device);
+}
+
+/** The same with a packet that has nothing left to do but to leave by `device`. */
+export function sendOff(core: Core, slot: number, device: number): void {
+  const owner = core.deviceOwners[device]!;
+  if (owner === NOBODY) {
+    core.drop(slot, DROP["device-down"]);
+    return;
+  }
+  const isHere = owner === core.worker;
+  const outlet = isHere ? core.outlets.devices[device]! : core.workerOutlet(owner);
   if (!outlet.add(slot)) core.drop(slot, DROP["batch-full"]);
 }

@@ -98,7 +98,6 @@ function buildPortRows(): PortRow[] {
         key: spec.row + 1,
         kind: KIND_VIF,
         location: spec.location,
-        worker: spec.worker,
         device: spec.device,
         isSecured: true,
         router: -1,
@@ -107,7 +106,7 @@ function buildPortRows(): PortRow[] {
     ),
     ...[ROUTER_WEB, ROUTER_DB].map((row, datapath) =>
       portRow(row, {
-        ...{ datapath, key: row + 1, kind: KIND_ROUTER, location: LOCATED_HERE, worker: 0 },
+        ...{ datapath, key: row + 1, kind: KIND_ROUTER, location: LOCATED_HERE },
         ...{ device: -1, isSecured: false, router: 2, isUp: true },
       }),
     ),
@@ -204,6 +203,9 @@ export class TestWorker {
   constructor(worker = 0, tables = buildTables()) {
     this.core = new Core(worker, this.counters, allocator, tables, this.ruleCounters);
     this.core.nowMs = 1;
+    for (const { device, worker: owner } of SPECS) {
+      if (device >= 0) this.core.deviceOwners[device] = owner;
+    }
   }
 
   /** A frame that arrived by `device`, as a packet. */

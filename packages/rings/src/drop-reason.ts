@@ -94,6 +94,10 @@ const REASONS = [
   ],
   ["acl-blocked", "The packet answers in a connection that a rule has blocked since."],
   ["device-overrun", "Frames came faster than the worker took them: the kernel had no more room."],
+  [
+    "hand-over-full",
+    "The packet's flow moved to this worker, and too many already wait for the one before it.",
+  ],
 ] as const;
 
 export type DropReasonName = (typeof REASONS)[number][0];

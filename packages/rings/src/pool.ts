@@ -18,6 +18,8 @@
  *   byte 258 …       the frame. 258 is 2 mod 4, so that the IP header behind the Ethernet header
  *                    is aligned; 256 of it is what the kernel reserves in front of an AF_XDP frame.
  *
+ * Behind the slots, a byte for each says which worker has it (slot-holders.ts).
+ *
  * Whoever starts the process's data plane installs the memory before it imports a module that reads
  * packets: those keep the views in private constants, which V8 embeds in the code it compiles.
  */
@@ -49,6 +51,8 @@ export interface Pool extends PoolSize {
 /** The views of the installed pool. Copy what is used into a module-private constant. */
 export interface PoolViews extends Pool {
   readonly bytes: Uint8Array;
+  /** Where the bytes of the slots' holders begin. */
+  readonly holdersAt: number;
   readonly words: Int32Array;
   readonly view: DataView;
 }
@@ -62,16 +66,25 @@ const memories: WebAssembly.Memory[] = [];
 
 /** Makes a pool. Throws RangeError when the counts are not positive or take more than 1 GiB. */
 export function createPool(size: PoolSize): Pool {
-  const slots = size.smallCount + size.largeCount * LARGE_SLOT_UNITS;
-  if (!(size.smallCount > 0) || !(size.largeCount >= 0) || slots * SLOT_SIZE > POOL_SIZE_MAX) {
+  const slots = slotUnits(size);
+  if (
+    !(size.smallCount > 0) ||
+    !(size.largeCount >= 0) ||
+    slots * (SLOT_SIZE + 1) > POOL_SIZE_MAX
+  ) {
     const got = `${size.smallCount} small and ${size.largeCount} large slots`;
     throw new RangeError(`expected a pool of 1 byte to 1 GiB, got ${got}`);
   }
-  const pages = Math.ceil((slots * SLOT_SIZE) / PAGE_SIZE);
+  const pages = Math.ceil((slots * (SLOT_SIZE + 1)) / PAGE_SIZE);
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
   memories.push(memory);
   const buffer = memory.buffer as unknown as SharedArrayBuffer;
   return { buffer, memory, smallCount: size.smallCount, largeCount: size.largeCount };
+}
+
+/** Slots of 2 KiB that a pool takes: one more than its highest slot number can be. */
+export function slotUnits({ smallCount, largeCount }: PoolSize): number {
+  return smallCount + largeCount * LARGE_SLOT_UNITS;
 }
 
 /** Makes `pool` this thread's pool. Throws when the thread already works on another one. */
@@ -88,6 +101,7 @@ export function installPool(pool: Pool): PoolViews {
     smallCount,
     largeCount,
     bytes: new Uint8Array(buffer),
+    holdersAt: slotUnits(pool) * SLOT_SIZE,
     words: new Int32Array(buffer),
     view: new DataView(buffer),
   };

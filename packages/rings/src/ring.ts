@@ -41,6 +41,16 @@ export class RingProducer {
     this.#headSeen = Atomics.load(words, HEAD);
   }
 
+  /** How many slots were ever pushed, a count that wraps: a mark for `isPoppedTo`. */
+  get pushed(): number {
+    return this.#tail;
+  }
+
+  /** Whether the consumer has popped everything that was pushed before the mark. */
+  isPoppedTo(mark: number): boolean {
+    return ((Atomics.load(this.#words, HEAD) - mark) | 0) >= 0;
+  }
+
   /** Pushes the first of `slots[from..from+count)` that fit; returns how many did. */
   push(slots: Int32Array, from: number, count: number): number {
     const words = this.#words;
@@ -72,6 +82,14 @@ export class RingConsumer {
     this.#tailSeen = Atomics.load(words, TAIL);
   }
 
+  /** What lies in a ring now; what the consumer pops meanwhile may be in it or not. */
+  static peek(words: Int32Array): Int32Array {
+    const mask = capacityOf(words) - 1;
+    const head = Atomics.load(words, HEAD);
+    const filled = (Atomics.load(words, TAIL) - head) | 0;
+    return Int32Array.from({ length: filled }, (_, i) => words[SLOTS + ((head + i) & mask)]!);
+  }
+
   /** Pops up to `limit` slots into `slots[0..)`; returns how many. */
   pop(slots: Int32Array, limit: number): number {
     const words = this.#words;
@@ -89,6 +107,21 @@ export class RingConsumer {
       Atomics.store(words, HEAD, this.#head);
     }
     return popped;
+  }
+
+  /** How many slots were ever pushed, a count that wraps: a mark for `hasPoppedTo`. */
+  pushed(): number {
+    return Atomics.load(this.#words, TAIL);
+  }
+
+  /** How many slots were ever popped, a count that wraps. */
+  get popped(): number {
+    return this.#head;
+  }
+
+  /** Whether everything is popped that was pushed before the mark. */
+  hasPoppedTo(mark: number): boolean {
+    return ((this.#head - mark) | 0) >= 0;
   }
 
   /** Whether a pop would find nothing. */

@@ -2,13 +2,17 @@
  * One worker's free slots. Every slot has a home worker; only that one hands it out. A slot that is
  * freed elsewhere goes home through a ring of its own, so that no free list needs a lock.
  *
- * The pool is divided evenly: worker `w` of `n` is home to the small slots `[w·S/n, (w+1)·S/n)` and
- * to the large ones likewise. A return ring holds every slot of its consumer, so it is never full.
+ * The pool is divided evenly among all workers that there may ever be: worker `w` of `n` is home
+ * to the small slots `[w·S/n, (w+1)·S/n)` and to the large ones likewise. A return ring holds every
+ * slot of its consumer, so it is never full.
  */
-import { LARGE_SLOT_UNITS, type PoolSize } from "./pool.ts";
+import { LARGE_SLOT_UNITS, type PoolSize, poolViews } from "./pool.ts";
 import type { RingConsumer, RingProducer } from "./ring.ts";
+import { slotsOfHome } from "./slot-homes.ts";
 
 const RETURN_BATCH = 256; // slots
+
+const { bytes, holdersAt } = poolViews();
 
 export class SlotAllocator {
   readonly #worker: number;
@@ -25,13 +29,17 @@ export class SlotAllocator {
   readonly #outboxCount: Int32Array;
   readonly #scratch = new Int32Array(RETURN_BATCH);
 
-  /** `returns[w]` leads to worker `w` (null for ourselves); `arrivals` come from the others. */
+  /**
+   * `returns[w]` leads to worker `w` (null for ourselves); `arrivals` come from the others. `free`
+   * are the slots at home that are free now; left out: all.
+   */
   constructor(
     size: PoolSize,
     worker: number,
     workerCount: number,
     returns: readonly (RingProducer | null)[],
     arrivals: readonly RingConsumer[],
+    free: ArrayLike<number> = slotsOfHome(size, worker, workerCount),
   ) {
     this.#worker = worker;
     this.#smallCount = size.smallCount;
@@ -43,13 +51,8 @@ export class SlotAllocator {
     this.#arrivals = arrivals;
     this.#outbox = returns.map(() => new Int32Array(RETURN_BATCH));
     this.#outboxCount = new Int32Array(returns.length);
-    const smallFirst = worker * this.#smallPerWorker;
-    const largeFirst = size.smallCount + worker * this.#largePerWorker * LARGE_SLOT_UNITS;
-    for (let i = this.#smallPerWorker - 1; i >= 0; i--)
-      this.#small[this.#smallFree++] = smallFirst + i;
-    for (let i = this.#largePerWorker - 1; i >= 0; i--) {
-      this.#large[this.#largeFree++] = largeFirst + i * LARGE_SLOT_UNITS;
-    }
+    // Backwards, so that the first are taken first.
+    for (let i = free.length - 1; i >= 0; i--) this.#keep(free[i]!);
   }
 
   /** Small slots that can be taken now. */
@@ -60,6 +63,11 @@ export class SlotAllocator {
   /** Large slots that can be taken now. */
   get largeFree(): number {
     return this.#largeFree;
+  }
+
+  /** Slots of others on their way home, not sent off yet. */
+  get waiting(): number {
+    return this.#outboxCount.reduce((sum, count) => sum + count, 0);
   }
 
   /** A small slot, or -1 when none is free. */
@@ -76,6 +84,11 @@ export class SlotAllocator {
 
   isLarge(slot: number): boolean {
     return slot >= this.#smallCount;
+  }
+
+  /** Notes that this worker has the slot now: it came through a ring, or with a port. */
+  adopt(slot: number): void {
+    bytes[holdersAt + slot] = this.#worker;
   }
 
   /** Takes a slot back, whoever is home to it. */
@@ -104,7 +117,10 @@ export class SlotAllocator {
     for (let i = 0; i < this.#arrivals.length; i++) {
       for (;;) {
         const count = this.#arrivals[i]!.pop(scratch, RETURN_BATCH);
-        for (let k = 0; k < count; k++) this.#keep(scratch[k]!);
+        for (let k = 0; k < count; k++) {
+          this.adopt(scratch[k]!);
+          this.#keep(scratch[k]!);
+        }
         if (count < RETURN_BATCH) break;
       }
     }

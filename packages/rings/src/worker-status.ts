@@ -4,6 +4,9 @@
  *   word   0   sleeping     1 while the worker is about to sleep or sleeps   written by the worker
  *   word   1   adopted      edition of the tables that the worker runs       written by the worker
  *   word   2   running      1 between start and end of the run loop          written by the worker
+ *   word   3   seen         edition of the allotment that it sends by         written by the worker
+ *   word   4   released     edition whose losses it has let go of            written by the worker
+ *   word   5   settled      edition that it has all of                       written by the worker
  *   word  32   mail         count of messages ever posted to its mailbox     written by control
  *
  * A producer stores its packets, then loads `sleeping`; the worker stores `sleeping`, then looks
@@ -12,6 +15,9 @@
 const SLEEPING = 0;
 const ADOPTED = 1;
 const RUNNING = 2;
+const SEEN = 3;
+const RELEASED = 4;
+const SETTLED = 5;
 const MAIL = 32;
 
 /** Bytes of shared memory that one worker's status takes. */
@@ -47,6 +53,33 @@ export class WorkerStatus {
 
   setRunning(isRunning: boolean): void {
     Atomics.store(this.#words, RUNNING, isRunning ? 1 : 0);
+  }
+
+  /** The newest allotment by which the worker sends on what others own. */
+  seen(): number {
+    return Atomics.load(this.#words, SEEN);
+  }
+
+  setSeen(edition: number): void {
+    Atomics.store(this.#words, SEEN, edition);
+  }
+
+  /** The newest allotment by which it has given up everything that it lost. */
+  released(): number {
+    return Atomics.load(this.#words, RELEASED);
+  }
+
+  setReleased(edition: number): void {
+    Atomics.store(this.#words, RELEASED, edition);
+  }
+
+  /** The newest allotment by which it owns everything that it was to get, too. */
+  settled(): number {
+    return Atomics.load(this.#words, SETTLED);
+  }
+
+  setSettled(edition: number): void {
+    Atomics.store(this.#words, SETTLED, edition);
   }
 
   /** Says that one more message lies in the mailbox. */

@@ -6,15 +6,14 @@
  *   word  1   key           number of the port within the switch, 1–32767, as on the wire
  *   word  2   kind          KIND_VIF or KIND_ROUTER
  *   word  3   location      LOCATED_HERE, LOCATED_NOWHERE or the row of the chassis's endpoint
- *   word  4   worker        worker that owns the port's device, when it is here
- *   word  5   device        index of the device, -1 if it is not here
- *   word  6   macHigh       first four bytes of the MAC address
- *   word  7   macLow        last two bytes
- *   word  8   flags         FLAG_SECURED: source addresses are checked
- *   word  9   addressAt     first of the port's addresses in the address rows
- *   word 10   addressCount
- *   word 11   router        KIND_ROUTER: row of the router's datapath; else -1
- *   word 12   isUp          1 when the chassis that has the port says that it forwards
+ *   word  4   device        index of the device, -1 if it is not here
+ *   word  5   macHigh       first four bytes of the MAC address
+ *   word  6   macLow        last two bytes
+ *   word  7   flags         FLAG_SECURED: source addresses are checked
+ *   word  8   addressAt     first of the port's addresses in the address rows
+ *   word  9   addressCount
+ *   word 10   router        KIND_ROUTER: row of the router's datapath; else -1
+ *   word 11   isUp          1 when the chassis that has the port says that it forwards
  *
  * Addresses are rows of four words, IPv4 as ::ffff:a.b.c.d (RFC 4291 §2.5.5.2).
  */
@@ -28,20 +27,19 @@ export const FLAG_SECURED = 1;
 /** Third word of an IPv4 address in its 128-bit form; the first two are 0. */
 export const IPV4_MAPPED = 0xffff;
 
-const WIDTH = 13;
+const WIDTH = 12;
 const DATAPATH = 0;
 const KEY = 1;
 const KIND = 2;
 const LOCATION = 3;
-const WORKER = 4;
-const DEVICE = 5;
-const MAC_HIGH = 6;
-const MAC_LOW = 7;
-const FLAGS = 8;
-const ADDRESS_AT = 9;
-const ADDRESS_COUNT = 10;
-const ROUTER = 11;
-const IS_UP = 12;
+const DEVICE = 4;
+const MAC_HIGH = 5;
+const MAC_LOW = 6;
+const FLAGS = 7;
+const ADDRESS_AT = 8;
+const ADDRESS_COUNT = 9;
+const ROUTER = 10;
+const IS_UP = 11;
 
 /** Four 32-bit words, the most significant first. */
 export type AddressWords = readonly [number, number, number, number];
@@ -51,7 +49,6 @@ export interface PortRow {
   readonly key: number;
   readonly kind: number;
   readonly location: number;
-  readonly worker: number;
   readonly device: number;
   readonly macHigh: number;
   readonly macLow: number;
@@ -72,7 +69,7 @@ export function buildPorts(rows: readonly PortRow[]): {
     addresses.push(...row.addresses);
     const flags = row.isSecured ? FLAG_SECURED : 0;
     return [
-      ...[row.datapath, row.key, row.kind, row.location, row.worker, row.device],
+      ...[row.datapath, row.key, row.kind, row.location, row.device],
       ...[row.macHigh, row.macLow, flags, addressAt, row.addresses.length, row.router],
       row.isUp ? 1 : 0,
     ];
@@ -107,10 +104,6 @@ export class Ports {
 
   location(row: number): number {
     return this.#word(row, LOCATION);
-  }
-
-  worker(row: number): number {
-    return this.#word(row, WORKER);
   }
 
   device(row: number): number {

@@ -5,11 +5,13 @@
  */
 import { compile } from "@rhone/chassis/compile";
 import { CLUSTER_KEY_SIZE, StampKeys } from "@rhone/chassis/stamp-keys";
-import { BUCKET_COUNT, type Core } from "@rhone/pipeline-stages/core";
-import { STAGE_COUNT } from "@rhone/rings/counters";
+import type { Core } from "@rhone/pipeline-stages/core";
+import { BUCKET_COUNT, NOBODY } from "@rhone/rings/buckets";
+import { DEVICES_MAX, STAGE_COUNT } from "@rhone/rings/counters";
 import { DROP_REASON_COUNT, dropReasonName } from "@rhone/rings/drop-reason";
 import { RingConsumer, RingProducer, ringWords } from "@rhone/rings/ring";
 import { SlotAllocator } from "@rhone/rings/slot-allocator";
+import { WORKER_STATUS_SIZE, WorkerStatus } from "@rhone/rings/worker-status";
 import type { State } from "@rhone/state/state";
 import * as connections from "@rhone/tables/connections";
 import { Tables } from "@rhone/tables/generation";
@@ -98,10 +100,16 @@ export class VirtualCluster {
     const owners = Uint8Array.from({ length: BUCKET_COUNT }, () => this.#random.below(count));
     const tables = this.#compile(state, chassis);
     const edition = ++this.#edition;
+    const devices = new Uint8Array(DEVICES_MAX).fill(NOBODY);
+    for (const { index, worker } of this.#devicesOf(state, chassis).values()) {
+      devices[index] = worker;
+    }
+    const allotment = { edition: 1, workers: numbers, owners, devices, sockets: new Uint8Array(0) };
+    const statuses = numbers.map(() => new WorkerStatus(new SharedArrayBuffer(WORKER_STATUS_SIZE)));
     return numbers.map(
       (worker) =>
         new VirtualWorker({
-          ...{ chassis, worker, rings, owners, tables, edition },
+          ...{ chassis, worker, rings, allotment, statuses, tables, edition },
           allocator: this.#allocators[first + worker]!,
           underlay: this.underlay,
           random: this.#random,

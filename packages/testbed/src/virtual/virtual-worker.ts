@@ -1,15 +1,19 @@
 /** One data-plane worker of the product, put together as its thread does it, but given turns. */
 
-import { Departures, type Neighbour } from "@rhone/dataplane-worker/departures";
+import type { Allotment } from "@rhone/dataplane-worker/allotment";
+import { HandOver } from "@rhone/dataplane-worker/bucket-hand-over";
+import { Departures } from "@rhone/dataplane-worker/departures";
+import { HeldPackets } from "@rhone/dataplane-worker/held-packets";
 import { RunLoop } from "@rhone/dataplane-worker/run-loop";
 import { TableHistory } from "@rhone/dataplane-worker/table-history";
 import { Poller } from "@rhone/netio/doorbell";
 import { Core } from "@rhone/pipeline-stages/core";
+import { NOBODY } from "@rhone/rings/buckets";
 import { COUNTERS_SIZE, Counters, DEVICES_MAX } from "@rhone/rings/counters";
 import { RingConsumer, RingProducer } from "@rhone/rings/ring";
 import { RULE_COUNTERS_SIZE, RuleCounters } from "@rhone/rings/rule-counters";
 import type { SlotAllocator } from "@rhone/rings/slot-allocator";
-import { WORKER_STATUS_SIZE, WorkerStatus } from "@rhone/rings/worker-status";
+import type { WorkerStatus } from "@rhone/rings/worker-status";
 import { Tables } from "@rhone/tables/generation";
 import type { Random } from "./random.ts";
 import { VirtualPort } from "./virtual-port.ts";
@@ -25,17 +29,28 @@ export interface VirtualWorkerOptions {
   readonly underlay: VirtualUnderlay;
   /** `rings[from][to]` between the workers of the chassis; the diagonal is unused. */
   readonly rings: readonly (readonly Int32Array[])[];
-  /** By bucket of flows: the worker that owns it. */
-  readonly owners: Uint8Array;
+  readonly allotment: Allotment;
+  /** Of all workers of the chassis. */
+  readonly statuses: readonly WorkerStatus[];
   readonly random: Random;
 }
 
 // One for all: nobody polls it.
 const poller = new Poller();
 
+/** Ports stay where they are, and sockets are not. */
+const NOTHING_TO_CARRY = {
+  stopSocket: () => {},
+  hasLeftovers: () => false,
+  startSocket: () => {},
+  detachPort: () => {},
+  passPortsOn: () => {},
+};
+
 export class VirtualWorker {
   readonly counters = new Counters(new SharedArrayBuffer(COUNTERS_SIZE));
   readonly core: Core;
+  readonly handOver: HandOver;
   readonly #allocator: SlotAllocator;
   readonly #history: TableHistory;
   readonly #loop: RunLoop;
@@ -46,29 +61,42 @@ export class VirtualWorker {
   readonly #random: Random;
 
   constructor({ chassis, worker, allocator, tables, ...rest }: VirtualWorkerOptions) {
-    const { underlay, rings, owners, random, edition } = rest;
+    const { underlay, rings, allotment, statuses, random, edition } = rest;
     const first = new Tables(tables, edition);
-    const status = new WorkerStatus(new SharedArrayBuffer(WORKER_STATUS_SIZE));
-    const neighbours = rings[worker]!.map((ring, to): Neighbour | null =>
-      to === worker ? null : { ring: new RingProducer(ring), status, doorbell: -1 },
-    );
+    const outgoing = rings[worker]!.map((ring) => new RingProducer(ring));
+    const neighbours = outgoing.map((ring, to) => {
+      return { ring, status: statuses[to]!, doorbell: -1 };
+    });
     this.#random = random;
     this.#allocator = allocator;
     this.#history = new TableHistory(first);
     const ruleCounters = new RuleCounters(new SharedArrayBuffer(RULE_COUNTERS_SIZE));
     this.core = new Core(worker, this.counters, allocator, first, ruleCounters);
-    this.core.owners.set(owners);
+    this.core.owners.fill(NOBODY);
+    this.core.deviceOwners.fill(NOBODY);
     this.#tunnel = underlay.open(chassis, allocator, this.counters);
     this.#rings = rings
       .filter((_, from) => from !== worker)
       .map((from) => new RingConsumer(from[worker]!));
+    this.handOver = new HandOver({
+      ...{ worker, statuses, incoming: this.#rings },
+      ...{ owners: this.core.owners, devices: this.core.deviceOwners },
+      sockets: new Uint8Array(0),
+      outgoing: outgoing.map((ring, to) => (to === worker ? null : ring)),
+      luggage: NOTHING_TO_CARRY,
+    });
+    this.handOver.adopt(allotment);
     this.#loop = new RunLoop({
       core: this.core,
       history: this.#history,
       departures: new Departures(this.core, this.#byIndex, neighbours, this.#tunnel),
       underlay: this.#tunnel,
       rings: this.#rings,
-      ...{ status, doorbell: -1, clockOffsetMs: 0, poller, open: this.#open },
+      ...{
+        handOver: this.handOver,
+        held: new HeldPackets(new RingConsumer(rings[worker]![worker]!)),
+      },
+      ...{ status: statuses[worker]!, doorbell: -1, clockOffsetMs: 0, poller, open: this.#open },
       drainMailbox: () => true,
       onPortDown: () => {},
     });

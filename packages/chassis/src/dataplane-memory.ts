@@ -1,0 +1,133 @@
+/**
+ * All that the workers of a chassis share: memory, doorbells, sockets. It is made before the first
+ * packet, for as many workers as there may ever be, and outlives each of them.
+ */
+import { RING_CAPACITY } from "@rhone/dataplane-worker/plan";
+import { closeDoorbell, createDoorbell } from "@rhone/netio/doorbell";
+import { wantHugePages } from "@rhone/netio/huge-pages";
+import { closeTunnelSockets, openTunnelSockets, SOURCE_PORTS } from "@rhone/netio/udp-socket";
+import { COUNTERS_SIZE, Counters } from "@rhone/rings/counters";
+import { createPool, type Pool, type PoolSize } from "@rhone/rings/pool";
+import { RingConsumer, RingProducer, ringWords } from "@rhone/rings/ring";
+import { RULE_COUNTERS_SIZE, RuleCounters } from "@rhone/rings/rule-counters";
+import { drainInto, giveHome, heldBy, slotsIn } from "@rhone/rings/slot-recovery";
+import { WORKER_STATUS_SIZE, WorkerStatus } from "@rhone/rings/worker-status";
+import { createConnections } from "@rhone/tables/connection-memory";
+
+/** Packet slots of each worker. */
+const SLOTS_PER_WORKER: PoolSize = { smallCount: 16384, largeCount: 256 };
+
+export interface MemoryOptions {
+  readonly workersMax: number;
+  readonly connections: number;
+  readonly underlay: string;
+  readonly underlayPort: number;
+}
+
+export class DataplaneMemory {
+  readonly workersMax: number;
+  readonly pool: Pool;
+  readonly slotCount: number;
+  readonly connections: SharedArrayBuffer;
+  /** `[from][to]`. */
+  readonly rings: readonly (readonly SharedArrayBuffer[])[];
+  readonly returns: readonly (readonly SharedArrayBuffer[])[];
+  /** The rest is by worker. */
+  readonly statusBuffers: readonly SharedArrayBuffer[];
+  readonly statuses: readonly WorkerStatus[];
+  readonly counterBuffers: readonly SharedArrayBuffer[];
+  readonly counters: readonly Counters[];
+  readonly ruleCounterBuffers: readonly SharedArrayBuffer[];
+  readonly ruleCounters: readonly RuleCounters[];
+  readonly senders: readonly SharedArrayBuffer[];
+  readonly doorbells: readonly number[];
+  /** Of the tunnel, to receive from. */
+  readonly sockets: readonly number[];
+
+  /** Throws when this machine does not have the underlay address or its port is taken. */
+  constructor({ workersMax, connections, underlay, underlayPort }: MemoryOptions) {
+    this.workersMax = workersMax;
+    this.connections = createConnections(connections);
+    wantHugePages(this.connections);
+    const { smallCount, largeCount } = SLOTS_PER_WORKER;
+    this.slotCount = (smallCount + largeCount) * workersMax;
+    this.pool = createPool({
+      smallCount: smallCount * workersMax,
+      largeCount: largeCount * workersMax,
+    });
+    giveHome(this.pool, workersMax);
+    const numbers = Array.from({ length: workersMax }, (_, i) => i);
+    const each = (size: number) => numbers.map(() => new SharedArrayBuffer(size));
+    // A return ring must hold every slot of its consumer.
+    const returnCapacity = powerOfTwo(smallCount + largeCount);
+    this.rings = numbers.map(() => each(ringWords(RING_CAPACITY) * 4));
+    this.returns = numbers.map(() => each(ringWords(returnCapacity) * 4));
+    this.statusBuffers = each(WORKER_STATUS_SIZE);
+    this.statuses = this.statusBuffers.map((buffer) => new WorkerStatus(buffer));
+    this.counterBuffers = each(COUNTERS_SIZE);
+    this.counters = this.counterBuffers.map((buffer) => new Counters(buffer));
+    this.ruleCounterBuffers = each(RULE_COUNTERS_SIZE);
+    this.ruleCounters = this.ruleCounterBuffers.map((buffer) => new RuleCounters(buffer));
+    this.senders = each(SOURCE_PORTS * 4);
+    for (const senders of this.senders) new Int32Array(senders).fill(-1);
+    this.sockets = openTunnelSockets(underlay, underlayPort, workersMax);
+    this.doorbells = numbers.map(() => createDoorbell());
+  }
+
+  /** Slots that lie in rings now. */
+  slotsInRings(): number {
+    return [...this.rings.flat(), ...this.returns.flat()].reduce(
+      (sum, ring) => sum + RingConsumer.peek(new Int32Array(ring)).length,
+      0,
+    );
+  }
+
+  /** Whether others have taken everything that a worker had handed over. */
+  hasHandedOver(worker: number, running: readonly number[]): boolean {
+    return running.every((to) => to === worker || slotsIn([this.rings[worker]![to]!]).size === 0);
+  }
+
+  /** Slots in the rings that lead away from a worker that has ended: they are not its own. */
+  slotsSentBy(worker: number): Set<number> {
+    const rings = this.rings[worker]!.filter((_, to) => to !== worker);
+    return slotsIn([...rings, ...this.returns[worker]!]);
+  }
+
+  /** Slots that a worker has that has ended, wherever their home is. */
+  slotsLeftBy(worker: number): number {
+    const left = heldBy(this.pool, worker, this.workersMax, this.slotsSentBy(worker));
+    return left.reduce((sum, slots) => sum + slots.length, 0);
+  }
+
+  /**
+   * Takes back all that a worker had when it ended: its own slots are returned, to start with, the
+   * others go home. `sent` are those that were on their way from it before all others finished a
+   * batch.
+   */
+  recover(worker: number, sent: ReadonlySet<number>): Int32Array {
+    const incoming = this.rings.map((ring) => ring[worker]!);
+    drainInto(this.pool, worker, incoming);
+    const held = heldBy(this.pool, worker, this.workersMax, sent);
+    for (const [home, slots] of held.entries()) {
+      if (home === worker || slots.length === 0) continue;
+      // Its end of the ring is nobody's now.
+      const ring = new RingProducer(new Int32Array(this.returns[worker]![home]!));
+      ring.push(slots, 0, slots.length);
+    }
+    return held[worker]!;
+  }
+
+  close(): void {
+    for (const doorbell of this.doorbells) closeDoorbell(doorbell);
+    closeTunnelSockets(this.sockets);
+    for (const senders of this.senders) {
+      const own = new Set(new Int32Array(senders));
+      for (const socket of this.sockets) own.delete(socket); // What had no socket of its own.
+      closeTunnelSockets(own);
+    }
+  }
+}
+
+function powerOfTwo(atLeast: number): number {
+  return 2 ** Math.ceil(Math.log2(atLeast));
+}

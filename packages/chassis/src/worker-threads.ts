@@ -1,0 +1,164 @@
+/**
+ * The threads of the workers: piscina owns them, and each runs one never-ending task. Which workers
+ * there should be and what they have is for others to say.
+ */
+import { MessageChannel, type MessagePort } from "node:worker_threads";
+import type { Command, Report, SlotAccount, WorkerPlan } from "@rhone/dataplane-worker/plan";
+import { ringDoorbell } from "@rhone/netio/doorbell";
+import { Piscina } from "piscina";
+import type { DataplaneMemory } from "./dataplane-memory.ts";
+
+/** What a worker needs to start, beside the memory. */
+export type Beginning = Pick<WorkerPlan, "slots" | "tables" | "edition" | "allotment">;
+
+export interface ThreadEvents {
+  onReport(worker: number, report: Report): void;
+  /** A worker ended: as it was told to, or with an error. */
+  onEnded(worker: number, error: Error | null): void;
+}
+
+interface Thread {
+  readonly mailbox: MessagePort;
+  ended: Promise<void>;
+  /** Whether it has come to its loop. */
+  isStarted: boolean;
+  /** Whether it was told to stop. */
+  isLeaving: boolean;
+  onAccount: ((slots: SlotAccount | null) => void)[];
+}
+
+export class WorkerThreads {
+  readonly #memory: DataplaneMemory;
+  readonly #underlay: { readonly address: string; readonly port: number };
+  readonly #events: ThreadEvents;
+  readonly #pool: Piscina;
+  readonly #threads = new Map<number, Thread>();
+  #accounts = 0;
+
+  /** `count` threads are kept ready. */
+  constructor(
+    memory: DataplaneMemory,
+    count: number,
+    underlay: { readonly address: string; readonly port: number },
+    events: ThreadEvents,
+  ) {
+    this.#memory = memory;
+    this.#underlay = underlay;
+    this.#events = events;
+    this.#pool = new Piscina({
+      filename: import.meta.resolve("@rhone/dataplane-worker/worker"),
+      minThreads: count,
+      maxThreads: memory.workersMax,
+      idleTimeout: Number.POSITIVE_INFINITY,
+    });
+    // A thread that dies between two tasks is nothing to us: there will be another one.
+    this.#pool.on("error", () => {});
+  }
+
+  /** Workers whose loop runs, in ascending order; without those that were told to stop. */
+  get running(): number[] {
+    return [...this.#threads]
+      .filter(([, { isStarted, isLeaving }]) => isStarted && !isLeaving)
+      .map(([worker]) => worker)
+      .sort((a, b) => a - b);
+  }
+
+  /** Workers that have a thread and have not come to their loop. */
+  get starting(): number[] {
+    return [...this.#threads].filter(([, { isStarted }]) => !isStarted).map(([worker]) => worker);
+  }
+
+  /** Whether there is a thread, in whatever state. */
+  isPresent(worker: number): boolean {
+    return this.#threads.has(worker);
+  }
+
+  start(worker: number, beginning: Beginning): void {
+    const memory = this.#memory;
+    const { port1, port2 } = new MessageChannel();
+    const plan: WorkerPlan = {
+      ...beginning,
+      ...{ worker, workersMax: memory.workersMax, pool: memory.pool },
+      ...{ rings: memory.rings, returns: memory.returns, connections: memory.connections },
+      ...{ statuses: memory.statusBuffers, doorbells: memory.doorbells },
+      counters: memory.counterBuffers[worker]!,
+      ruleCounters: memory.ruleCounterBuffers[worker]!,
+      clockOriginMs: performance.timeOrigin,
+      underlay: {
+        ...this.#underlay,
+        ...{ sockets: memory.sockets, senders: memory.senders[worker]! },
+      },
+      mailbox: port2,
+    };
+    const thread: Thread = {
+      mailbox: port1,
+      ended: Promise.resolve(),
+      ...{ isStarted: false, isLeaving: false, onAccount: [] },
+    };
+    this.#threads.set(worker, thread);
+    port1.on("message", (report: Report) => this.#hear(worker, thread, report));
+    thread.ended = this.#run(worker, thread, plan);
+  }
+
+  /** The message first, then the count that announces it, then the bell for one that sleeps. */
+  post(worker: number, command: Command): void {
+    this.#threads.get(worker)?.mailbox.postMessage(command);
+    const status = this.#memory.statuses[worker]!;
+    status.countMail();
+    if (status.isSleeping()) ringDoorbell(this.#memory.doorbells[worker]!);
+  }
+
+  postAll(command: Command): void {
+    for (const worker of this.#threads.keys()) this.post(worker, command);
+  }
+
+  /** Tells a worker to end. */
+  dismiss(worker: number): void {
+    this.#threads.get(worker)!.isLeaving = true;
+    this.post(worker, { type: "stop" });
+  }
+
+  /** Where the slots of the running workers are; each has finished a batch since the call. */
+  async accounts(): Promise<Map<number, SlotAccount>> {
+    const number = ++this.#accounts;
+    const asked = this.running.map(async (worker) => {
+      const heard = Promise.withResolvers<SlotAccount | null>();
+      this.#threads.get(worker)!.onAccount.push(heard.resolve);
+      this.post(worker, { type: "account", number });
+      return [worker, await heard.promise] as const;
+    });
+    const answers = await Promise.all(asked);
+    return new Map(answers.flatMap(([worker, slots]) => (slots === null ? [] : [[worker, slots]])));
+  }
+
+  /** Ends every worker; resolves when their threads are gone. */
+  async stop(): Promise<void> {
+    const threads = [...this.#threads];
+    for (const [worker] of threads) this.dismiss(worker);
+    await Promise.all(threads.map(([, { ended }]) => ended));
+    await this.#pool.destroy();
+  }
+
+  async #run(worker: number, thread: Thread, plan: WorkerPlan): Promise<void> {
+    let error: Error | null = null;
+    try {
+      // piscina derives its type from the browser's postMessage, which the page's types bring in.
+      await this.#pool.run(plan, { transferList: [plan.mailbox] as never });
+    } catch (thrown) {
+      error = thrown as Error;
+    }
+    this.#threads.delete(worker);
+    this.#memory.statuses[worker]!.setRunning(false);
+    this.#memory.statuses[worker]!.setSleeping(false);
+    thread.mailbox.close();
+    for (const answer of thread.onAccount) answer(null);
+    this.#events.onEnded(worker, error);
+  }
+
+  #hear(worker: number, thread: Thread, report: Report): void {
+    if (report.type === "started") thread.isStarted = true;
+    // Accounts are asked for and given in the same order.
+    if (report.type === "account") thread.onAccount.shift()?.(report.slots);
+    else this.#events.onReport(worker, report);
+  }
+}
