@@ -1,6 +1,6 @@
 /**
- * What is dropped when a ring to another worker has too little room: packets of new flows first, and
- * of those the newest, so that a flood of beginnings does not end what has begun.
+ * What is dropped when a ring to another worker has too little room: packets of new flows first,
+ * and of those the newest, so that a flood of beginnings does not end what has begun.
  */
 import type { Core } from "@rhone/pipeline-stages/core";
 import * as packet from "@rhone/rings/packet";
