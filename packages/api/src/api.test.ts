@@ -28,6 +28,13 @@ function contextWith(store: Store): ApiContext {
         ...{ capacity: 256, inUse: 0, inserted: 0, expired: 0, earlyDropped: 0, refused: 0 },
       },
     }),
+    workers: async () => ({
+      ...{ chassis: "a", wanted: 1, most: 4, settled: true, workers: [] },
+      slots: {
+        ...{ total: 9, free: 9, returning: 0, waiting: 0, lent: 0, inRings: 0 },
+        ...{ withNobody: 0, unaccounted: 0 },
+      },
+    }),
     ruleHits: (name) => name.length,
     pipeline: () => [{ number: 8, name: "post-routing", job: "crosses", resumable: true }],
     health: () => ({ status: "ok", checks: [{ name: "workers", ok: true, detail: "2 run" }] }),
@@ -378,7 +385,7 @@ test("the OpenAPI document lists every route, and its references resolve", async
   const routes = createApi(context).routes.filter(
     ({ method, path }) => method !== "ALL" && path !== "/openapi.json",
   );
-  assert.equal(routes.length, 27);
+  assert.equal(routes.length, 28);
   for (const { method, path } of routes) {
     const pattern = path.replace(/:(\w+)/g, (_, name) => `{${name}}`);
     assert.ok(document.paths[pattern]?.[method.toLowerCase()], `${method} ${pattern}`);

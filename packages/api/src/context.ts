@@ -13,9 +13,11 @@ import type {
   portStatus,
   problemView,
   stageView,
+  workersView,
 } from "./views.ts";
 
 export type CountersView = z.infer<typeof countersView>;
+export type WorkersView = z.infer<typeof workersView>;
 export type StageView = z.infer<typeof stageView>;
 export type HealthView = z.infer<typeof healthView>;
 export type PeerView = z.infer<typeof peerView>;
@@ -33,6 +35,8 @@ export interface ApiContext {
   readonly store: Store;
   /** Live figures of this chassis. */
   counters(): CountersView;
+  /** The workers of this chassis and what each has. */
+  workers(): Promise<WorkersView>;
   pipeline(): StageView[];
   /** Packets that a rule decided about on this chassis. */
   ruleHits(name: string): number;

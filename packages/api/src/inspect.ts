@@ -4,7 +4,7 @@ import { get } from "@rhone/state/state";
 import type { ApiContext } from "./context.ts";
 import { problemResponse } from "./problem.ts";
 import { addRoute, CHASSIS_SCHEMA, type JsonSchema, listOf } from "./routes.ts";
-import { countersView, healthView, peerView, stageView } from "./views.ts";
+import { countersView, healthView, peerView, stageView, workersView } from "./views.ts";
 
 export function addInspection(app: OpenAPIHono, context: ApiContext): void {
   addRoute(
@@ -24,6 +24,7 @@ export function addInspection(app: OpenAPIHono, context: ApiContext): void {
     },
   );
   addView(app, "/v1/counters", "Counters of this chassis", countersView, () => context.counters());
+  addView(app, "/v1/workers", "The workers of this chassis", workersView, () => context.workers());
   const stages = z.array(stageView);
   addView(app, "/v1/pipeline", "The stages of this chassis", stages, () => context.pipeline());
   const peers = z.array(peerView);
@@ -50,8 +51,8 @@ function addView(
   path: string,
   summary: string,
   schema: JsonSchema | z.ZodType,
-  view: () => object,
+  view: () => object | Promise<object>,
 ): void {
   const answers = { 200: { description: summary, schema } };
-  addRoute(app, "get", path, { summary, answers }, (c) => c.json(view()));
+  addRoute(app, "get", path, { summary, answers }, async (c) => c.json(await view()));
 }

@@ -42,6 +42,50 @@ export const countersView = z
   })
   .openapi("Counters");
 
+export const workersView = z
+  .object({
+    chassis: z.string(),
+    wanted: count.describe("Workers that there should be."),
+    most: count.describe("Workers that there can be."),
+    settled: z.boolean().describe("Whether every worker has what it should have."),
+    workers: z.array(
+      z.object({
+        index: count,
+        state: z.enum(["running", "starting", "leaving", "dead"]),
+        asleep: z.boolean(),
+        buckets: count.describe("Of 256 buckets of flows, those that the worker owns."),
+        devices: z.array(z.string()),
+        tunnelSockets: count,
+        ringDepth: count.describe("Packets that wait for it in rings."),
+        loops: count,
+        sleeps: count,
+        pushed: count,
+        popped: count,
+        fills: z.array(count).describe("Loops that took in 1, 2–3, 4–7, … packets."),
+        clocks: z
+          .array(
+            z.object({ stage: z.string(), packets: count, batches: count, nanoseconds: count }),
+          )
+          .describe("Of one loop in 64: packets and time by stage; the fast path is one, too."),
+      }),
+    ),
+    slots: z
+      .object({
+        total: count,
+        free: count,
+        returning: count.describe("On their way to the worker that hands them out."),
+        waiting: count.describe("Lie ready for sockets to receive into."),
+        lent: count.describe("The kernel has them."),
+        inRings: count,
+        withNobody: count.describe("Belong to workers that do not run."),
+        unaccounted: z
+          .int()
+          .describe("What came to workers and neither left nor is there: 0, or slots are lost."),
+      })
+      .describe("Where the packet slots are; under traffic the parts are of slightly other times."),
+  })
+  .openapi("Workers");
+
 export const stageView = z
   .object({
     number: count,

@@ -12,6 +12,7 @@ import type { Config } from "./config.ts";
 import type { Dataplane } from "./dataplane.ts";
 import { countersView, pipelineView } from "./read-models.ts";
 import * as tokens from "./tokens.ts";
+import { workersView } from "./workers-view.ts";
 
 /** The version that this chassis tells the others. */
 export const VERSION = "0.1.0";
@@ -65,8 +66,10 @@ export class Chassis {
 
   /** Makes this chassis known to the others: its name, tunnel endpoint and size. */
   #announce(): void {
-    const { name, underlay, workers } = this.#config;
-    const document = { kind: "chassis", name, underlay, workers, version: VERSION };
+    const { name, underlay } = this.#config;
+    const { workersWanted: workers, memory } = this.#parts.resolve(tokens.DATAPLANE);
+    const size = { workers, workersMax: memory.workersMax };
+    const document = { kind: "chassis", name, underlay, ...size, version: VERSION };
     const result = this.#parts.resolve(tokens.STORE).transact([{ op: "put", document }], "chassis");
     if (!result.ok) throw new Error(`cannot announce the chassis: ${result.error.message}`);
   }
@@ -80,6 +83,7 @@ export class Chassis {
       page,
       store: parts.resolve(tokens.STORE),
       counters: () => countersView(this.#config.name, dataplane, devices),
+      workers: () => workersView(this.#config.name, dataplane, devices),
       pipeline: pipelineView,
       ruleHits: (name) => parts.resolve(tokens.RULE_HITS).of(name),
       health: () => this.#health(),

@@ -55,7 +55,8 @@ const self: Self = {
   name: "a",
   tunnelMtu: 1418,
   keys: null,
-  devices: new Map([["vm1", { index: 3, worker: 1 }]]),
+  devices: new Map([["vm1", { index: 3 }]]),
+  workers: [0, 1],
   ruleCounters: new Map(),
 };
 

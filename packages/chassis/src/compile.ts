@@ -48,6 +48,8 @@ export interface Self {
   readonly keys: { readonly made: StampKeys; readonly epoch: number } | null;
   /** Its devices by logical port name. */
   readonly devices: ReadonlyMap<string, { readonly index: number }>;
+  /** Its workers that run, and are to stay. */
+  readonly workers: readonly number[];
   /** Its counters of rules, by rule name; a rule that is not here is not counted. */
   readonly ruleCounters: ReadonlyMap<string, number>;
 }
@@ -284,13 +286,14 @@ function placesOfStages(
   endpointRow: ReadonlyMap<string, number>,
 ): ReadonlyMap<number, Place> {
   const placement = get(state, "dataplane", self.name)?.value.placement ?? {};
-  const workers = get(state, "chassis", self.name)?.value.workers ?? 1;
   const places = new Map<number, Place>();
   for (const [stage, number] of Object.entries(PLACEABLE)) {
     const place = placement[stage as PlaceableStage];
     if (place === undefined) continue;
     const endpoint = "chassis" in place ? endpointRow.get(place.chassis) : undefined;
-    if ("worker" in place && place.worker < workers) places.set(number, { worker: place.worker });
+    if ("worker" in place && self.workers.includes(place.worker)) {
+      places.set(number, { worker: place.worker });
+    }
     if (endpoint !== undefined) places.set(number, { endpoint });
   }
   return places;

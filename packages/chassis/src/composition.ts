@@ -16,7 +16,7 @@ import { destination, type Logger, pino } from "pino";
 import { container, type DependencyContainer, instanceCachingFactory } from "tsyringe";
 import { compile } from "./compile.ts";
 import { type Config, tunnelMtu, workersMax } from "./config.ts";
-import { Controller } from "./controller.ts";
+import { Controller, workersOf } from "./controller.ts";
 import { Dataplane } from "./dataplane.ts";
 import { Devices } from "./devices.ts";
 import { RuleHits } from "./rule-hits.ts";
@@ -52,6 +52,7 @@ export function compose(config: Config): DependencyContainer {
   single(tokens.CONTROLLER, (parts) => {
     return new Controller({
       chassis: config.name,
+      workers: config.workers,
       tunnelMtu: tunnelMtu(config),
       stampKeys: parts.resolve(tokens.STAMP_KEYS),
       store: parts.resolve(tokens.STORE),
@@ -115,15 +116,16 @@ function makeDataplane(parts: DependencyContainer): Dataplane {
   const log = parts.resolve(tokens.LOG);
   const made = parts.resolve(tokens.STAMP_KEYS);
   const keys = made === null ? null : { made, epoch: epochAt(Date.now()) };
-  const none = { devices: new Map(), ruleCounters: new Map() };
+  const none = { devices: new Map(), workers: [], ruleCounters: new Map() };
   const self = { name: config.name, tunnelMtu: tunnelMtu(config), keys, ...none };
+  const state = parts.resolve(tokens.STORE).snapshot();
   return new Dataplane({
-    workers: config.workers,
+    workers: Math.min(workersOf(state, config.name) ?? config.workers, workersMax(config)),
     workersMax: workersMax(config),
     connections: config.connections,
     underlay: config.underlay,
     underlayPort: UDP_PORT,
-    tables: compile(parts.resolve(tokens.STORE).snapshot(), self),
+    tables: compile(state, self),
     onReport: (_worker, report) => parts.resolve(tokens.CONTROLLER).onReport(report),
     onWorkerLost: (worker, error) => log.error({ worker, err: error }, "a worker died"),
     onWorkerStarted: (worker) => log.info({ worker }, "a worker runs"),

@@ -5,6 +5,7 @@
  * state, however many events there were. A compilation that fails leaves the old tables in force.
  */
 import type { Report } from "@rhone/dataplane-worker/plan";
+import { get, type State } from "@rhone/state/state";
 import type { Store } from "@rhone/state/store";
 import type { Logger } from "pino";
 import { compile } from "./compile.ts";
@@ -15,11 +16,18 @@ import { epochAt, type StampKeys } from "./stamp-keys.ts";
 
 /** Events within this time become one generation. */
 const GATHER_MS = 5;
+/**
+ * Shortest time between two generations: workers hold a few of them, so that a packet that began
+ * under one ends under it; with many changes in a row that shall still be some time.
+ */
+const PACE_MS = 25;
 /** Time between two looks at what the workers run, while somebody waits for it. */
 const APPLIED_POLL_MS = 2;
 
 export interface ControllerOptions {
   readonly chassis: string;
+  /** When no document says how many. */
+  readonly workers: number;
   readonly tunnelMtu: number;
   /** Of the stamps' tags; null when the cluster has no key. */
   readonly stampKeys: StampKeys | null;
@@ -35,6 +43,7 @@ export class Controller {
   readonly #unsubscribe: () => void;
   readonly #retryTimer: NodeJS.Timeout;
   #gatherTimer: NodeJS.Timeout | null = null;
+  #reconciledAtMs = Number.NEGATIVE_INFINITY;
   #failure = "";
   /** Marks so far; those that the last compilation knew of; and the edition that came of it. */
   #marked = 0;
@@ -57,12 +66,14 @@ export class Controller {
   /** Marks that state or devices changed. */
   mark(): void {
     this.#marked++;
-    this.#gatherTimer ??= setTimeout(() => this.#reconcile(), GATHER_MS);
+    const paceMs = this.#reconciledAtMs + PACE_MS - performance.now();
+    this.#gatherTimer ??= setTimeout(() => this.#reconcile(), Math.max(GATHER_MS, paceMs));
   }
 
-  /** What a worker said about a device. */
+  /** What a worker said about itself or a device. */
   onReport(report: Report): void {
     const { devices, log } = this.#options;
+    if (report.type === "started") this.mark(); // Stages can be placed with it.
     if (!devices.report(report)) return;
     log.info({ report }, "device changed");
     this.mark();
@@ -98,24 +109,40 @@ export class Controller {
 
   #reconcile(): void {
     this.#gatherTimer = null;
+    this.#reconciledAtMs = performance.now();
     const { chassis, tunnelMtu, stampKeys, store, dataplane, devices, ruleHits, log } =
       this.#options;
     const state = store.snapshot();
     const marked = this.#marked;
+    const wanted = workersOf(state, chassis) ?? this.#options.workers;
     try {
       devices.follow(state);
       this.#epoch = epochAt(Date.now());
       const keys = stampKeys === null ? null : { made: stampKeys, epoch: this.#epoch };
       const ruleCounters = ruleHits.follow(state.acls.map(({ name }) => name));
       const self = { name: chassis, tunnelMtu, keys, devices: devices.indices(), ruleCounters };
-      this.#edition = dataplane.publish(compile(state, self));
+      const workers = dataplane.running.filter((worker) => worker < wanted);
+      this.#edition = dataplane.publish(compile(state, { ...self, workers }));
+      // Afterwards: who is to go has no stage placed with it any more.
+      dataplane.scale(wanted);
       this.#compiled = marked;
       this.#failure = "";
     } catch (error) {
       this.#failure = (error as Error).message;
       log.error({ error, revision: state.revision }, "cannot compile; the old tables stay");
     }
+    this.#announceWorkers();
     this.#announceBindings();
+  }
+
+  /** Tells the others how many workers there are to be. */
+  #announceWorkers(): void {
+    const { chassis, store, dataplane, log } = this.#options;
+    const own = get(store.snapshot(), "chassis", chassis)?.value;
+    const workers = dataplane.workersWanted;
+    if (own === undefined || own.workers === workers) return;
+    const result = store.transact([{ op: "put", document: { ...own, workers } }], "chassis");
+    if (!result.ok) log.error({ error: result.error }, "cannot announce the workers");
   }
 
   /** Tells the others which ports forward here. */
@@ -143,4 +170,9 @@ export class Controller {
     const result = store.transact(changes, "chassis");
     if (!result.ok) log.error({ error: result.error }, "cannot announce the ports' state");
   }
+}
+
+/** How many workers users want a chassis to have, undefined when they have not said. */
+export function workersOf(state: State, chassis: string): number | undefined {
+  return get(state, "dataplane", chassis)?.value.workers;
 }

@@ -87,6 +87,16 @@ export class DataplaneMemory {
     return running.every((to) => to === worker || slotsIn([this.rings[worker]![to]!]).size === 0);
   }
 
+  /** Whether a worker has taken everything that was handed over to it. */
+  isCaughtUp(worker: number): boolean {
+    return this.ringDepth(worker) === 0;
+  }
+
+  /** Packets that wait for a worker. */
+  ringDepth(worker: number): number {
+    return slotsIn(this.rings.map((ring) => ring[worker]!)).size;
+  }
+
   /** Slots in the rings that lead away from a worker that has ended: they are not its own. */
   slotsSentBy(worker: number): Set<number> {
     const rings = this.rings[worker]!.filter((_, to) => to !== worker);

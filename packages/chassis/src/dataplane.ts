@@ -7,7 +7,8 @@
  * mailboxes and stores to shared words leave this class.
  */
 import type { Allotment } from "@rhone/dataplane-worker/allotment";
-import type { Driver, Report, SlotAccount } from "@rhone/dataplane-worker/plan";
+import type { Driver, Report, SlotAccount, TablesEdition } from "@rhone/dataplane-worker/plan";
+import { GENERATIONS_HELD } from "@rhone/dataplane-worker/table-history";
 import { closePort } from "@rhone/netio/movable-port";
 import { type Usage, usageOf } from "@rhone/tables/connection-memory";
 import { DataplaneMemory, type MemoryOptions } from "./dataplane-memory.ts";
@@ -44,8 +45,8 @@ export class Dataplane {
   readonly #lostAtMs = new Map<number, number>();
   #allotment: Allotment;
   #wanted: number;
-  #tables: SharedArrayBuffer;
-  #edition = 0;
+  /** The newest generations, for workers that start: the newest first. */
+  #tables: readonly TablesEdition[];
   #timer: NodeJS.Timeout | null = null;
   #isStopping = false;
 
@@ -53,7 +54,7 @@ export class Dataplane {
     const { workers, tables, underlay, underlayPort } = options;
     this.#options = options;
     this.#wanted = workers;
-    this.#tables = tables;
+    this.#tables = [{ buffer: tables, edition: 0 }];
     this.memory = new DataplaneMemory(options);
     this.#allotment = firstAllotment(this.#wantedWorkers, this.memory.sockets.length);
     const endpoint = { address: underlay, port: underlayPort };
@@ -116,10 +117,10 @@ export class Dataplane {
    * generation's number says which state it is of, and can come again with other tables.
    */
   publish(tables: SharedArrayBuffer): number {
-    const edition = ++this.#edition;
-    this.#tables = tables;
-    this.#threads.postAll({ type: "tables", buffer: tables, edition });
-    return edition;
+    const newest = { buffer: tables, edition: this.#edition + 1 };
+    this.#tables = [newest, ...this.#tables].slice(0, GENERATIONS_HELD);
+    this.#threads.postAll({ type: "tables", ...newest });
+    return newest.edition;
   }
 
   /** The oldest edition that a worker runs; -1 while none runs. */
@@ -156,6 +157,10 @@ export class Dataplane {
     if (this.#timer !== null) clearTimeout(this.#timer);
     await this.#threads.stop();
     this.memory.close();
+  }
+
+  get #edition(): number {
+    return this.#tables[0]!.edition;
   }
 
   get #wantedWorkers(): number[] {
@@ -231,7 +236,7 @@ export class Dataplane {
       for (const [index, entry] of this.#ledger.unheld()) this.#handPort(index, entry);
       this.#dismissIdle();
       for (const worker of this.#wantedWorkers) this.#startIfMissing(worker);
-      return;
+      if (this.running.every((worker) => worker < this.#wanted)) return;
     }
     this.#timer ??= setTimeout(() => {
       this.#timer = null;
@@ -276,9 +281,14 @@ export class Dataplane {
     else queueMicrotask(() => this.#onReport(0, { type: "closed", index, detail: "closed" }));
   }
 
+  /** Ends workers that have nothing, when nothing is on its way to them. */
   #dismissIdle(): void {
-    for (const worker of this.running) {
-      if (worker >= this.#wanted && isIdle(this.#allotment, worker)) this.#threads.dismiss(worker);
+    // Under older tables, stages might still be placed with them.
+    if (this.adopted() !== this.#edition) return;
+    const { running } = this;
+    for (const worker of running) {
+      const isIdleNow = worker >= this.#wanted && isIdle(this.#allotment, worker);
+      if (isIdleNow && this.memory.isCaughtUp(worker)) this.#threads.dismiss(worker);
     }
   }
 
@@ -292,8 +302,7 @@ export class Dataplane {
       this.#coming.delete(worker);
       if (this.#isStopping) return;
       const slots = this.memory.recover(worker, sent);
-      const tables = { tables: this.#tables, edition: this.#edition };
-      this.#threads.start(worker, { slots, ...tables, allotment: this.#allotment });
+      this.#threads.start(worker, { slots, tables: this.#tables, allotment: this.#allotment });
     });
   }
 }

@@ -9,7 +9,7 @@ import { Piscina } from "piscina";
 import type { DataplaneMemory } from "./dataplane-memory.ts";
 
 /** What a worker needs to start, beside the memory. */
-export type Beginning = Pick<WorkerPlan, "slots" | "tables" | "edition" | "allotment">;
+export type Beginning = Pick<WorkerPlan, "slots" | "tables" | "allotment">;
 
 export interface ThreadEvents {
   onReport(worker: number, report: Report): void;
@@ -19,7 +19,11 @@ export interface ThreadEvents {
 
 interface Thread {
   readonly mailbox: MessagePort;
+  /** Ends the thread. */
+  readonly end: AbortController;
   ended: Promise<void>;
+  /** Why it ended, as far as it could say so itself. */
+  error: Error | null;
   /** Whether it has come to its loop. */
   isStarted: boolean;
   /** Whether it was told to stop. */
@@ -91,8 +95,7 @@ export class WorkerThreads {
       mailbox: port2,
     };
     const thread: Thread = {
-      mailbox: port1,
-      ended: Promise.resolve(),
+      ...{ mailbox: port1, end: new AbortController(), ended: Promise.resolve(), error: null },
       ...{ isStarted: false, isLeaving: false, onAccount: [] },
     };
     this.#threads.set(worker, thread);
@@ -140,25 +143,33 @@ export class WorkerThreads {
   }
 
   async #run(worker: number, thread: Thread, plan: WorkerPlan): Promise<void> {
-    let error: Error | null = null;
+    const { signal } = thread.end;
     try {
       // piscina derives its type from the browser's postMessage, which the page's types bring in.
-      await this.#pool.run(plan, { transferList: [plan.mailbox] as never });
-    } catch (thrown) {
-      error = thrown as Error;
+      await this.#pool.run(plan, { signal, transferList: [plan.mailbox] as never });
+    } catch (error) {
+      if (!signal.aborted) thread.error = error as Error;
     }
     this.#threads.delete(worker);
     this.#memory.statuses[worker]!.setRunning(false);
     this.#memory.statuses[worker]!.setSleeping(false);
     thread.mailbox.close();
     for (const answer of thread.onAccount) answer(null);
-    this.#events.onEnded(worker, error);
+    this.#events.onEnded(worker, thread.error);
   }
 
   #hear(worker: number, thread: Thread, report: Report): void {
-    if (report.type === "started") thread.isStarted = true;
-    // Accounts are asked for and given in the same order.
-    if (report.type === "account") thread.onAccount.shift()?.(report.slots);
-    else this.#events.onReport(worker, report);
+    switch (report.type) {
+      case "account": // They are asked for and given in the same order.
+        thread.onAccount.shift()?.(report.slots);
+        return;
+      case "ended":
+        thread.error = report.error;
+        thread.end.abort();
+        return;
+      case "started":
+        thread.isStarted = true;
+    }
+    this.#events.onReport(worker, report);
   }
 }

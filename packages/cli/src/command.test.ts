@@ -38,7 +38,16 @@ function file(name: string, text: string): string {
 test("help names every command and ends well", LIMIT, async () => {
   const { code, stdout } = await rhone("--help");
   assert.equal(code, 0);
-  for (const name of ["apply", "get", "delete", "counters", "pipeline", "health", "lab"]) {
+  for (const name of [
+    "apply",
+    "get",
+    "delete",
+    "counters",
+    "pipeline",
+    "health",
+    "dataplane",
+    "lab",
+  ]) {
     assert.match(stdout, new RegExp(`^  ${name} `, "m"));
   }
   assert.match(stdout, /Examples:/);
@@ -55,6 +64,7 @@ test("a wrong command line ends with 2 and says what to do", LIMIT, async () => 
       ["delete", "chassis", "a"],
       /expected one of switch, router, port, acl, dataplane, got "chassis"/,
     ],
+    [["dataplane", "scale", "0"], /expected a whole number from 1 on/i],
     [["lab", "up", EXAMPLE, "--workers", "99"], /expected a whole number from 1 to 16/],
     [["lab", "up", EXAMPLE, "--runtime", "bun"], /Allowed choices are node, deno/],
     [["lab", "up", EXAMPLE, "--prefix", "A b"], /--prefix: expected 1 to 37 of a-z/],

@@ -1,5 +1,6 @@
 /** The `rhone` command. */
 import { Command, CommanderError } from "commander";
+import { addDataplaneCommands } from "./dataplane-command.ts";
 import { addLabCommands } from "./lab-command.ts";
 import { addResourceCommands } from "./resource-command.ts";
 import { EXIT_FAILED, EXIT_USAGE, UserError } from "./user-error.ts";
@@ -31,6 +32,7 @@ async function main(): Promise<void> {
     .enablePositionalOptions(false)
     .exitOverride();
   addResourceCommands(program);
+  addDataplaneCommands(program);
   addLabCommands(program);
   for (const command of program.commands.flatMap((command) => [command, ...command.commands])) {
     command.exitOverride().copyInheritedSettings(program);

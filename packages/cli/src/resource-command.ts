@@ -175,7 +175,7 @@ const HEADERS: Readonly<Record<string, readonly string[]>> = {
   router: ["name", "ports"],
   port: ["name", "switch", "addresses", "mac", "chassis", "device", "status"],
   acl: ["name", "switch", "port", "direction", "priority", "match", "action", "hits"],
-  dataplane: ["chassis", "placement"],
+  dataplane: ["chassis", "workers", "placement"],
   chassis: ["name", "underlay", "workers", "version"],
 };
 
@@ -193,7 +193,11 @@ function rowOf(resource: Resource): string[] {
       return [name, at, port, direction!, String(priority), match, action!, String(hits)];
     }
     case "dataplane":
-      return [name, placementText(resource.placement ?? {})];
+      return [
+        name,
+        String(resource.workers ?? "as configured"),
+        placementText(resource.placement ?? {}),
+      ];
     case "chassis":
       return [name, resource.underlay!, String(resource.workers), resource.version!];
     case "port": {

@@ -52,10 +52,10 @@ export class Actor {
     const { pool, slots } = plan;
     this.#allocator = new SlotAllocator(pool, worker, workersMax, homewards, arrivals, slots);
     this.#slotFlow = new SlotFlow([...incoming, held, ...arrivals], [...outgoing, ...homewards]);
-    const tables = new Tables(plan.tables, plan.edition);
-    this.#history = new TableHistory(tables);
+    const tables = plan.tables.map(({ buffer, edition }) => new Tables(buffer, edition));
+    this.#history = new TableHistory(...tables);
     const ruleCounters = new RuleCounters(plan.ruleCounters);
-    const core = new Core(worker, counters, this.#allocator, tables, ruleCounters);
+    const core = new Core(worker, counters, this.#allocator, tables[0]!, ruleCounters);
     this.#core = core;
     this.#underlay = new UdpUnderlay({
       ...{ ...underlay, allocator: this.#allocator, counters },
@@ -94,9 +94,9 @@ export class Actor {
    * another worker goes on with them.
    */
   run(): void {
-    const { worker, doorbells, allotment, edition } = this.#plan;
+    const { worker, doorbells, allotment, tables } = this.#plan;
     this.#poller.add(doorbells[worker]!);
-    this.#status.setAdopted(edition);
+    this.#status.setAdopted(tables[0]!.edition);
     this.#handOver.adopt(allotment);
     this.#status.setRunning(true);
     this.#report({ type: "started" });

@@ -17,7 +17,7 @@ import * as resume from "@rhone/wire/resume";
 import fc from "fast-check";
 import { includeStamp, readRingPacket, readTunnelPacket, writeStamp } from "./hand-off.ts";
 import { writeTag } from "./stamp-tag.ts";
-import { TableHistory } from "./table-history.ts";
+import { GENERATIONS_HELD, TableHistory } from "./table-history.ts";
 
 const { bytes, view, smallCount, largeCount } = poolViews();
 const KEY: KeyWords = [1, -2, 3, -4];
@@ -291,7 +291,7 @@ test("no bytes make the reader throw, and none but a port here is ever reached",
   );
 });
 
-test("two generations are held, and a sender that is ahead is served with the newest", () => {
+test("some generations are held, and a sender that is ahead is served with the newest", () => {
   const first = buildTables(3);
   const past = new TableHistory(first);
   assert.equal(past.find(2), null);
@@ -306,6 +306,9 @@ test("two generations are held, and a sender that is ahead is served with the ne
   past.adopt(again);
   assert.equal(past.find(3), first);
   assert.equal(past.find(5), again);
-  past.adopt(buildTables(6));
+  for (let held = 2; held < GENERATIONS_HELD; held++) past.adopt(buildTables(4 + held));
+  assert.equal(past.find(3), first);
+  past.adopt(buildTables(20));
   assert.equal(past.find(3), null);
+  assert.equal(past.find(5), again);
 });

@@ -12,6 +12,11 @@ export const RING_CAPACITY = 4096;
 
 export type Driver = PortState["driver"];
 
+export interface TablesEdition {
+  readonly buffer: SharedArrayBuffer;
+  readonly edition: number;
+}
+
 export interface WorkerPlan {
   /** Number of this worker, from 0. */
   readonly worker: number;
@@ -37,9 +42,8 @@ export interface WorkerPlan {
   readonly connections: SharedArrayBuffer;
   /** What `performance.timeOrigin` is on the control thread: the chassis's clock starts there. */
   readonly clockOriginMs: number;
-  /** The generation to start with. */
-  readonly tables: SharedArrayBuffer;
-  readonly edition: number;
+  /** The generations to start with, the newest first. */
+  readonly tables: readonly TablesEdition[];
   readonly allotment: Allotment;
   readonly underlay: {
     /** Local address and UDP port of the tunnel. */
@@ -55,7 +59,7 @@ export interface WorkerPlan {
 
 /** From the control thread to a worker. */
 export type Command =
-  | { readonly type: "tables"; readonly buffer: SharedArrayBuffer; readonly edition: number }
+  | ({ readonly type: "tables" } & TablesEdition)
   | {
       readonly type: "open";
       readonly index: number;
@@ -75,6 +79,8 @@ export type Command =
 /** From a worker to the control thread. */
 export type Report =
   | { readonly type: "started" }
+  /** The last word: null when it was told to stop. */
+  | { readonly type: "ended"; readonly error: Error | null }
   | { readonly type: "opened"; readonly index: number; readonly state: PortState }
   /** A port that moves; null when there is none. */
   | { readonly type: "detached"; readonly index: number; readonly state: PortState | null }

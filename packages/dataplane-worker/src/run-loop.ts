@@ -14,6 +14,7 @@ import { DELIVERY, sendOff } from "@rhone/pipeline-stages/output";
 import { GOES_ON } from "@rhone/pipeline-stages/parse";
 import { Arrivals, runPipeline, STAGES } from "@rhone/pipeline-stages/pipeline";
 import { BUCKET_COUNT } from "@rhone/rings/buckets";
+import { FAST_PATH_CLOCK } from "@rhone/rings/counters";
 import * as packet from "@rhone/rings/packet";
 import type { RingConsumer } from "@rhone/rings/ring";
 import type { WorkerStatus } from "@rhone/rings/worker-status";
@@ -22,7 +23,7 @@ import type { HandOver } from "./bucket-hand-over.ts";
 import type { Departures } from "./departures.ts";
 import { readRingPacket, readTunnelPacket } from "./hand-off.ts";
 import type { HeldPackets } from "./held-packets.ts";
-import type { TableHistory } from "./table-history.ts";
+import { GENERATIONS_HELD, type TableHistory } from "./table-history.ts";
 
 /** Packets taken from one port or ring in one loop. */
 const RECEIVE_MAX = 64;
@@ -31,6 +32,8 @@ const SPINS = 4;
 /** Longest sleep, in milliseconds: nothing depends on it but a bound for the unforeseen. */
 const SLEEP_MS = 1000;
 const SLEEP_IN_FLIGHT_MS = 1;
+/** One loop of so many is timed, stage by stage: reading the clock takes as long as a packet. */
+const TIMED_LOOPS = 64;
 /** How often connections are looked through, and how many of each bucket. */
 const SWEEP_MS = 100;
 const SWEEP_ENTRIES = 16;
@@ -61,9 +64,14 @@ export class RunLoop {
   readonly #parts: LoopParts;
   readonly #received = new Int32Array(BATCH_MAX);
   readonly #running = new Batch();
-  readonly #newest = new Arrivals(STAGES.map(() => new Batch()));
-  readonly #previous = new Arrivals(STAGES.map(() => new Batch()));
-  #hasPrevious = false;
+  /** By the age of their tables. */
+  readonly #arrivals = Array.from(
+    { length: GENERATIONS_HELD },
+    () => new Arrivals(STAGES.map(() => new Batch())),
+  );
+  readonly #newest = this.#arrivals[0]!;
+  #oldestAge = 0;
+  #loops = 0;
   #sweepAtMs = 0;
 
   constructor(parts: LoopParts) {
@@ -97,6 +105,8 @@ export class RunLoop {
     if (this.#parts.handOver.step()) this.#resumeHeld();
     const received = this.#receive();
     if (received > 0) {
+      core.counters.countFill(received);
+      core.isTimed = this.#loops++ % TIMED_LOOPS === 0;
       this.#process();
       departures.flush();
     }
@@ -177,27 +187,33 @@ export class RunLoop {
       core.allocator.give(slot);
       return;
     }
-    const isNewest = packet.generation(slot) === history.newest.generation;
-    if (!isNewest) this.#hasPrevious = true;
-    const arrivals = isNewest ? this.#newest : this.#previous;
+    const age = history.ageFor(packet.generation(slot) >>> 0);
+    if (age > this.#oldestAge) this.#oldestAge = age;
     // Never full: one loop takes in less than a batch from the tunnel and the rings together.
-    arrivals.stages[packet.stage(slot)]!.add(slot);
+    this.#arrivals[age]!.stages[packet.stage(slot)]!.add(slot);
   }
 
   #process(): void {
     const { core, departures, history } = this.#parts;
-    if (this.#hasPrevious) {
-      const previous = history.previous;
-      if (previous !== null) {
-        core.tables = previous;
-        runPipeline(core, this.#previous, this.#running);
-        departures.flush();
-      }
-      this.#hasPrevious = false;
+    for (; this.#oldestAge > 0; this.#oldestAge--) {
+      core.tables = history.at(this.#oldestAge)!;
+      runPipeline(core, this.#arrivals[this.#oldestAge]!, this.#running);
+      departures.flush();
     }
     core.tables = history.newest;
-    fastPath(core, this.#newest);
+    if (core.isTimed) this.#timeFastPath();
+    else fastPath(core, this.#newest);
     runPipeline(core, this.#newest, this.#running);
+  }
+
+  #timeFastPath(): void {
+    const { core } = this.#parts;
+    const before = this.#newest.count();
+    const startedAtMs = performance.now();
+    fastPath(core, this.#newest);
+    const packets = before - this.#newest.count();
+    if (packets === 0) return;
+    core.counters.countTime(FAST_PATH_CLOCK, packets, (performance.now() - startedAtMs) * 1e6);
   }
 
   /** Forgets connections that ran out, so that a table which nobody asks gets empty, too. */

@@ -1,39 +1,51 @@
 /**
- * The two newest generations that a worker holds, so that a packet that began under the one before
- * ends under it too.
+ * The newest generations that a worker holds, so that a packet that began under one of them ends
+ * under it too, wherever it has waited meanwhile.
  */
 import type { Tables } from "@rhone/tables/generation";
 
-export class TableHistory {
-  #newest: Tables;
-  #previous: Tables | null = null;
+/** Generations that a worker holds. */
+export const GENERATIONS_HELD = 4;
 
-  constructor(first: Tables) {
-    this.#newest = first;
+export class TableHistory {
+  /** The newest first. */
+  #held: readonly Tables[];
+
+  /** `first` is what is known already, the newest first, and at least one. */
+  constructor(...first: readonly Tables[]) {
+    this.#held = first.slice(0, GENERATIONS_HELD);
   }
 
   get newest(): Tables {
-    return this.#newest;
+    return this.#held[0]!;
   }
 
-  /** The generation before, null if there was none. */
-  get previous(): Tables | null {
-    return this.#previous;
+  /** Those of an age: 0 is the newest, below GENERATIONS_HELD; null if there are none. */
+  at(age: number): Tables | null {
+    return this.#held[age] ?? null;
   }
 
   /** Makes `tables` the newest. The same generation compiled anew replaces its former self. */
   adopt(tables: Tables): void {
-    if (tables.generation !== this.#newest.generation) this.#previous = this.#newest;
-    this.#newest = tables;
+    const isAnew = tables.generation === this.newest.generation;
+    const older = isAnew ? this.#held.slice(1) : this.#held;
+    this.#held = [tables, ...older].slice(0, GENERATIONS_HELD);
   }
 
   /**
-   * The tables for a packet of `generation`: the newest that is not newer than it. A packet from a
-   * chassis that is ahead of us gets our newest; null for one older than all that we hold.
+   * The age of the tables for a packet of `generation`: the newest that are not newer than it. A
+   * packet from a chassis that is ahead of us gets our newest; -1 for one older than all that we
+   * hold.
    */
+  ageFor(generation: number): number {
+    for (let age = 0; age < this.#held.length; age++) {
+      if (generation >= this.#held[age]!.generation) return age;
+    }
+    return -1;
+  }
+
+  /** As `ageFor`: the tables, or null. */
   find(generation: number): Tables | null {
-    if (generation >= this.#newest.generation) return this.#newest;
-    const previous = this.#previous;
-    return previous !== null && generation >= previous.generation ? previous : null;
+    return this.at(this.ageFor(generation));
   }
 }

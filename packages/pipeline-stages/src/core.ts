@@ -62,6 +62,8 @@ export class Core {
   readonly again = new Batch();
   /** Tables of the generation that the running batch belongs to. */
   tables: Tables;
+  /** Whether the stages that the running batch passes are timed. */
+  isTimed = false;
   /** Milliseconds on a clock that never goes back; set once a batch. */
   nowMs = 0;
   /** Stage that is running, for the drop counters. */

@@ -66,6 +66,13 @@ export class Arrivals {
     }
     this.stages = batches;
   }
+
+  /** Packets of all stages. */
+  count(): number {
+    let count = 0;
+    for (let number = 0; number < this.stages.length; number++) count += this.stages[number]!.count;
+    return count;
+  }
 }
 
 /**
@@ -92,9 +99,13 @@ function runStages(core: Core, arrivals: Arrivals, running: Batch): void {
     join(core, running, arrivals.stages[number]!);
     if (running.count === 0) continue;
     const entered = running.count;
+    const startedAtMs = core.isTimed ? performance.now() : 0;
     core.handedOver = 0;
     place(core, running, number);
     STAGES[number]!.run(core, running);
+    if (core.isTimed) {
+      core.counters.countTime(number, entered, (performance.now() - startedAtMs) * 1e6);
+    }
     if (entered > core.handedOver) core.counters.countStage(number, entered - core.handedOver);
   }
 }

@@ -9,6 +9,8 @@
  *   then                   DEVICES_MAX devices × [rxPackets, rxBytes, txPackets, txBytes, drops]
  *   then                   the tunnel, laid out as a device
  *   then                   worker: [loops, sleeps, pushed to rings, popped from rings]
+ *   then                   FILLS: loops that took in 1, 2–3, 4–7, … packets
+ *   then                   CLOCKS × [packets, batches, nanoseconds], of the loops that were timed
  */
 import { DROP_REASON_COUNT } from "./drop-reason.ts";
 
@@ -22,7 +24,15 @@ const REASONS_AT = STAGE_COUNT * STAGE_NUMBERS;
 const DEVICES_AT = REASONS_AT + DROP_REASON_COUNT;
 const TUNNEL_AT = DEVICES_AT + DEVICES_MAX * DEVICE_NUMBERS;
 const WORKER_AT = TUNNEL_AT + DEVICE_NUMBERS;
-const NUMBER_COUNT = WORKER_AT + 4;
+/** Powers of two of packets that one loop takes in; what is more counts as the last. */
+export const FILLS = 12;
+/** One for each stage, and one for the fast path. */
+export const FAST_PATH_CLOCK = STAGE_COUNT;
+const CLOCKS = STAGE_COUNT + 1;
+const CLOCK_NUMBERS = 3;
+const FILLS_AT = WORKER_AT + 4;
+const CLOCKS_AT = FILLS_AT + FILLS;
+const NUMBER_COUNT = CLOCKS_AT + CLOCKS * CLOCK_NUMBERS;
 
 /** Bytes of shared memory that one worker's counters take. */
 export const COUNTERS_SIZE = NUMBER_COUNT * 8;
@@ -75,6 +85,19 @@ export class Counters {
     this.#numbers[WORKER_AT]! += 1;
   }
 
+  /** A loop that took in `packets`, at least one. */
+  countFill(packets: number): void {
+    this.#numbers[FILLS_AT + Math.min(FILLS - 1, 31 - Math.clz32(packets))]! += 1;
+  }
+
+  /** A batch whose way through a stage, or the fast path, was timed. */
+  countTime(clock: number, packets: number, nanoseconds: number): void {
+    const at = CLOCKS_AT + clock * CLOCK_NUMBERS;
+    this.#numbers[at]! += packets;
+    this.#numbers[at + 1]! += 1;
+    this.#numbers[at + 2]! += nanoseconds;
+  }
+
   countSleep(): void {
     this.#numbers[WORKER_AT + 1]! += 1;
   }
@@ -117,5 +140,16 @@ export class Counters {
       pushed: numbers[WORKER_AT + 2]!,
       popped: numbers[WORKER_AT + 3]!,
     };
+  }
+
+  /** Loops by the packets that they took in: 1, 2–3, 4–7, … */
+  fills(): number[] {
+    return [...this.#numbers.subarray(FILLS_AT, FILLS_AT + FILLS)];
+  }
+
+  clock(clock: number): { packets: number; batches: number; nanoseconds: number } {
+    const at = CLOCKS_AT + clock * CLOCK_NUMBERS;
+    const numbers = this.#numbers;
+    return { packets: numbers[at]!, batches: numbers[at + 1]!, nanoseconds: numbers[at + 2]! };
   }
 }

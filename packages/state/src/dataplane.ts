@@ -1,11 +1,13 @@
 /**
- * How the data plane of one chassis works: where its stages run that can run anywhere. Written by
- * users under the chassis's name, at any chassis. Run by the control thread.
+ * How the data plane of one chassis works: how many workers it has, and where its stages run that
+ * can run anywhere. Written by users under the chassis's name, at any chassis. Run by the control
+ * thread.
  */
 import { z } from "zod";
 import { name } from "./fields.ts";
 import { type Problem, problem } from "./problem.ts";
 import type { Entry } from "./record.ts";
+import type { Chassis } from "./schema.ts";
 import { get, type State } from "./state.ts";
 
 /** Stages that need no state of their own, by their names in the pipeline, with their numbers. */
@@ -32,6 +34,8 @@ export const dataplaneSchema = z.strictObject({
   kind: z.literal("dataplane"),
   /** The chassis's. */
   name,
+  /** Data-plane threads; left out: as many as its configuration says. */
+  workers: z.int().min(1).max(WORKERS_MAX).exactOptional(),
   placement: z
     .strictObject({
       acl: place.exactOptional(),
@@ -48,16 +52,19 @@ export type StagePlace = z.infer<typeof place>;
 export interface Dataplane {
   readonly kind: "dataplane";
   readonly name: string;
+  readonly workers?: number;
   readonly placement: Readonly<Partial<Record<PlaceableStage, StagePlace>>>;
 }
 
-export function completeDataplane({ kind, name, placement = {} }: DataplaneDocument): Dataplane {
+export function completeDataplane(document: DataplaneDocument): Dataplane {
+  const { kind, name, workers, placement = {} } = document;
   const stages = Object.keys(PLACEABLE) as PlaceableStage[];
   const places = stages.flatMap((stage) => {
     const found = placement[stage];
     return found === undefined ? [] : [[stage, found] as const];
   });
-  return { kind, name, placement: Object.fromEntries(places) };
+  const rest = { placement: Object.fromEntries(places) };
+  return workers === undefined ? { kind, name, ...rest } : { kind, name, workers, ...rest };
 }
 
 interface Proposal {
@@ -73,11 +80,23 @@ export function checkDataplane(after: State, { entry, pointer }: Proposal): Prob
   if (own === undefined) {
     return [problem(`${pointer}/name`, "the name of a chassis that is known", value.name)];
   }
+  return [...checkWorkers(value, own, pointer), ...checkPlaces(after, value, own, pointer)];
+}
+
+function checkWorkers({ workers }: Dataplane, own: Chassis, pointer: string): Problem[] {
+  const most = own.workersMax ?? WORKERS_MAX;
+  if (workers === undefined || workers <= most) return [];
+  const expected = `1 to ${most}, the most that the chassis was configured for`;
+  return [problem(`${pointer}/workers`, expected, workers)];
+}
+
+function checkPlaces(after: State, value: Dataplane, own: Chassis, pointer: string): Problem[] {
+  const workers = value.workers ?? own.workers;
   return Object.entries(value.placement).flatMap(([stage, place]) => {
     const at = `${pointer}/placement/${stage}`;
     if ("worker" in place) {
-      if (place.worker < own.workers) return [];
-      return [problem(`${at}/worker`, `0 to ${own.workers - 1}, a worker of it`, place.worker)];
+      if (place.worker < workers) return [];
+      return [problem(`${at}/worker`, `0 to ${workers - 1}, a worker of it`, place.worker)];
     }
     const isOther =
       place.chassis !== value.name && get(after, "chassis", place.chassis) !== undefined;

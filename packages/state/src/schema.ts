@@ -96,6 +96,8 @@ export const chassisSchema = z.strictObject({
   name,
   underlay: address,
   workers: z.int().min(1).max(256),
+  /** As many as it can have. */
+  workersMax: z.int().min(1).max(256).exactOptional(),
   version: remark,
 });
 
@@ -166,8 +168,9 @@ export function complete(document: Document): Resource {
     case "acl":
       return completeAcl(document);
     case "chassis": {
-      const { kind, name, underlay, workers, version } = document;
-      return { kind, name, underlay: canonicalAddress(underlay), workers, version };
+      const { kind, name, underlay, workers, workersMax, version } = document;
+      const size = { workers, ...optional({ workersMax }) };
+      return { kind, name, underlay: canonicalAddress(underlay), ...size, version };
     }
     case "binding": {
       const { kind, name, chassis, up, detail } = document;

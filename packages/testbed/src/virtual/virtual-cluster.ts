@@ -122,7 +122,9 @@ export class VirtualCluster {
     const { tunnelMtu, hasNoKey } = this.#options;
     const keys = hasNoKey === true ? null : { made: stampKeys, epoch: this.#epoch };
     const ruleCounters = new Map(state.acls.map(({ name }, index) => [name, index]));
-    return compile(state, { name: chassis, tunnelMtu, devices, keys, ruleCounters });
+    const count = this.#options.workers.get(chassis) ?? 1;
+    const workers = Array.from({ length: count }, (_, worker) => worker);
+    return compile(state, { name: chassis, tunnelMtu, devices, keys, workers, ruleCounters });
   }
 
   /** Devices are numbered by the place of their port in the state. */
