@@ -7,6 +7,7 @@
  *   bytes PACKETS               bytes that so many packets allocate, all together
  */
 import { getHeapStatistics } from "node:v8";
+import { wantHugePages } from "@rhone/netio/huge-pages";
 import * as packet from "@rhone/rings/packet";
 import { poolViews } from "@rhone/rings/pool";
 import { createConnections, installConnections } from "@rhone/tables/connection-memory";
@@ -17,9 +18,10 @@ const FRAME_SIZE = 60;
 const WARM_UP = 400_000;
 
 const [what, first = "", second = ""] = process.argv.slice(2);
-installConnections(
-  createConnections(what === "known" && Number(first) > 50_000 ? 4_194_304 : 65_536),
-);
+const isLarge = what === "known" && Number(first) > 50_000;
+const memory = createConnections(isLarge ? 4_194_304 : 65_536);
+wantHugePages(memory); // As a chassis does.
+installConnections(memory);
 const { buildTables, TestWorker } = await import("@rhone/pipeline-stages/test-network");
 const { frameOf, rulesBefore } = await import("./memory-network.ts");
 

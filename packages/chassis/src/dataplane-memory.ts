@@ -4,6 +4,7 @@
  */
 import { RING_CAPACITY } from "@rhone/dataplane-worker/plan";
 import { closeDoorbell, createDoorbell } from "@rhone/netio/doorbell";
+import { wantHugePages } from "@rhone/netio/huge-pages";
 import { closeTunnelSockets, openTunnelSockets, SOURCE_PORTS } from "@rhone/netio/udp-socket";
 import { COUNTERS_SIZE, Counters } from "@rhone/rings/counters";
 import { createPool, type Pool, type PoolSize } from "@rhone/rings/pool";
@@ -47,6 +48,7 @@ export class DataplaneMemory {
   constructor({ workersMax, connections, underlay, underlayPort }: MemoryOptions) {
     this.workersMax = workersMax;
     this.connections = createConnections(connections);
+    wantHugePages(this.connections);
     const { smallCount, largeCount } = SLOTS_PER_WORKER;
     this.slotCount = (smallCount + largeCount) * workersMax;
     this.pool = createPool({

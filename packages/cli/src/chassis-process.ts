@@ -27,6 +27,7 @@ export interface ChassisOptions {
   readonly runtime: Runtime;
   readonly driver: Driver;
   readonly workers: number;
+  readonly connections: number | undefined;
   /** Of all chassis of the lab, 64 hexadecimal digits. */
   readonly clusterKey: string;
   /** Hears what happened to the process, one sentence. */
@@ -158,6 +159,7 @@ export class ChassisProcess {
       clusterKey: this.#options.clusterKey,
       dataDirectory: `${this.directory}/data`,
       workers: this.#options.workers,
+      connections: this.#options.connections,
       driver: this.#options.driver,
       api: { listen: `127.0.0.1:${API_PORT}`, socket: this.socketPath },
       nats: {

@@ -24,6 +24,8 @@ export interface LabOptions {
   readonly driver?: Driver;
   /** Of each chassis. */
   readonly workers?: number;
+  /** Connections that each chassis can track, its default when left out. */
+  readonly connections?: number;
   /** First of the loopback ports that REST is forwarded to, one a chassis; 0 for any free ones. */
   readonly restPort?: number;
   /** Hears what happens to the lab, one sentence each. */
@@ -110,7 +112,8 @@ class Run implements RunningLab {
     const onEvent = this.#options.onEvent ?? ((): void => {});
     const clusterKey = randomBytes(32).toString("hex");
     for (const self of lab.chassis) {
-      const options = { prefix, runtime, driver, workers, clusterKey, onEvent };
+      const { connections } = this.#options;
+      const options = { prefix, runtime, driver, workers, connections, clusterKey, onEvent };
       this.#processes.push(new ChassisProcess(lab, self, options));
     }
     for (const [index, { socketPath }] of this.#processes.entries()) {

@@ -15,6 +15,7 @@ import { SMALL_FRAME_MAX } from "@rhone/rings/pool";
 import type { RingProducer } from "@rhone/rings/ring";
 import type { WorkerStatus } from "@rhone/rings/worker-status";
 import * as resume from "@rhone/wire/resume";
+import { dropExcess } from "./drop-excess.ts";
 import { copyStamp, includeStamp, writeStamp } from "./hand-off.ts";
 import { writeTag } from "./stamp-tag.ts";
 
@@ -104,9 +105,12 @@ export class Departures {
       if (reason === GOES_ON) slots[stamped++] = slot;
       else core.drop(slot, reason);
     }
+    const excess = stamped - ring.room(stamped);
+    if (excess > 0) {
+      const full = worker === core.worker ? DROP["hand-over-full"] : DROP["ring-full"];
+      stamped = dropExcess(core, slots, stamped, excess, full);
+    }
     const pushed = ring.push(slots, 0, stamped);
-    const full = worker === core.worker ? DROP["hand-over-full"] : DROP["ring-full"];
-    for (let i = pushed; i < stamped; i++) core.drop(slots[i]!, full);
     core.counters.countPushed(pushed);
     if (pushed > 0 && status.isSleeping()) ringDoorbell(doorbell);
     batch.count = 0;

@@ -22,6 +22,7 @@ export const LIBC_FUNCTIONS = {
   eventfd_write: { arguments: ["i32", "pointer"], return: "i32" },
   if_nametoindex: { arguments: ["pointer"], return: "u32" },
   mmap: { arguments: ["pointer", "pointer", "i32", "i32", "i32", "pointer"], return: "pointer" },
+  madvise: { arguments: ["pointer", "pointer", "i32"], return: "i32" },
   munmap: { arguments: ["pointer", "pointer"], return: "i32" },
   syscall: { arguments: ["pointer", "pointer", "pointer", "pointer"], return: "i32" },
   __errno_location: { arguments: [], return: "pointer" },

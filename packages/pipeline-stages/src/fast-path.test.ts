@@ -172,10 +172,14 @@ function run(list: readonly Step[], isFast: boolean): Outcome {
     }
   };
   let isUpBefore = false;
+  let isSteadyBefore = true;
   for (const step of list) {
-    // Of the two directions of a flow in one batch either may be taken in first.
-    if (isUp(step) !== isUpBefore) flush();
+    // In one batch the stages judge all packets by what was before the first; the fast path has
+    // taken some of them in by then. That shows where directions meet, or TCP's state changes.
+    const isSteady = step.protocol !== "tcp" || (step.flags & ~tcp.PSH) === tcp.ACK;
+    if (isUp(step) !== isUpBefore || !isSteady || !isSteadyBefore) flush();
     isUpBefore = isUp(step);
+    isSteadyBefore = isSteady;
     for (const frame of framesOf(step)) {
       worker.arrivals.stages[0]!.add(worker.receive(frame, WAYS[step.way]!.device));
     }

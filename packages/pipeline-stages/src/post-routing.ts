@@ -88,6 +88,8 @@ function refuseTooBig(core: Core, slot: number): number {
   const at = packet.frameAt(slot);
   ethernet.setDestination(view, at, ports.macHigh(sender), ports.macLow(sender));
   packet.setDatapath(slot, ports.datapath(sender));
+  // The port that the packet came to this switch by may be in another one than the sender's.
+  packet.setInPort(slot, packet.NO_PORT);
   packet.setOutPort(slot, sender);
   return GOES_ON;
 }

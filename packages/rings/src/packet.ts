@@ -66,7 +66,8 @@ export const FLAG_PARSED = 1024;
 export const FLAG_FROM_RULE = 2048;
 export const FLAGS_ON_THE_WIRE = 15;
 
-// Bits of `connection`: what the look-up says of a packet. All but the last travel in the stamp.
+// Bits of `connection`: what the look-up says of a packet. They travel in the stamp, for rules that
+// are placed elsewhere.
 export const CONNECTION_NEW = 1;
 export const CONNECTION_ESTABLISHED = 2;
 export const CONNECTION_RELATED = 4;
@@ -76,7 +77,6 @@ export const CONNECTION_SNAT = 32;
 export const CONNECTION_DNAT = 64;
 /** The entry was blocked by a rule. */
 export const CONNECTION_BLOCKED = 128;
-export const CONNECTION_ON_THE_WIRE = 127;
 
 const FRAME_AT = 0;
 const LENGTH = 1;

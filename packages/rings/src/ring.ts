@@ -51,17 +51,22 @@ export class RingProducer {
     return ((Atomics.load(this.#words, HEAD) - mark) | 0) >= 0;
   }
 
+  /** Slots that `push` would take of `count`. */
+  room(count: number): number {
+    let room = this.#capacity - ((this.#tail - this.#headSeen) | 0);
+    if (room < count) {
+      this.#headSeen = Atomics.load(this.#words, HEAD);
+      room = this.#capacity - ((this.#tail - this.#headSeen) | 0);
+    }
+    return Math.min(count, room);
+  }
+
   /** Pushes the first of `slots[from..from+count)` that fit; returns how many did. */
   push(slots: Int32Array, from: number, count: number): number {
     const words = this.#words;
     const mask = this.#capacity - 1;
     const tail = this.#tail;
-    let room = this.#capacity - ((tail - this.#headSeen) | 0);
-    if (room < count) {
-      this.#headSeen = Atomics.load(words, HEAD);
-      room = this.#capacity - ((tail - this.#headSeen) | 0);
-    }
-    const pushed = Math.min(count, room);
+    const pushed = this.room(count);
     for (let i = 0; i < pushed; i++) words[SLOTS + ((tail + i) & mask)] = slots[from + i]!;
     this.#tail = (tail + pushed) | 0;
     Atomics.store(words, TAIL, this.#tail);

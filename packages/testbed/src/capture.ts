@@ -8,6 +8,11 @@ import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { runOrThrow } from "@rhone/cli/run";
 
+/**
+ * Bytes of the longest frame. tcpdump has as many places as its buffer has room for frames of the
+ * length that it keeps, so its own default of 256 KiB makes it lose some under bulk.
+ */
+const SUPER_FRAME_MAX = 65_600;
 /** After the last packet was sent, until tcpdump has it. */
 const SETTLE_MS = 200;
 const STRICT = ["ip", "tcp", "udp"].flatMap((protocol) => [
@@ -26,6 +31,8 @@ export interface CaptureOptions {
   readonly device: string;
   /** For tcpdump; not "inbound", of which libpcap loses the first packet. */
   readonly filter: string;
+  /** Bytes that are kept of each packet, all of a super-frame's when left out. */
+  readonly snapLength?: number;
 }
 
 export interface Capture {
@@ -59,9 +66,10 @@ export async function withCapture<T>(
 }
 
 async function startCapture(options: CaptureOptions, path: string): Promise<() => Promise<void>> {
-  const { namespace, device, filter } = options;
+  const { namespace, device, filter, snapLength = SUPER_FRAME_MAX } = options;
   const tcpdump = ["tcpdump", "-i", device, "-U", "--immediate-mode", "-B", "65536", "-Z", "root"];
-  const argv = ["netns", "exec", namespace, ...tcpdump, "-w", path, filter];
+  const kept = ["-s", String(snapLength)];
+  const argv = ["netns", "exec", namespace, ...tcpdump, ...kept, "-w", path, filter];
   const child = spawn("ip", argv, { stdio: ["ignore", "ignore", "pipe"] });
   const exited = once(child, "exit");
   const said: string[] = [];

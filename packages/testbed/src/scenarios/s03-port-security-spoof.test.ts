@@ -39,7 +39,7 @@ const HONEST = {
 const LIES: Readonly<Record<string, readonly [reason: string, frame: Buffer]>> = {
   "another port's MAC": ["port-security-mac", udpFrame({ ...ipv4, fromMac: vm3.mac })],
   "an unknown MAC": ["port-security-mac", udpFrame({ ...ipv6, fromMac: "02:00:5e:00:53:66" })],
-  "a MAC of a group": ["port-security-mac", udpFrame({ ...ipv4, fromMac: "03:00:00:00:00:01" })],
+  "a MAC of a group": ["malformed-ethernet", udpFrame({ ...ipv4, fromMac: "03:00:00:00:00:01" })],
   "another port's IPv4 address": ["port-security-ip", udpFrame({ ...ipv4, from: "10.0.1.12" })],
   "a foreign IPv4 address": ["port-security-ip", udpFrame({ ...ipv4, from: "8.8.8.8" })],
   "another port's IPv6 address": [

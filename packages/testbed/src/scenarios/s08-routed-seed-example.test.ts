@@ -34,7 +34,7 @@ for (const { title, to, hops } of FAMILIES) {
       assert.ok(ok, detail);
     };
     const namespace = fixture.running.namespaceOf("vm4");
-    const options = { namespace, device: "eth0", filter: "tcp dst port 7" };
+    const options = { namespace, device: "eth0", filter: "tcp dst port 7", snapLength: 128 };
     await withCapture(options, talk, async (capture) => {
       const rows = await capture.rows(["eth.src", "eth.dst", hops]);
       assert.ok(rows.length > 10, `${rows.length} packets`);

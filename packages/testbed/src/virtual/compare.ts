@@ -3,22 +3,25 @@
  * each other: frames, drops, counters of the stages, and that no slot is lost.
  */
 import assert from "node:assert/strict";
+import type { Core } from "@rhone/pipeline-stages/core";
 import type { Connection } from "@rhone/tables/connections";
 import { type Address, isIpv4 } from "@rhone/wire/address";
 import type { Connection as GoldenConnection } from "../golden/connections.ts";
 import { GoldenNetwork } from "../golden/network.ts";
 import { GoldenRouter, type Outcome } from "../golden/router.ts";
 import type { TcpState } from "../golden/tcp.ts";
+import { withCuts } from "./cuts.ts";
 import { describe, type Exchange } from "./exchange.ts";
 import {
   type BuiltNetwork,
   buildNetwork,
+  type ChangeSpec,
+  changed,
   type NetworkSpec,
-  type RuleSpec,
 } from "./network-spec.ts";
 import { buildFrame, conversationsOf, type Frame } from "./packet-builder.ts";
 import type { PacketSpec } from "./packet-spec.ts";
-import { hashOf } from "./random.ts";
+import { hashOf, Random } from "./random.ts";
 import { VirtualCluster } from "./virtual-cluster.ts";
 import type { Copies } from "./virtual-underlay.ts";
 
@@ -29,12 +32,14 @@ const ROUND_MAX = 6;
 export interface CaseSpec {
   readonly network: NetworkSpec;
   readonly packets: readonly PacketSpec[];
-  /** What the rules change to, one after the other. */
-  readonly laterRules: readonly (readonly RuleSpec[])[];
+  /** One after the other, where the packets say so. */
+  readonly changes: readonly ChangeSpec[];
   /** Of the scheduler and of the owners of flows. */
   readonly seed: number;
   /** Whether the underlay loses and doubles packets. */
   readonly isUnderlayBad: boolean;
+  /** Stages at which packets change their worker without need. */
+  readonly cuts: readonly number[];
 }
 
 /** Throws an AssertionError where the two differ. */
@@ -47,11 +52,17 @@ export function compare(spec: CaseSpec): void {
   const cluster = new VirtualCluster(state, { seed, tunnelMtu: TUNNEL_MTU, workers, devices });
   cluster.underlay.copies = copies;
   const run = new Run(golden, cluster, built, spec.network.placements !== undefined);
-  let changes = 0;
+  const countOf = (core: Core): number => cluster.workerCountOf(core);
+  withCuts(spec.cuts, new Random(seed), countOf, () => runPackets(spec, run, golden));
+}
+
+function runPackets(spec: CaseSpec, run: Run, golden: GoldenRouter): void {
+  let network = spec.network;
+  let count = 0;
   for (const each of spec.packets) {
-    if (each.isAfterChange && changes < spec.laterRules.length) {
-      const rules = spec.laterRules[changes++]!;
-      run.change(buildNetwork({ ...spec.network, rules }, changes));
+    if (each.isAfterChange && count < spec.changes.length) {
+      network = changed(network, spec.changes[count++]!);
+      run.change(buildNetwork(network, count));
     }
     const frame = buildFrame(each, golden.network, run.history);
     if (frame !== null) run.add(frame, each.pauseMs);

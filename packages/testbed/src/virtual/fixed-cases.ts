@@ -25,7 +25,7 @@ function fixed(network: Partial<NetworkSpec>, packets: readonly Partial<PacketSp
   return {
     network: { switches: 1, workers: [1], routers: [], ports: [], rules: [], ...network },
     packets: packets.map(packet),
-    ...{ laterRules: [], seed: 0, isUnderlayBad: false },
+    ...{ changes: [], seed: 0, isUnderlayBad: false, cuts: [] },
   };
 }
 

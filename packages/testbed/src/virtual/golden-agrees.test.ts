@@ -10,8 +10,8 @@ import { compare } from "./compare.ts";
 import { FIXED_CASES } from "./fixed-cases.ts";
 
 const CASES = 1000;
-/** Of the run; a failure prints it, and the environment can bring it back. */
-const seed = Number(process.env["SEED"] ?? Date.now() % 2 ** 31);
+/** Always the same, so that a change is judged by what it changes; `npm run fuzz` has others. */
+const seed = Number(process.env["SEED"] ?? 1);
 
 test(`random networks and packets, seed ${seed}`, () => {
   fc.assert(fc.property(caseSpec, compare), { numRuns: CASES, seed });

@@ -127,18 +127,41 @@ export const placementSpecs: fc.Arbitrary<PlacementSpec[]> = fc.array(
   { minLength: 1, maxLength: 6 },
 );
 
-export const ruleSpecs = fc.array(ruleSpec, { maxLength: 6 });
+const ruleSpecs = fc.array(ruleSpec, { maxLength: 6 });
+const routerSpecs = fc.array(
+  fc.record({
+    links: fc.array(link, { minLength: 1, maxLength: 4 }),
+    routes: fc.array(route, { maxLength: 4 }),
+  }),
+  { maxLength: 3 },
+);
+
+/** What somebody changes while packets are on their way. */
+export interface ChangeSpec {
+  readonly rules: readonly RuleSpec[];
+  /** null: they stay. */
+  readonly routers: readonly RouterSpec[] | null;
+  /** The port whose port security is turned on or off. */
+  readonly port: number;
+}
+
+export const changeSpec: fc.Arbitrary<ChangeSpec> = fc.record({
+  rules: ruleSpecs,
+  routers: fc.option(routerSpecs, { freq: 1 }),
+  port: fc.nat(15),
+});
+
+export function changed(spec: NetworkSpec, { rules, routers, port }: ChangeSpec): NetworkSpec {
+  const ports = spec.ports.map((each, p) =>
+    p === port % spec.ports.length ? { ...each, isSecured: !each.isSecured } : each,
+  );
+  return { ...spec, rules, ports, routers: routers ?? spec.routers };
+}
 
 export const networkSpec: fc.Arbitrary<NetworkSpec> = fc.record({
   switches: fc.integer({ min: 1, max: 4 }),
   workers: fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 1, maxLength: 3 }),
-  routers: fc.array(
-    fc.record({
-      links: fc.array(link, { minLength: 1, maxLength: 4 }),
-      routes: fc.array(route, { maxLength: 4 }),
-    }),
-    { maxLength: 3 },
-  ),
+  routers: routerSpecs,
   ports: fc.array(port, { minLength: 2, maxLength: 10 }),
   rules: ruleSpecs,
 });

@@ -38,7 +38,7 @@ export interface PacketSpec {
   readonly mutation: Mutation | null;
   /** Time that passes before it. */
   readonly pauseMs: number;
-  /** Whether the rules change before it. */
+  /** Whether the network changes before it. */
   readonly isAfterChange: boolean;
 }
 

@@ -10,14 +10,20 @@ import { compare } from "./compare.ts";
 import { placementSpecs } from "./network-spec.ts";
 
 const CASES = 500;
-/** Of the run; a failure prints it, and the environment can bring it back. */
+/** Always the same cases, so that a change is judged by what it changes. */
 const seed = Number(process.env["SEED"] ?? 57);
 
 test(`S57: random places for stages, seed ${seed}`, () => {
   fc.assert(
     fc.property(caseSpec, placementSpecs, (spec, placements) => {
-      // A packet that goes elsewhere and back is lost more often on a bad underlay.
-      compare({ ...spec, isUnderlayBad: false, network: { ...spec.network, placements } });
+      // A packet that goes elsewhere and back is lost more often on a bad underlay; and the other
+      // cuts would use its hand-offs up.
+      compare({
+        ...spec,
+        cuts: [],
+        isUnderlayBad: false,
+        network: { ...spec.network, placements },
+      });
     }),
     { numRuns: CASES, seed },
   );

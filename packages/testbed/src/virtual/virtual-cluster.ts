@@ -5,6 +5,7 @@
  */
 import { compile } from "@rhone/chassis/compile";
 import { CLUSTER_KEY_SIZE, StampKeys } from "@rhone/chassis/stamp-keys";
+import type { Core } from "@rhone/pipeline-stages/core";
 import { BUCKET_COUNT, NOBODY } from "@rhone/rings/buckets";
 import { DEVICES_MAX, STAGE_COUNT } from "@rhone/rings/counters";
 import { DROP_REASON_COUNT, dropReasonName } from "@rhone/rings/drop-reason";
@@ -142,6 +143,12 @@ export class VirtualCluster {
   /** The workers of a chassis, for tests that break something. */
   workersOf(chassis: string): readonly VirtualWorker[] {
     return this.#chassis.get(chassis)!;
+  }
+
+  /** How many workers the chassis of a core has. */
+  workerCountOf(core: Core): number {
+    const workers = [...this.#chassis.values()].find((each) => each.some((w) => w.core === core));
+    return workers!.length;
   }
 
   /** Gives a chassis another state; ports stay as they are. */
