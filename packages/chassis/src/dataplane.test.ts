@@ -9,7 +9,8 @@ import { Dataplane } from "./dataplane.ts";
 
 const LIMIT = { timeout: 30_000 };
 /** An address and a port of this process alone. */
-const UNDERLAY = `127.${(process.pid >> 16) & 0xff}.${(process.pid >> 8) & 0xff}.${process.pid & 0xff}`;
+const { pid } = process;
+const UNDERLAY = `127.${(pid >> 16) & 0xff}.${(pid >> 8) & 0xff}.${pid & 0xff}`;
 let port = 20_000;
 
 function tables(): SharedArrayBuffer {

@@ -68,7 +68,7 @@ function makeWorkers(returns: readonly (readonly SharedArrayBuffer[])[]): Worker
   });
 }
 
-/** The dead one's slots, those in its hand and those in rings to it, make up all that is missing. */
+/** The slots in the dead one's hand and in rings to it make up all that is missing. */
 function checkRecovery(
   workers: readonly Worker[],
   rings: readonly (readonly SharedArrayBuffer[])[],
