@@ -12,7 +12,7 @@ import { IPV4_MAPPED, LOCATED_HERE } from "@rhone/tables/ports";
 import * as ethernet from "@rhone/wire/ethernet";
 import * as ipv4 from "@rhone/wire/ipv4";
 import * as ipv6 from "@rhone/wire/ipv6";
-import { block } from "./connection-tracking.ts";
+import { block, blockConnection } from "./connection-tracking.ts";
 import type { Core } from "./core.ts";
 import { isDiscovery } from "./is-tracked.ts";
 import { GOES_ON } from "./parse.ts";
@@ -83,7 +83,9 @@ function deny(core: Core, slot: number, direction: acls.Direction, port: number)
   const mayHaveEntry = packet.CONNECTION_NEW | packet.CONNECTION_ESTABLISHED;
   if ((packet.connection(slot) & mayHaveEntry) === 0) return;
   if (core.isOwner(slot) && ports.location(port) === LOCATED_HERE) {
-    block(slot);
+    // Looked up by another worker, which owned the flow until now: the entry is not known here.
+    if ((packet.flags(slot) & packet.FLAG_PLACED) !== 0) blockConnection(core, slot, port);
+    else block(slot);
     return;
   }
   const copy = core.copy(slot);
@@ -94,11 +96,10 @@ function deny(core: Core, slot: number, direction: acls.Direction, port: number)
   const stage = direction === acls.FROM_PORT ? STATEFUL : EGRESS_STATEFUL;
   packet.setFlags(copy, packet.flags(copy) | packet.FLAG_DENIED);
   const location = ports.location(port);
-  const outlets = core.outlets;
   packet.setStage(copy, stage);
   const isFull =
     location === LOCATED_HERE
-      ? !outlets.workers[core.ownerOf(copy)]!.add(copy)
+      ? !core.workerOutlet(core.ownerOf(copy)).add(copy)
       : !addToChassis(core, copy, location, stage);
   if (isFull) core.drop(copy, DROP["batch-full"]);
 }

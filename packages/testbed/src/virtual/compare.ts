@@ -49,7 +49,8 @@ export function compare(spec: CaseSpec): void {
   const golden = new GoldenRouter(goldenNetwork(built), { tunnelMtu: TUNNEL_MTU, copies });
   const { state, workers, devices } = built;
   const { seed } = spec;
-  const cluster = new VirtualCluster(state, { seed, tunnelMtu: TUNNEL_MTU, workers, devices });
+  const options = { seed, tunnelMtu: TUNNEL_MTU, workers, devices, hasMoves: true };
+  const cluster = new VirtualCluster(state, options);
   cluster.underlay.copies = copies;
   const run = new Run(golden, cluster, built, spec.network.placements !== undefined);
   const countOf = (core: Core): number => cluster.workerCountOf(core);

@@ -14,8 +14,10 @@ import { SlotAllocator } from "@rhone/rings/slot-allocator";
 import { WORKER_STATUS_SIZE, WorkerStatus } from "@rhone/rings/worker-status";
 import type { State } from "@rhone/state/state";
 import * as connections from "@rhone/tables/connections";
+import { Fragments } from "@rhone/tables/fragments";
 import { Tables } from "@rhone/tables/generation";
 import { formatMac } from "@rhone/wire/address";
+import { Moves } from "./moves.ts";
 import { Random } from "./random.ts";
 import type { VirtualPort } from "./virtual-port.ts";
 import { VirtualUnderlay } from "./virtual-underlay.ts";
@@ -24,6 +26,9 @@ import { VirtualWorker } from "./virtual-worker.ts";
 const SLOTS_PER_WORKER = { smallCount: 256, largeCount: 2 };
 const RETURN_CAPACITY = 512; // Holds every slot of a worker.
 const RING_CAPACITY = 256;
+/** Buckets move now and then, in the first rounds of a run. */
+const MOVING_ROUNDS = 20;
+const MOVE_ONCE_IN = 4;
 /** Rounds of the scheduler after which something must be going in circles. */
 const ROUNDS_MAX = 10_000;
 
@@ -44,6 +49,8 @@ export interface ClusterOptions {
   readonly workers: ReadonlyMap<string, number>;
   /** Ports whose device is open, and the worker that has it, by the port's name. */
   readonly devices: ReadonlyMap<string, number>;
+  /** Whether buckets of flows move between workers all the time. */
+  readonly hasMoves?: boolean;
   /** Whether stamps have no tag, so that a test can make some up. */
   readonly hasNoKey?: boolean;
 }
@@ -68,6 +75,7 @@ export class VirtualCluster {
   readonly #chassis = new Map<string, readonly VirtualWorker[]>();
   readonly #ports = new Map<string, VirtualPort>();
   readonly #zones: ReadonlyMap<string, string>;
+  readonly #moves: Moves[] = [];
   #edition = 0;
   #epoch = 1;
 
@@ -106,15 +114,18 @@ export class VirtualCluster {
     }
     const allotment = { edition: 1, workers: numbers, owners, devices, sockets: new Uint8Array(0) };
     const statuses = numbers.map(() => new WorkerStatus(new SharedArrayBuffer(WORKER_STATUS_SIZE)));
-    return numbers.map(
+    const fragments = new Fragments();
+    const workers = numbers.map(
       (worker) =>
         new VirtualWorker({
           ...{ chassis, worker, rings, allotment, statuses, tables, edition },
           allocator: this.#allocators[first + worker]!,
           underlay: this.underlay,
-          random: this.#random,
+          ...{ random: this.#random, fragments },
         }),
     );
+    this.#moves.push(new Moves(workers, statuses, this.#random, allotment));
+    return workers;
   }
 
   #compile(state: State, chassis: string): SharedArrayBuffer {
@@ -187,6 +198,7 @@ export class VirtualCluster {
   /** Lets some workers run once and some datagrams arrive. */
   runABit(): void {
     const workers = [...this.#chassis.values()].flat();
+    this.#moveSome();
     for (const worker of this.#random.shuffled(workers)) {
       if (this.#random.once(2)) worker.turn(clockMs);
     }
@@ -197,6 +209,7 @@ export class VirtualCluster {
   run(): void {
     const workers = [...this.#chassis.values()].flat();
     for (let round = 0; round < ROUNDS_MAX; round++) {
+      if (round < MOVING_ROUNDS) this.#moveSome();
       for (const worker of this.#random.shuffled(workers)) {
         if (!this.#random.once(4)) worker.turn(clockMs);
       }
@@ -206,6 +219,11 @@ export class VirtualCluster {
       }
     }
     throw new Error(`expected the cluster to come to rest within ${ROUNDS_MAX} rounds`);
+  }
+
+  #moveSome(): void {
+    if (this.#options.hasMoves !== true) return;
+    for (const moves of this.#moves) if (this.#random.once(MOVE_ONCE_IN)) moves.begin();
   }
 
   /** Brings freed slots home. */

@@ -14,6 +14,7 @@ import { RingConsumer, RingProducer } from "@rhone/rings/ring";
 import { RULE_COUNTERS_SIZE, RuleCounters } from "@rhone/rings/rule-counters";
 import type { SlotAllocator } from "@rhone/rings/slot-allocator";
 import type { WorkerStatus } from "@rhone/rings/worker-status";
+import type { Fragments } from "@rhone/tables/fragments";
 import { Tables } from "@rhone/tables/generation";
 import type { Random } from "./random.ts";
 import { VirtualPort } from "./virtual-port.ts";
@@ -33,6 +34,8 @@ export interface VirtualWorkerOptions {
   /** Of all workers of the chassis. */
   readonly statuses: readonly WorkerStatus[];
   readonly random: Random;
+  /** Of the whole chassis. */
+  readonly fragments: Fragments;
 }
 
 // One for all: nobody polls it.
@@ -52,6 +55,8 @@ export class VirtualWorker {
   readonly counters = new Counters(new SharedArrayBuffer(COUNTERS_SIZE));
   readonly core: Core;
   readonly handOver: HandOver;
+  /** What it adopts in one of its next turns. */
+  mail: Allotment | null = null;
   readonly #allocator: SlotAllocator;
   readonly #history: TableHistory;
   readonly #loop: RunLoop;
@@ -62,7 +67,7 @@ export class VirtualWorker {
   readonly #random: Random;
 
   constructor({ chassis, worker, allocator, tables, ...rest }: VirtualWorkerOptions) {
-    const { underlay, rings, allotment, statuses, random, edition } = rest;
+    const { underlay, rings, allotment, statuses, random, edition, fragments } = rest;
     const first = new Tables(tables, edition);
     const outgoing = rings[worker]!.map((ring) => new RingProducer(ring));
     const neighbours = outgoing.map((ring, to) => {
@@ -72,7 +77,7 @@ export class VirtualWorker {
     this.#allocator = allocator;
     this.#history = new TableHistory(first);
     const ruleCounters = new RuleCounters(new SharedArrayBuffer(RULE_COUNTERS_SIZE));
-    this.core = new Core(worker, this.counters, allocator, first, ruleCounters);
+    this.core = new Core(worker, this.counters, allocator, first, ruleCounters, fragments);
     this.core.owners.fill(NOBODY);
     this.core.deviceOwners.fill(NOBODY);
     this.#tunnel = underlay.open(chassis, allocator, this.counters);
@@ -118,11 +123,16 @@ export class VirtualWorker {
   }
 
   turn(nowMs: number): void {
+    if (this.mail !== null && this.#random.once(2)) {
+      this.handOver.adopt(this.mail);
+      this.mail = null;
+    }
     this.#loop.turn(nowMs);
   }
 
   /** Whether a turn would find nothing. */
   isIdle(): boolean {
+    if (this.mail !== null || this.handOver.isBusy) return false;
     if (this.#tunnel.incoming.length > 0) return false;
     return (
       this.#rings.every((ring) => ring.isEmpty()) &&
