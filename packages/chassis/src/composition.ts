@@ -127,7 +127,10 @@ function makeDataplane(parts: DependencyContainer): Dataplane {
     underlayPort: UDP_PORT,
     tables: compile(state, self),
     onReport: (_worker, report) => parts.resolve(tokens.CONTROLLER).onReport(report),
-    onWorkerLost: (worker, error) => log.error({ worker, err: error }, "a worker died"),
+    onWorkerLost: (worker, error) => {
+      log.error({ worker, err: error }, "a worker died");
+      parts.resolve(tokens.CONTROLLER).mark(); // No stage is placed with it any more.
+    },
     onWorkerStarted: (worker) => log.info({ worker }, "a worker runs"),
   });
 }

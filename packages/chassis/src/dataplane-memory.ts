@@ -13,6 +13,7 @@ import { RULE_COUNTERS_SIZE, RuleCounters } from "@rhone/rings/rule-counters";
 import { drainInto, giveHome, heldBy, slotsIn } from "@rhone/rings/slot-recovery";
 import { WORKER_STATUS_SIZE, WorkerStatus } from "@rhone/rings/worker-status";
 import { createConnections } from "@rhone/tables/connection-memory";
+import { FRAGMENTS_SIZE } from "@rhone/tables/fragments";
 
 /** Packet slots of each worker. */
 const SLOTS_PER_WORKER: PoolSize = { smallCount: 16384, largeCount: 256 };
@@ -29,6 +30,7 @@ export class DataplaneMemory {
   readonly pool: Pool;
   readonly slotCount: number;
   readonly connections: SharedArrayBuffer;
+  readonly fragments = new SharedArrayBuffer(FRAGMENTS_SIZE);
   /** `[from][to]`. */
   readonly rings: readonly (readonly SharedArrayBuffer[])[];
   readonly returns: readonly (readonly SharedArrayBuffer[])[];

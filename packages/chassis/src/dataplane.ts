@@ -94,7 +94,8 @@ export class Dataplane {
   get isComplete(): boolean {
     const { running } = this;
     const areThere = running.length === this.#wanted && running.at(-1) === this.#wanted - 1;
-    return areThere && this.#mayMove() && this.#ledger.unheld().length === 0;
+    const isGranted = this.#next() === this.#allotment;
+    return areThere && isGranted && this.#mayMove() && this.#ledger.unheld().length === 0;
   }
 
   connections(): Usage {
@@ -253,12 +254,17 @@ export class Dataplane {
     return [...this.#lost.keys()].every((worker) => memory.hasHandedOver(worker, running));
   }
 
-  #publishNext(): void {
+  /** What should be in force: the same as is, when nothing is wanted that is not so. */
+  #next(): Allotment {
     const { running } = this;
     const owners = running.filter((worker) => worker < this.#wanted);
-    if (owners.length === 0) return; // Whoever starts first begins with what is in force.
-    const devices = this.#ledger.indices;
-    const next = nextAllotment(this.#allotment, { owners, running, devices });
+    // Whoever starts first begins with what is in force.
+    if (owners.length === 0) return this.#allotment;
+    return nextAllotment(this.#allotment, { owners, running, devices: this.#ledger.indices });
+  }
+
+  #publishNext(): void {
+    const next = this.#next();
     if (next === this.#allotment) return;
     this.#allotment = next;
     this.#threads.postAll({ type: "allotment", allotment: next });

@@ -84,6 +84,7 @@ export class WorkerThreads {
       ...beginning,
       ...{ worker, workersMax: memory.workersMax, pool: memory.pool },
       ...{ rings: memory.rings, returns: memory.returns, connections: memory.connections },
+      fragments: memory.fragments,
       ...{ statuses: memory.statusBuffers, doorbells: memory.doorbells },
       counters: memory.counterBuffers[worker]!,
       ruleCounters: memory.ruleCounterBuffers[worker]!,

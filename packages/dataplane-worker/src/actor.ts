@@ -13,6 +13,8 @@ import { RingConsumer, RingProducer } from "@rhone/rings/ring";
 import { RuleCounters } from "@rhone/rings/rule-counters";
 import { SlotAllocator } from "@rhone/rings/slot-allocator";
 import { WorkerStatus } from "@rhone/rings/worker-status";
+import { rebuild } from "@rhone/tables/connections";
+import { Fragments } from "@rhone/tables/fragments";
 import { Tables } from "@rhone/tables/generation";
 import { HandOver, type Luggage } from "./bucket-hand-over.ts";
 import { Departures } from "./departures.ts";
@@ -55,7 +57,14 @@ export class Actor {
     const tables = plan.tables.map(({ buffer, edition }) => new Tables(buffer, edition));
     this.#history = new TableHistory(...tables);
     const ruleCounters = new RuleCounters(plan.ruleCounters);
-    const core = new Core(worker, counters, this.#allocator, tables[0]!, ruleCounters);
+    const core = new Core(
+      worker,
+      counters,
+      this.#allocator,
+      tables[0]!,
+      ruleCounters,
+      new Fragments(plan.fragments),
+    );
     this.#core = core;
     this.#underlay = new UdpUnderlay({
       ...{ ...underlay, allocator: this.#allocator, counters },
@@ -113,6 +122,7 @@ export class Actor {
   #luggage(): Luggage {
     const { sockets } = this.#plan.underlay;
     return {
+      inheritBucket: rebuild,
       stopSocket: (socket) => {
         this.#underlay.stopSocket(sockets[socket]!);
         this.#poller.remove(sockets[socket]!);

@@ -119,6 +119,7 @@ test("refuses a allotment before it has settled the one in force", () => {
     ...{ owners: nobody(BUCKET_COUNT), devices: nobody(DEVICES), sockets: nobody(SOCKETS) },
     ...{ statuses, incoming: [new RingConsumer(ring)], outgoing: [null, new RingProducer(ring)] },
     luggage: {
+      inheritBucket: () => {},
       stopSocket: () => {},
       hasLeftovers: () => false,
       startSocket: () => {},

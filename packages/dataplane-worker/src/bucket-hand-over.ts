@@ -23,6 +23,8 @@ import type { Allotment } from "./allotment.ts";
 
 /** What is more than a number in a map, and must be handled when its owner changes. */
 export interface Luggage {
+  /** A bucket comes from nobody, or from a worker that died in the middle of something. */
+  inheritBucket(bucket: number): void;
   /** No more packets are taken in from the socket. */
   stopSocket(socket: number): void;
   /** Whether packets wait that were already taken from a stopped socket. */
@@ -68,6 +70,7 @@ export class HandOver {
   #allotment: Allotment | null = null;
   #losing = RELEASED;
   #isGaining = false;
+  #hasLostGiver = false;
 
   constructor(parts: HandOverParts) {
     this.#parts = parts;
@@ -92,8 +95,9 @@ export class HandOver {
     this.#isRunning.fill(0);
     for (const worker of allotment.workers) this.#isRunning[worker] = 1;
     this.#isGiver.fill(0);
+    this.#hasLostGiver = false;
     const hasLost = [
-      this.#turnTo(owners, allotment.owners, () => {}),
+      this.#turnTo(owners, allotment.owners, (bucket) => luggage.inheritBucket(bucket)),
       this.#turnTo(devices, allotment.devices, () => {}),
       this.#turnTo(sockets, allotment.sockets, (socket) => luggage.startSocket(socket)),
     ];
@@ -110,6 +114,7 @@ export class HandOver {
   /** A worker died. */
   forget(worker: number): void {
     this.#isRunning[worker] = 0;
+    if (this.#isGiver[worker] === 1) this.#hasLostGiver = true;
     this.#isGiver[worker] = 0;
     for (let device = 0; device < this.#portFrom.length; device++) {
       if (this.#portFrom[device] === worker) this.portArrived(device);
@@ -131,7 +136,9 @@ export class HandOver {
     if (this.#losing !== RELEASED) this.#lose();
     if (!this.#isGaining || !this.#mayTake()) return false;
     const { owners, devices, sockets, luggage } = this.#parts;
-    this.#takeHeld(owners, () => {});
+    // Who gave which bucket is forgotten by now: making a whole one whole does no harm.
+    const wasLost = this.#hasLostGiver;
+    this.#takeHeld(owners, (bucket) => wasLost && luggage.inheritBucket(bucket));
     this.#takeHeld(devices, () => {});
     this.#takeHeld(sockets, (socket) => luggage.startSocket(socket));
     this.#isGaining = false;

@@ -40,6 +40,7 @@ export interface WorkerPlan {
   readonly ruleCounters: SharedArrayBuffer;
   /** Of the whole chassis; a worker touches only the buckets that it owns. */
   readonly connections: SharedArrayBuffer;
+  readonly fragments: SharedArrayBuffer;
   /** What `performance.timeOrigin` is on the control thread: the chassis's clock starts there. */
   readonly clockOriginMs: number;
   /** The generations to start with, the newest first. */

@@ -191,6 +191,7 @@ export class Worker {
       incoming: this.#incoming,
       outgoing: this.#outgoing.map((ring, to) => (to === number ? null : ring)),
       luggage: {
+        inheritBucket: () => {},
         stopSocket: (socket) => this.#reading.delete(socket),
         hasLeftovers: () => this.#leftovers.length > 0,
         startSocket: (socket) => this.#reading.add(socket),

@@ -73,7 +73,7 @@ export class Core {
   /** Scratch for keys of exact-match tables. */
   readonly key = new Int32Array(8);
   /** First fragments whose later ones are still on their way. */
-  readonly fragments = new Fragments();
+  readonly fragments: Fragments;
   readonly walkers = new Walkers();
   /** By bucket: the worker that owns its flows. Changed between two batches only. */
   readonly owners = new Uint8Array(BUCKET_COUNT);
@@ -86,12 +86,14 @@ export class Core {
     allocator: SlotAllocator,
     tables: Tables,
     ruleCounters: RuleCounters,
+    fragments = new Fragments(),
   ) {
     this.worker = worker;
     this.counters = counters;
     this.allocator = allocator;
     this.tables = tables;
     this.ruleCounters = ruleCounters;
+    this.fragments = fragments;
     this.owners.fill(worker);
     this.deviceOwners.fill(worker);
   }

@@ -3,6 +3,7 @@
  * the later ones are treated as if they carried them. Run by the worker that owns the flow of the
  * fragments, which is known without ports.
  */
+import { bucketOf } from "@rhone/rings/buckets";
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import { poolViews } from "@rhone/rings/pool";
@@ -37,6 +38,7 @@ export function resolveFragment(core: Core, slot: number): number {
 
 function loadKey(core: Core, slot: number): void {
   const { key } = core.fragments;
+  core.fragments.bucket = bucketOf(packet.flowHash(slot));
   const at = packet.l3At(slot);
   const vni = core.tables.datapaths.key(packet.datapath(slot));
   key[0] = (vni << 8) | packet.protocol(slot);

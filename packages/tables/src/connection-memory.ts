@@ -26,6 +26,8 @@ export const HEAD_REFUSED = 6;
 export const HEAD_SWEEP = 7; // The next entry to look at.
 export const HEAD_OLDEST = 8; // Ends of the list of those without a reply, plus one.
 export const HEAD_NEWEST = 9;
+/** What follows from the entries alone. */
+export const HEAD_LISTS: readonly number[] = [HEAD_FREE, HEAD_IN_USE, HEAD_OLDEST, HEAD_NEWEST];
 
 const PER_BUCKET = 0;
 const PLACES = 1;

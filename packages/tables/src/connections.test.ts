@@ -3,7 +3,14 @@ import { test } from "node:test";
 import { getHeapStatistics } from "node:v8";
 import { poolViews } from "@rhone/rings/pool";
 import fc from "fast-check";
-import { createConnections, installConnections, usageOf } from "./connection-memory.ts";
+import {
+  createConnections,
+  HEAD_LISTS,
+  HEAD_WORDS,
+  installConnections,
+  installedConnections,
+  usageOf,
+} from "./connection-memory.ts";
 import { GoldenConnections, type GoldenKey } from "./connections.golden.ts";
 
 // Small enough to be full soon.
@@ -249,6 +256,37 @@ test("a full bucket gives up what ran out, then what has no reply, and nothing e
     assert.notEqual(connections.find(loadNumber(i), later), NONE, `${i}`);
   connections.sweep(7, 32, later + 100_000);
   assert.equal(inUse(), inUseBefore);
+});
+
+test("what an owner left in the middle of something is made whole, and no entry is lost", () => {
+  const now = 20_000_000;
+  const { words, headsAt, indexAt, places } = installedConnections();
+  const before = inUse();
+  for (let i = 0; i < 14; i++) {
+    const entry = connections.insert(loadNumber(i), now);
+    connections.setExpires(entry, now + 1000);
+    if (i % 3 === 0) connections.setFlag(entry, connections.REPLY_SEEN);
+  }
+  for (const gone of [2, 5, 6]) connections.remove(connections.find(loadNumber(gone), now));
+  // The index with a gap, an entry twice and a stray word; lists that lead nowhere; a wrong count.
+  const head = headsAt + 7 * HEAD_WORDS;
+  words.copyWithin(indexAt + 7 * places, indexAt + 7 * places + 1, indexAt + 8 * places);
+  for (const word of HEAD_LISTS) words[head + word] = 9;
+  connections.rebuild(7);
+  assert.equal(inUse(), before + 11);
+  for (let i = 0; i < 14; i++) {
+    const isThere = connections.find(loadNumber(i), now) !== NONE;
+    assert.equal(isThere, ![2, 5, 6].includes(i), `${i}`);
+  }
+  // Five places are free; then those give way that have no reply, and only they: seven of them.
+  for (let i = 0; i < 5 + 7; i++) {
+    const entry = connections.insert(loadNumber(50 + i), now);
+    assert.notEqual(entry, NONE);
+    connections.setFlag(entry, connections.REPLY_SEEN);
+  }
+  assert.equal(connections.insert(loadNumber(70), now), NONE);
+  connections.sweep(7, 32, now + 100_000);
+  assert.equal(inUse(), before);
 });
 
 test("a million look-ups allocate nothing", () => {

@@ -163,10 +163,7 @@ export function insert(flowHash: number, nowMs: number): number {
   words[at + FLAGS] = isFromHigh ? FROM_HIGH : 0;
   words[at + EXPIRES] = nowMs | 0;
   words.fill(-1, at + DECISIONS, at + DECISIONS + DECISION_WORDS);
-  const base = indexAt + bucket * places;
-  let place = hash & placeMask;
-  while (words[base + place] !== 0) place = (place + 1) & placeMask;
-  words[base + place] = (hash & 0xffff0000) | (number + 1);
+  link(bucket, hash, number);
   unreplied.append(bucket, number);
   words[head + memory.HEAD_IN_USE]! += 1;
   words[head + memory.HEAD_INSERTED]! += 1;
@@ -185,6 +182,25 @@ export function remove(entry: number): void {
   words[at + HASH] = words[head + memory.HEAD_FREE]!;
   words[head + memory.HEAD_FREE] = number + 1;
   words[head + memory.HEAD_IN_USE]! -= 1;
+}
+
+/** Makes a bucket whole whose owner died, maybe in the middle of something: its entries stay. */
+export function rebuild(bucket: number): void {
+  const head = bucketHead(bucket);
+  words.fill(0, indexAt + bucket * places, indexAt + (bucket + 1) * places);
+  for (const word of memory.HEAD_LISTS) words[head + word] = 0;
+  for (let number = 0; number < words[head + memory.HEAD_UNUSED]!; number++) {
+    const entry = bucket * perBucket + number;
+    const at = entriesAt + (entry << ENTRY_SHIFT);
+    if (isInUse(entry)) {
+      link(bucket, words[at + HASH]!, number);
+      if (!hasFlag(entry, REPLY_SEEN)) unreplied.append(bucket, number);
+      words[head + memory.HEAD_IN_USE]! += 1;
+    } else {
+      words[at + HASH] = words[head + memory.HEAD_FREE]!;
+      words[head + memory.HEAD_FREE] = number + 1;
+    }
+  }
 }
 
 /** Looks at the next `count` entries of a bucket and removes those that have run out. */
@@ -404,6 +420,14 @@ function nextSwept(bucket: number, head: number): number {
   words[head + memory.HEAD_SWEEP] =
     number + 1 >= words[head + memory.HEAD_UNUSED]! ? 0 : number + 1;
   return bucket * perBucket + number;
+}
+
+/** Puts an entry into the index. */
+function link(bucket: number, hash: number, number: number): void {
+  const base = indexAt + bucket * places;
+  let place = hash & placeMask;
+  while (words[base + place] !== 0) place = (place + 1) & placeMask;
+  words[base + place] = (hash & 0xffff0000) | (number + 1);
 }
 
 /** Takes an entry out of the index and moves what was pushed away by it back. */

@@ -1,26 +1,39 @@
 /**
  * What the first fragments said that passed: their ports, which the later fragments of a packet do
- * not carry. One a worker; run by the worker that owns the fragments' flow.
+ * not carry. Shared memory of a chassis, split by bucket like its connections: run by the worker
+ * that owns the fragments' flow, so that nothing is copied when the bucket moves.
  *
- *   entry: [VNI << 8 | protocol, identification, source × 4, destination × 4, ports, remembered at]
+ *   place: [VNI << 8 | protocol, identification, source × 4, destination × 4, ports, remembered at,
+ *           1 when it is used]
  *
  * A place is found by the key's hash among WAYS neighbours, the oldest of which gives way: what is
- * lost so is a packet whose fragments are 30 seconds or some thousand packets apart.
+ * lost so is a packet whose fragments are 30 seconds or some hundred packets of its hosts apart.
  */
-const SETS = 256;
+import { BUCKET_COUNT } from "@rhone/rings/buckets";
+
+const SETS = 64; // Of each bucket.
 const WAYS = 4;
-const WORDS = 12;
+const WORDS = 16;
 const KEY_WORDS = 10;
 const PORTS = 10;
 const REMEMBERED_AT = 11;
+const IS_USED = 12;
 /** RFC 791 and RFC 8200 §4.5 let a receiver wait longer; the rest comes at once or not at all. */
 const LIFETIME_MS = 30_000;
+
+/** Bytes of shared memory that the fragments of a chassis take. */
+export const FRAGMENTS_SIZE = BUCKET_COUNT * SETS * WAYS * WORDS * 4;
 
 export class Fragments {
   /** Key of the packet at hand, filled by the caller; of IPv4 addresses only the last word. */
   readonly key = new Int32Array(KEY_WORDS);
-  readonly #words = new Int32Array(SETS * WAYS * WORDS);
-  readonly #isUsed = new Uint8Array(SETS * WAYS);
+  /** Bucket of its flow as it is known without ports, filled by the caller, too. */
+  bucket = 0;
+  readonly #words: Int32Array;
+
+  constructor(buffer: SharedArrayBuffer = new SharedArrayBuffer(FRAGMENTS_SIZE)) {
+    this.#words = new Int32Array(buffer);
+  }
 
   /** Remembers the ports (source << 16 | destination) of the fragments with this key. */
   remember(ports: number, nowMs: number): void {
@@ -32,7 +45,7 @@ export class Fragments {
     for (let i = 0; i < KEY_WORDS; i++) words[at + i] = this.key[i]!;
     words[at + PORTS] = ports;
     words[at + REMEMBERED_AT] = nowMs | 0;
-    this.#isUsed[place] = 1;
+    words[at + IS_USED] = 1;
   }
 
   /** Whether the first fragment with this key was seen; its ports are then `ports`. */
@@ -54,14 +67,14 @@ export class Fragments {
       hash = Math.imul(hash ^ this.key[i]!, 0x85ebca6b);
       hash ^= hash >>> 15;
     }
-    return (hash & (SETS - 1)) * WAYS;
+    return (this.bucket * SETS + (hash & (SETS - 1))) * WAYS;
   }
 
   #placeOf(first: number): number {
     const words = this.#words;
     for (let way = 0; way < WAYS; way++) {
-      if (this.#isUsed[first + way] === 0) continue;
       const at = (first + way) * WORDS;
+      if (words[at + IS_USED] === 0) continue;
       let i = 0;
       while (i < KEY_WORDS && words[at + i] === this.key[i]) i++;
       if (i === KEY_WORDS) return first + way;
@@ -73,8 +86,9 @@ export class Fragments {
     let oldest = first;
     let oldestAge = -1;
     for (let way = 0; way < WAYS; way++) {
-      if (this.#isUsed[first + way] === 0) return first + way;
-      const age = ageOf(this.#words[(first + way) * WORDS + REMEMBERED_AT]!, nowMs);
+      const at = (first + way) * WORDS;
+      if (this.#words[at + IS_USED] === 0) return first + way;
+      const age = ageOf(this.#words[at + REMEMBERED_AT]!, nowMs);
       if (age > oldestAge) {
         oldest = first + way;
         oldestAge = age;

@@ -40,6 +40,7 @@ const poller = new Poller();
 
 /** Ports stay where they are, and sockets are not. */
 const NOTHING_TO_CARRY = {
+  inheritBucket: () => {},
   stopSocket: () => {},
   hasLeftovers: () => false,
   startSocket: () => {},

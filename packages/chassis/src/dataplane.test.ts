@@ -1,0 +1,92 @@
+/** The data plane with real threads and the real kernel, on an address of the loopback device. */
+import assert from "node:assert/strict";
+import { type TestContext, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Worker } from "node:worker_threads";
+import { createMemoryStore } from "@rhone/state/memory-store";
+import { compile } from "./compile.ts";
+import { Dataplane } from "./dataplane.ts";
+
+const LIMIT = { timeout: 30_000 };
+/** An address and a port of this process alone. */
+const { pid } = process;
+const UNDERLAY = `127.${(pid >> 16) & 0xff}.${(pid >> 8) & 0xff}.${pid & 0xff}`;
+let port = 20_000;
+
+function tables(): SharedArrayBuffer {
+  const self = { name: "a", tunnelMtu: 1400, keys: null, workers: [], devices: new Map() };
+  return compile(createMemoryStore("a").snapshot(), { ...self, ruleCounters: new Map() });
+}
+
+interface Lost {
+  readonly worker: number;
+  readonly message: string;
+}
+
+function start(t: TestContext, workers: number): { dataplane: Dataplane; lost: Lost[] } {
+  const lost: Lost[] = [];
+  const dataplane = new Dataplane({
+    ...{ workers, workersMax: 4, connections: 1024, underlay: UNDERLAY, underlayPort: port++ },
+    tables: tables(),
+    onReport: () => {},
+    onWorkerLost: (worker, { message }) => lost.push({ worker, message }),
+    onWorkerStarted: () => {},
+  });
+  t.after(() => dataplane.stop());
+  return { dataplane, lost };
+}
+
+async function until(what: string, isTrue: () => boolean): Promise<void> {
+  const deadline = performance.now() + 20_000;
+  while (!isTrue()) {
+    assert.ok(performance.now() < deadline, `expected ${what} within 20 s`);
+    await sleep(5);
+  }
+}
+
+/** Every slot is in one place: exact, because nothing is on its way. */
+async function assertAllSlots(dataplane: Dataplane): Promise<void> {
+  const accounts = [...(await dataplane.accounts()).values()];
+  let sum = dataplane.slotsWithNobody() + dataplane.memory.slotsInRings();
+  for (const { free, returning, waiting, lent, expected } of accounts) {
+    assert.equal(free + returning + waiting + lent, expected);
+    sum += expected;
+  }
+  assert.equal(sum, dataplane.memory.slotCount);
+}
+
+test("workers come and go, and every slot is somewhere", LIMIT, async (t) => {
+  const { dataplane, lost } = start(t, 1);
+  for (const count of [1, 4, 2, 3]) {
+    dataplane.scale(count);
+    await until(`${count} workers`, () => dataplane.isComplete);
+    const owners = new Set(dataplane.allotment.owners);
+    assert.deepEqual([...owners].sort(), [0, 1, 2, 3].slice(0, count));
+    assert.deepEqual(new Set(dataplane.allotment.sockets), owners);
+    await assertAllSlots(dataplane);
+  }
+  assert.deepEqual(lost, []);
+});
+
+test("a worker that dies is replaced, even when it is the only one", LIMIT, async (t) => {
+  const threads: Worker[] = [];
+  const collect = (thread: Worker): void => {
+    threads.push(thread);
+    thread.once("exit", () => threads.splice(threads.indexOf(thread), 1));
+  };
+  process.on("worker", collect);
+  t.after(() => process.off("worker", collect));
+  const { dataplane, lost } = start(t, 1);
+  await until("a worker", () => dataplane.isComplete);
+  for (const count of [1, 3]) {
+    dataplane.scale(count);
+    await until(`${count} workers`, () => dataplane.isComplete);
+    lost.length = 0;
+    const terminated = threads[0]!.terminate();
+    // A worker that sleeps hears of it when it wakes up.
+    await Promise.all([terminated, until("a loss", () => lost.length === 1)]);
+    await until("its replacement", () => dataplane.isComplete);
+    assert.equal(dataplane.lost.size, 0);
+    await assertAllSlots(dataplane);
+  }
+});

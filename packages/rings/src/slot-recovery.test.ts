@@ -1,0 +1,97 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { poolViews } from "./pool.ts";
+import { RingConsumer, RingProducer, ringWords } from "./ring.ts";
+import { SlotAllocator } from "./slot-allocator.ts";
+import { slotsOfHome } from "./slot-homes.ts";
+import { drainInto, giveHome, heldBy, slotsIn } from "./slot-recovery.ts";
+
+const WORKERS = 3;
+const DEAD = 1;
+const pool = poolViews();
+
+interface Worker {
+  readonly allocator: SlotAllocator;
+  readonly hand: number[];
+}
+
+const memory = (): SharedArrayBuffer[][] =>
+  Array.from({ length: WORKERS }, () =>
+    Array.from({ length: WORKERS }, () => new SharedArrayBuffer(ringWords(16_384) * 4)),
+  );
+const words = (ring: SharedArrayBuffer): Int32Array => new Int32Array(ring);
+
+test("what a dead worker had is found, and nothing that anybody else has", () => {
+  const step = fc.tuple(fc.nat(WORKERS - 1), fc.nat(WORKERS - 1), fc.nat(3), fc.nat(3));
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 200, size: "max" }), (steps) => {
+      giveHome(pool, WORKERS);
+      const rings = memory();
+      const returns = memory();
+      const workers = makeWorkers(returns);
+      const one = new Int32Array(1);
+      for (const [worker, other, what] of steps) {
+        const { allocator, hand } = workers[worker]!;
+        if (what === 0) hand.push(allocator.takeSmall(), allocator.takeLarge());
+        else if (what === 1 && hand.length > 0) allocator.give(hand.pop()!);
+        else if (what === 2 && hand.length > 0 && other !== worker) {
+          one[0] = hand.shift()!;
+          new RingProducer(words(rings[worker]![other]!)).push(one, 0, 1);
+        } else if (what === 3 && other !== worker) {
+          if (new RingConsumer(words(rings[other]![worker]!)).pop(one, 1) === 0) continue;
+          allocator.adopt(one[0]!);
+          hand.push(one[0]!);
+        }
+        if (what === 3) {
+          allocator.flush();
+          allocator.collect();
+        }
+      }
+      checkRecovery(workers, rings, returns);
+    }),
+    { numRuns: 60 },
+  );
+});
+
+function makeWorkers(returns: readonly (readonly SharedArrayBuffer[])[]): Worker[] {
+  return returns.map((_, worker) => {
+    const others = [0, 1, 2].filter((other) => other !== worker);
+    const allocator = new SlotAllocator(
+      pool,
+      worker,
+      WORKERS,
+      returns[worker]!.map((ring, to) => (to === worker ? null : new RingProducer(words(ring)))),
+      others.map((from) => new RingConsumer(words(returns[from]![worker]!))),
+    );
+    return { allocator, hand: [] };
+  });
+}
+
+/** The slots in the dead one's hand and in rings to it make up all that is missing. */
+function checkRecovery(
+  workers: readonly Worker[],
+  rings: readonly (readonly SharedArrayBuffer[])[],
+  returns: readonly (readonly SharedArrayBuffer[])[],
+): void {
+  const away = [...rings[DEAD]!, ...returns[DEAD]!];
+  const sent = slotsIn(away);
+  drainInto(
+    pool,
+    DEAD,
+    rings.map((ring) => ring[DEAD]!),
+  );
+  const found = heldBy(pool, DEAD, WORKERS, sent).flatMap((slots) => [...slots]);
+  const others = workers.filter((_, worker) => worker !== DEAD);
+  const known = new Set([...others.flatMap(({ hand }) => hand), ...slotsIn(rings.flat())]);
+  for (const slot of slotsIn(returns.flat())) known.add(slot);
+  for (const { allocator } of others) {
+    allocator.flush();
+    for (let slot = allocator.takeSmall(); slot >= 0; slot = allocator.takeSmall()) known.add(slot);
+    for (let slot = allocator.takeLarge(); slot >= 0; slot = allocator.takeLarge()) known.add(slot);
+  }
+  for (const slot of found) assert.ok(!known.has(slot), `slot ${slot} is somebody else's`);
+  for (const slot of slotsIn(returns.flat())) known.add(slot);
+  const all = [0, 1, 2].flatMap((home) => [...slotsOfHome(pool, home, WORKERS)]);
+  assert.equal(found.length + known.size, all.length);
+}
