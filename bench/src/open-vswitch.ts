@@ -23,6 +23,9 @@ export interface OpenVSwitch {
   readonly path: Path;
   /** "on AF_XDP" or "on AF_PACKET". */
   readonly mode: string;
+  /** Its thread polls without end: it only runs between these two, or it would slow the others. */
+  readonly resume: () => void;
+  readonly pause: () => void;
   readonly end: () => Promise<void>;
 }
 
@@ -60,6 +63,8 @@ export async function startOpenVSwitch(driver: Driver): Promise<OpenVSwitch> {
       pids: () => daemons.slice(0, 1),
     },
     mode: driver === "af-xdp" ? "on AF_XDP" : "on AF_PACKET",
+    resume: () => process.kill(daemons[0]!, "SIGCONT"),
+    pause: () => process.kill(daemons[0]!, "SIGSTOP"),
     end,
   };
 }
