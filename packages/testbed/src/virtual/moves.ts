@@ -1,4 +1,4 @@
-/** Buckets of flows of a virtual chassis that move between its workers while packets are under way. */
+/** Buckets of flows of a virtual chassis that move between its workers under packets. */
 import type { Allotment } from "@rhone/dataplane-worker/allotment";
 import { BUCKET_COUNT } from "@rhone/rings/buckets";
 import type { WorkerStatus } from "@rhone/rings/worker-status";
