@@ -303,8 +303,10 @@ test("a million look-ups allocate nothing", () => {
     }
     return (getHeapStatistics().total_allocated_bytes - before) / count;
   };
-  for (let warmUps = 0; warmUps < 20 && allocatedBy(100_000) > 1; warmUps++);
-  assert.ok(allocatedBy(1_000_000) <= 1);
+  // The compiler may be late; what allocates for a look-up does so in every round.
+  let bytes = allocatedBy(1_000_000);
+  for (let i = 1; i < 10 && bytes > 1; i++) bytes = allocatedBy(1_000_000);
+  assert.ok(bytes <= 1, `expected at most 1 byte a look-up, got ${bytes}`);
   assert.ok(found > 1_000_000);
 });
 

@@ -230,8 +230,9 @@ test("a million segments allocate nothing", () => {
     }
     return (getHeapStatistics().total_allocated_bytes - before) / count;
   };
-  for (let warmUps = 0; warmUps < 20 && allocatedBy(100_000) > 1; warmUps++);
-  const bytes = allocatedBy(1_000_000);
+  // The compiler may be late; what allocates for a segment does so in every round.
+  let bytes = allocatedBy(1_000_000);
+  for (let i = 1; i < 10 && bytes > 1; i++) bytes = allocatedBy(1_000_000);
   assert.ok(bytes <= 1, `expected at most 1 byte a segment, got ${bytes}`);
   assert.ok(steady > 1_000_000);
 });
