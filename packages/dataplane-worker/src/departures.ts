@@ -13,6 +13,7 @@ import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import { SMALL_FRAME_MAX } from "@rhone/rings/pool";
 import type { RingProducer } from "@rhone/rings/ring";
+import { POST_ROUTING } from "@rhone/rings/stage";
 import type { WorkerStatus } from "@rhone/rings/worker-status";
 import * as resume from "@rhone/wire/resume";
 import { dropExcess } from "./drop-excess.ts";
@@ -21,7 +22,6 @@ import { writeTag } from "./stamp-tag.ts";
 
 /** Segments that one super-frame may become: 64 KiB in segments of 64 bytes of payload. */
 const SEGMENTS_MAX = 1024;
-const POST_ROUTING = 8;
 
 /** How to reach another worker of this chassis. */
 export interface Neighbour {

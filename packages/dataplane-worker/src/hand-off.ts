@@ -5,7 +5,7 @@
  * The stamp (a Geneve header with the resume option) stands in the slot's headroom right in front
  * of the frame. To a worker next door only the slot's number travels; to another chassis the same
  * bytes do. The checks are the same and in this order, each failure with a reason of its own:
- * endpoint, header and option, hand-offs left, stage, generation, datapath, ports.
+ * endpoint, header and option, tag, hand-offs left, stage, generation, datapath, ports.
  */
 
 import type { Core } from "@rhone/pipeline-stages/core";
@@ -13,6 +13,7 @@ import { GOES_ON, parse } from "@rhone/pipeline-stages/parse";
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import { poolViews } from "@rhone/rings/pool";
+import { POST_ROUTING, PRE_ACL } from "@rhone/rings/stage";
 import { NOT_FOUND } from "@rhone/tables/exact-table";
 import type { Tables } from "@rhone/tables/generation";
 import { PLACEABLE_STAGES } from "@rhone/tables/placement";
@@ -24,11 +25,6 @@ import type { TableHistory } from "./table-history.ts";
 
 /** The key of the multicast group that means every port of a switch. */
 const FLOOD_KEY = 32768;
-
-/** From this stage on a packet is at the chassis of its destination. */
-const CROSSING_STAGE = 8;
-/** A packet that is handed over before this stage has only been admitted. */
-const PRE_ACL = 1;
 
 const view = poolViews().view;
 
@@ -102,7 +98,7 @@ export function readTunnelPacket(history: TableHistory, core: Core, slot: number
   const headerSize = geneve.headerSize(view, at);
   packet.setFrameAt(slot, at + headerSize);
   packet.setLength(slot, length - headerSize);
-  const wasPlaced = packet.stage(slot) === CROSSING_STAGE ? 0 : packet.FLAG_PLACED;
+  const wasPlaced = packet.stage(slot) === POST_ROUTING ? 0 : packet.FLAG_PLACED;
   const flags = packet.FLAG_FROM_TUNNEL | wasPlaced | flagsOf(resume.reason(view, option));
   packet.setFlags(slot, packet.flags(slot) | flags);
   const flowHash = packet.flowHash(slot);
@@ -193,7 +189,7 @@ function flagsOf(reason: number): number {
 
 /** Whether a stage runs at the chassis of the out-port only, and cannot be placed elsewhere. */
 function needsOutPort(stage: number): boolean {
-  return stage >= CROSSING_STAGE && !PLACEABLE_STAGES.includes(stage);
+  return stage >= POST_ROUTING && !PLACEABLE_STAGES.includes(stage);
 }
 
 function readPorts(tables: Tables, core: Core, slot: number, option: number): number {
@@ -213,7 +209,7 @@ function readPorts(tables: Tables, core: Core, slot: number, option: number): nu
     return GOES_ON;
   }
   const stage = packet.stage(slot);
-  if (key[1] === 0 && stage < CROSSING_STAGE) return GOES_ON; // Found out at stage 6.
+  if (key[1] === 0 && stage < POST_ROUTING) return GOES_ON; // Found out at stage 6.
   const outPort = tables.portByKey.find(key);
   if (outPort === NOT_FOUND) return DROP["stamp-port"];
   const isHere = tables.ports.location(outPort) === LOCATED_HERE;

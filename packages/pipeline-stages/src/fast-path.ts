@@ -8,6 +8,7 @@
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import { poolViews } from "@rhone/rings/pool";
+import { OUTPUT, POST_ROUTING, PRE_ACL } from "@rhone/rings/stage";
 import * as connections from "@rhone/tables/connections";
 import { LOCATED_HERE } from "@rhone/tables/ports";
 import * as tracker from "@rhone/tables/tcp-tracker";
@@ -24,9 +25,6 @@ import type { Arrivals } from "./pipeline.ts";
 import { addToChassis, fits } from "./to-chassis.ts";
 
 const FIRST = 0;
-const PRE_ACL = 1;
-const POST_ROUTING = 8;
-const OUTPUT = 15;
 
 const view = poolViews().view;
 

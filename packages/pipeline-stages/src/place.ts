@@ -4,13 +4,13 @@
  * sends it on; the next stage with state brings it back.
  */
 import * as packet from "@rhone/rings/packet";
+import { POST_ROUTING } from "@rhone/rings/stage";
 import { endpointOf, PLACED_HERE } from "@rhone/tables/placement";
 import { LOCATED_HERE } from "@rhone/tables/ports";
 import type { Batch, Core } from "./core.ts";
 import { addToChassis, fits } from "./to-chassis.ts";
 
 /** From this stage on it is the out-port that a packet's state belongs to. */
-const CROSSING_STAGE = 8;
 
 /** Moves those of a batch to an outlet that run `stage` elsewhere. */
 export function place(core: Core, batch: Batch, stage: number): void {
@@ -48,6 +48,6 @@ function isMovable(core: Core, slot: number, stage: number): boolean {
   const unmovable = packet.FLAG_FRAGMENT | packet.FLAG_REPLY_TO_INGRESS | packet.FLAG_FROM_RULE;
   const flags = packet.flags(slot) & (unmovable | packet.FLAG_TRACKED);
   if (flags !== packet.FLAG_TRACKED) return false;
-  const port = stage < CROSSING_STAGE ? packet.inPort(slot) : packet.outPort(slot);
+  const port = stage < POST_ROUTING ? packet.inPort(slot) : packet.outPort(slot);
   return port >= 0 && core.tables.ports.location(port) === LOCATED_HERE;
 }

@@ -6,6 +6,7 @@
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import { poolViews } from "@rhone/rings/pool";
+import { POST_ROUTING } from "@rhone/rings/stage";
 import { LOCATED_HERE, LOCATED_NOWHERE } from "@rhone/tables/ports";
 import * as ethernet from "@rhone/wire/ethernet";
 import * as ipv4 from "@rhone/wire/ipv4";
@@ -16,7 +17,6 @@ import { GOES_ON } from "./parse.ts";
 import { addToChassis, fits } from "./to-chassis.ts";
 
 /** This stage's number: where a packet that crosses over goes on. */
-const STAGE = 8;
 /** Answers of `cross` beside GOES_ON and the drop reasons: the packet is at an outlet. */
 const LEFT = -2;
 
@@ -61,13 +61,13 @@ function cross(core: Core, slot: number): number {
   keepIngress(core, slot);
   if (location !== LOCATED_HERE) return toChassis(core, slot, location);
   if (core.isOwner(slot)) return GOES_ON;
-  core.handOver(slot, core.ownerOf(slot), STAGE);
+  core.handOver(slot, core.ownerOf(slot), POST_ROUTING);
   return LEFT;
 }
 
 function toChassis(core: Core, slot: number, endpoint: number): number {
   if (!fits(core, slot)) return refuseTooBig(core, slot);
-  if (!addToChassis(core, slot, endpoint, STAGE)) return DROP["batch-full"];
+  if (!addToChassis(core, slot, endpoint, POST_ROUTING)) return DROP["batch-full"];
   core.handedOver++;
   return LEFT;
 }
@@ -104,7 +104,7 @@ function flood(core: Core, slot: number): void {
     const copy = core.copy(slot);
     if (copy < 0) core.counters.countDrop(core.stage, DROP["pool-exhausted"]);
     else if (!fits(core, copy)) core.drop(copy, DROP["too-big"]);
-    else if (!addToChassis(core, copy, groups.remote(datapath, i), STAGE)) {
+    else if (!addToChassis(core, copy, groups.remote(datapath, i), POST_ROUTING)) {
       core.drop(copy, DROP["batch-full"]);
     }
   }

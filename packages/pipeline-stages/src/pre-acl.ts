@@ -3,14 +3,12 @@
  * in the zone of the in-port (pre-acl) and of the out-port (egress-pre-acl).
  */
 import * as packet from "@rhone/rings/packet";
+import { EGRESS_PRE_ACL, PRE_ACL } from "@rhone/rings/stage";
 import { lookUp } from "./connection-tracking.ts";
 import type { Batch, Core } from "./core.ts";
 import { resolveFragment } from "./fragment.ts";
 import { GOES_ON } from "./parse.ts";
 import { isHome } from "./place.ts";
-
-const PRE_ACL = 1; // The stages' numbers: where a packet goes on that is handed over.
-const EGRESS_PRE_ACL = 10;
 
 export function preAcl(core: Core, batch: Batch): void {
   const { slots } = batch;

@@ -5,6 +5,7 @@
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import { poolViews } from "@rhone/rings/pool";
+import { POST_ROUTING } from "@rhone/rings/stage";
 import { NO_RULE } from "@rhone/tables/acls";
 import * as connections from "@rhone/tables/connections";
 import * as ethernet from "@rhone/wire/ethernet";
@@ -15,7 +16,6 @@ import { PORT_UNREACHABLE, sourceFromDestination, turnIntoError } from "./icmp-e
 import { turnIntoReset } from "./tcp-reset.ts";
 
 const L2 = 6; // Numbers of the stages where an answer goes on.
-const POST_ROUTING = 8;
 
 const view = poolViews().view;
 

@@ -1,12 +1,13 @@
 /**
- * What the rules say about a packet, for both rules stages. Run by the worker that looked its
- * connection up.
+ * What the rules say about a packet, for both rules stages. Run by the worker where these stages
+ * are placed, which need not be the one that looked its connection up.
  *
  * Answers in a connection pass without asking: whoever let the question pass has let them pass.
  */
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import { poolViews } from "@rhone/rings/pool";
+import { EGRESS_STATEFUL, STATEFUL } from "@rhone/rings/stage";
 import * as acls from "@rhone/tables/acls";
 import { IPV4_MAPPED, LOCATED_HERE } from "@rhone/tables/ports";
 import * as ethernet from "@rhone/wire/ethernet";
@@ -17,9 +18,6 @@ import type { Core } from "./core.ts";
 import { isDiscovery } from "./is-tracked.ts";
 import { GOES_ON } from "./parse.ts";
 import { addToChassis } from "./to-chassis.ts";
-
-const STATEFUL = 5; // Where connections are committed, or blocked.
-const EGRESS_STATEFUL = 13;
 
 const REPLY = packet.CONNECTION_ESTABLISHED | packet.CONNECTION_REPLY;
 

@@ -3,13 +3,11 @@
  * (stateful) and of the out-port (egress-stateful).
  */
 import * as packet from "@rhone/rings/packet";
+import { EGRESS_STATEFUL, STATEFUL } from "@rhone/rings/stage";
 import { blockConnection, commit } from "./connection-tracking.ts";
 import type { Batch, Core } from "./core.ts";
 import { GOES_ON } from "./parse.ts";
 import { isHome } from "./place.ts";
-
-const STATEFUL = 5; // The stages' numbers: where a packet goes on that is handed over.
-const EGRESS_STATEFUL = 13;
 
 export function stateful(core: Core, batch: Batch): void {
   const { slots } = batch;

@@ -13,8 +13,8 @@
  *   then                   CLOCKS × [packets, batches, nanoseconds], of the loops that were timed
  */
 import { DROP_REASON_COUNT } from "./drop-reason.ts";
+import { STAGE_COUNT } from "./stage.ts";
 
-export const STAGE_COUNT = 16;
 /** Devices that one chassis can serve. */
 export const DEVICES_MAX = 256;
 

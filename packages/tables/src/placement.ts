@@ -5,11 +5,11 @@
  *   0 … 32767               at that worker of this chassis
  *   -2, -3, …               at the chassis of endpoint row 0, 1, …
  */
+import { STAGE_COUNT } from "@rhone/rings/stage";
+
 export const PLACED_HERE = -1;
 /** Stages that may be placed: rules, load balancing, routing and NAT, 2, 4, 7, 9 and 11. */
 export const PLACEABLE_STAGES: readonly number[] = [2, 4, 7, 9, 11];
-
-const STAGES = 16;
 
 export type Place =
   | { readonly worker: number }
@@ -18,7 +18,7 @@ export type Place =
 
 /** The words for the places of some stages. Throws RangeError for one that cannot be placed. */
 export function buildPlacement(places: ReadonlyMap<number, Place>): Int32Array {
-  const words = new Int32Array(STAGES).fill(PLACED_HERE);
+  const words = new Int32Array(STAGE_COUNT).fill(PLACED_HERE);
   for (const [stage, place] of places) {
     if (!PLACEABLE_STAGES.includes(stage)) {
       throw new RangeError(`expected one of the stages ${PLACEABLE_STAGES.join()}, got ${stage}`);

@@ -8,7 +8,6 @@ import * as sums from "./checksum.ts";
 export const HEADER_SIZE = 8; // bytes
 export const ECHO_REPLY = 0;
 export const DESTINATION_UNREACHABLE = 3;
-export const SOURCE_QUENCH = 4;
 export const REDIRECT = 5;
 export const ECHO_REQUEST = 8;
 export const TIME_EXCEEDED = 11;

@@ -7,7 +7,6 @@ import * as sums from "./checksum.ts";
 
 export const HEADER_SIZE = 8; // bytes, with the first word of the body
 export const DESTINATION_UNREACHABLE = 1;
-export const PACKET_TOO_BIG = 2;
 export const TIME_EXCEEDED = 3;
 export const ECHO_REQUEST = 128;
 export const ECHO_REPLY = 129;
