@@ -307,7 +307,7 @@ test("a million look-ups allocate nothing", () => {
   let bytes = allocatedBy(1_000_000);
   for (let i = 1; i < 10 && bytes > 1; i++) bytes = allocatedBy(1_000_000);
   assert.ok(bytes <= 1, `expected at most 1 byte a look-up, got ${bytes}`);
-  assert.ok(found > 1_000_000);
+  assert.ok(found >= 1_000_000);
 });
 
 test("says how large a table may be", () => {
