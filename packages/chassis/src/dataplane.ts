@@ -43,6 +43,8 @@ export class Dataplane {
   /** Those that are about to start, or must wait before they may. */
   readonly #coming = new Set<number>();
   readonly #lostAtMs = new Map<number, number>();
+  /** Workers that died and are still waited for, so that nothing overtakes what they had sent. */
+  readonly #unforgotten = new Set<number>();
   #allotment: Allotment;
   #wanted: number;
   /** The newest generations, for workers that start: the newest first. */
@@ -203,9 +205,10 @@ export class Dataplane {
     this.#advance();
   }
 
-  /** Nobody waits for a dead worker; its ports wait for whoever inherits them. */
+  /** What a dead worker had sent is still delivered; its ports wait for whoever inherits them. */
   #bury(worker: number, error: Error): void {
-    this.#threads.postAll({ type: "forget", worker });
+    this.#unforgotten.add(worker);
+    this.#threads.wakeAll();
     for (const entry of this.#ledger.orphan(worker)) {
       // What the kernel has of it, nobody can tell any more: it starts anew.
       if (entry.state?.driver !== "af-xdp") continue;
@@ -229,6 +232,7 @@ export class Dataplane {
   /** Does what can be done now, and looks again soon when something is on its way. */
   #advance(): void {
     if (this.#isStopping) return;
+    this.#forgetEmptied();
     if (this.#mayMove()) {
       for (const act of this.#whenSettled.splice(0)) act();
       this.#publishNext();
@@ -245,13 +249,20 @@ export class Dataplane {
     }, POLL_MS);
   }
 
+  /** Nobody waits for a dead worker any more when the others have what it had sent. */
+  #forgetEmptied(): void {
+    for (const worker of this.#unforgotten) {
+      if (!this.memory.hasHandedOver(worker, this.running)) continue;
+      this.#unforgotten.delete(worker);
+      this.#threads.postAll({ type: "forget", worker });
+    }
+  }
+
   /** Whether nothing is on its way, not even what a dead worker had sent. */
   #mayMove(): boolean {
-    const { running, memory } = this;
-    if (!this.isSettled) return false;
+    if (!this.isSettled || this.#unforgotten.size > 0) return false;
     // Who is about to start with something of its own keeps it.
-    if (this.#threads.starting.some((worker) => !isIdle(this.#allotment, worker))) return false;
-    return [...this.#lost.keys()].every((worker) => memory.hasHandedOver(worker, running));
+    return !this.#threads.starting.some((worker) => !isIdle(this.#allotment, worker));
   }
 
   /** What should be in force: the same as is, when nothing is wanted that is not so. */

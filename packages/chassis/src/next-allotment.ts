@@ -39,7 +39,7 @@ export function nextAllotment(current: Allotment, wishes: Wishes): Allotment {
   return isSame ? current : next;
 }
 
-/** Whether the worker owns nothing in a allotment. */
+/** Whether the worker owns nothing in an allotment. */
 export function isIdle({ owners, devices, sockets }: Allotment, worker: number): boolean {
   return !owners.includes(worker) && !devices.includes(worker) && !sockets.includes(worker);
 }

@@ -107,9 +107,13 @@ export class WorkerThreads {
   /** The message first, then the count that announces it, then the bell for one that sleeps. */
   post(worker: number, command: Command): void {
     this.#threads.get(worker)?.mailbox.postMessage(command);
-    const status = this.#memory.statuses[worker]!;
-    status.countMail();
-    if (status.isSleeping()) ringDoorbell(this.#memory.doorbells[worker]!);
+    this.#memory.statuses[worker]!.countMail();
+    this.#wake(worker);
+  }
+
+  /** For what a worker left in their rings that died before it could ring. */
+  wakeAll(): void {
+    for (const worker of this.#threads.keys()) this.#wake(worker);
   }
 
   postAll(command: Command): void {
@@ -141,6 +145,11 @@ export class WorkerThreads {
     for (const [worker] of threads) this.dismiss(worker);
     await Promise.all(threads.map(([, { ended }]) => ended));
     await this.#pool.destroy();
+  }
+
+  #wake(worker: number): void {
+    const isSleeping = this.#memory.statuses[worker]!.isSleeping();
+    if (isSleeping) ringDoorbell(this.#memory.doorbells[worker]!);
   }
 
   async #run(worker: number, thread: Thread, plan: WorkerPlan): Promise<void> {

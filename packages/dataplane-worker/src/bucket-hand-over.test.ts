@@ -85,15 +85,20 @@ test("a worker that dies in the middle keeps nobody waiting, and nothing overtak
       const random = randomOf(seed);
       const world = makeWorld(random);
       let dead = -1;
+      let isForgotten = false;
       let isInherited = false;
       for (let step = 0; step < STEPS; step++) {
         if (random(3) > 0) world.send();
         if (dead < 0 && world.isSettled && random(20) === 0) rescale(world);
         if (dead < 0 && step >= diesAt && world.running.length > 1) {
           dead = world.running[random(world.running.length)]!.number;
-          world.bury(dead);
+          world.workers[dead] = null;
         }
-        if (dead >= 0 && !isInherited && world.isSettled && world.hasEmptied(dead)) {
+        if (dead >= 0 && !isForgotten && world.hasEmptied(dead)) {
+          world.forget(dead);
+          isForgotten = true;
+        }
+        if (isForgotten && !isInherited && world.isSettled) {
           const left = world.running.map(({ number }) => number);
           world.publish(allotmentOf(world.allotment.edition + 1, left, world.allotment));
           isInherited = true;
@@ -110,7 +115,7 @@ test("a worker that dies in the middle keeps nobody waiting, and nothing overtak
   );
 });
 
-test("refuses a allotment before it has settled the one in force", () => {
+test("refuses an allotment before it has settled the one in force", () => {
   const statuses = [0, 1].map(() => new WorkerStatus(new SharedArrayBuffer(WORKER_STATUS_SIZE)));
   const ring = new Int32Array(new SharedArrayBuffer(ringWords(16) * 4));
   const nobody = (length: number) => new Uint8Array(length).fill(NOBODY);

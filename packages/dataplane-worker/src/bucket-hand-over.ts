@@ -14,7 +14,7 @@
  *   5  When all that give to Y have released, and the ports are there, Y owns. What it held goes
  *      first.
  *
- * A worker that died is waited for no longer: nobody else touched what it had.
+ * A worker that died is waited for until the others have taken what it had sent them.
  */
 import { HELD, NOBODY, WORKERS_MAX } from "@rhone/rings/buckets";
 import type { RingConsumer, RingProducer } from "@rhone/rings/ring";
@@ -84,7 +84,7 @@ export class HandOver {
     return this.#losing !== RELEASED || this.#isGaining;
   }
 
-  /** Begins to follow a allotment. The one before must be settled by every worker. */
+  /** Begins to follow an allotment. The one before must be settled by every worker. */
   adopt(allotment: Allotment): void {
     if (this.isBusy) {
       const { edition } = this.#allotment!;
@@ -111,7 +111,7 @@ export class HandOver {
     this.#settle();
   }
 
-  /** A worker died. */
+  /** A worker died, and what it had sent is taken: from now on nobody waits for it. */
   forget(worker: number): void {
     this.#isRunning[worker] = 0;
     if (this.#isGiver[worker] === 1) this.#hasLostGiver = true;

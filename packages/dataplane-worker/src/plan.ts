@@ -69,7 +69,7 @@ export type Command =
     }
   | { readonly type: "close"; readonly index: number }
   | { readonly type: "allotment"; readonly allotment: Allotment }
-  /** Another worker died. */
+  /** Another worker died, and all that it had sent is taken. */
   | { readonly type: "forget"; readonly worker: number }
   /** A port comes from another worker; null when that one had none. */
   | { readonly type: "adopt"; readonly index: number; readonly state: PortState | null }

@@ -116,9 +116,8 @@ export class World {
     });
   }
 
-  /** A worker ends without a word; the others hear of it. */
-  bury(dead: number): void {
-    this.workers[dead] = null;
+  /** Tells the others that a worker is no more, and that they have what it had sent them. */
+  forget(dead: number): void {
     for (const worker of this.running) worker.mail.push(() => worker.handOver.forget(dead));
   }
 
