@@ -278,6 +278,9 @@ function writeTagOf(key: KeyWords): void {
   writeTag(buildTables(7, [], { send: key, receive: [key, key, key] }), slot, 0);
 }
 
+/** Stages that run at the chassis of the out-port and nowhere else. */
+const AT_THE_DESTINATION = [8, 10, 12, 13, 14, 15];
+
 test("no bytes make the reader throw, and none but a port here is ever reached", () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.nat(39), fc.nat(255)), { maxLength: 8 }), (changes) => {
@@ -285,6 +288,8 @@ test("no bytes make the reader throw, and none but a port here is ever reached",
         for (const [at, value] of changes) view.setUint8(header + at, value);
       });
       if (reason !== GOES_ON || packet.outPort(slot) === packet.FLOOD) return;
+      // Earlier stages, and those that are placed here, work for ports elsewhere.
+      if (!AT_THE_DESTINATION.includes(packet.stage(slot))) return;
       assert.equal(tables.ports.location(packet.outPort(slot)), LOCATED_HERE);
     }),
     { numRuns: 3000 },
