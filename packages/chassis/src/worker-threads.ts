@@ -2,7 +2,7 @@
  * The threads of the workers: piscina owns them, and each runs one never-ending task. Which workers
  * there should be and what they have is for others to say.
  */
-import { MessageChannel, type MessagePort } from "node:worker_threads";
+import { MessageChannel, type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import type { Command, Report, SlotAccount, WorkerPlan } from "@rhone/dataplane-worker/plan";
 import { ringDoorbell } from "@rhone/netio/doorbell";
 import { Piscina } from "piscina";
@@ -160,12 +160,22 @@ export class WorkerThreads {
     } catch (error) {
       if (!signal.aborted) thread.error = error as Error;
     }
+    this.#hearLast(worker, thread);
     this.#threads.delete(worker);
     this.#memory.statuses[worker]!.setRunning(false);
     this.#memory.statuses[worker]!.setSleeping(false);
     thread.mailbox.close();
     for (const answer of thread.onAccount) answer(null);
     this.#events.onEnded(worker, thread.error);
+  }
+
+  /** What it said last is heard before its end is: ports that it passed on come before that. */
+  #hearLast(worker: number, thread: Thread): void {
+    for (;;) {
+      const last = receiveMessageOnPort(thread.mailbox);
+      if (last === undefined) return;
+      this.#hear(worker, thread, last.message as Report);
+    }
   }
 
   #hear(worker: number, thread: Thread, report: Report): void {

@@ -13,6 +13,9 @@ export const DEVICES = 6;
 export const SOCKETS = 4;
 const FLOWS = 24;
 const RING_CAPACITY = 4096;
+/** Turns that the longest backlog may take: one worker may have all that was ever sent. */
+const BACKLOG_TURNS = 5000;
+const LAST_TURNS = 200;
 
 interface Packet {
   readonly flow: number;
@@ -52,8 +55,8 @@ export class World {
   readonly flows: Flow[];
   /** What waits in the kernel: of each device and each socket. */
   readonly queues: number[][] = Array.from({ length: DEVICES + SOCKETS }, () => []);
-  /** Ports on their way to a worker: [device, worker]. */
-  readonly travelling: [number, number][] = [];
+  /** Ports on their way to a worker. */
+  readonly travelling: { readonly device: number; readonly from: number }[] = [];
   readonly workers: (Worker | null)[];
   allotment: Allotment;
   lost = 0;
@@ -106,18 +109,28 @@ export class World {
 
   /** A port that travels arrives. */
   deliverPort(): void {
-    const [arrived] = this.travelling.splice(this.random(this.travelling.length || 1), 1);
+    this.#deliver(this.random(this.travelling.length || 1));
+  }
+
+  #deliver(index: number): void {
+    const [arrived] = this.travelling.splice(index, 1);
     if (arrived === undefined) return;
-    const [device, to] = arrived;
-    const worker = this.workers[to];
+    const { device } = arrived;
+    const worker = this.workers[this.allotment.devices[device]!];
     worker?.mail.push(() => {
       worker.ports.add(device);
       worker.handOver.portArrived(device);
     });
   }
 
-  /** Tells the others that a worker is no more, and that they have what it had sent them. */
+  /**
+   * Tells the others that a worker is no more, and that they have what it had sent them; the ports
+   * that it had sent on their way come first.
+   */
   forget(dead: number): void {
+    for (let i = this.travelling.length - 1; i >= 0; i--) {
+      if (this.travelling[i]!.from === dead) this.#deliver(i);
+    }
     for (const worker of this.running) worker.mail.push(() => worker.handOver.forget(dead));
   }
 
@@ -149,12 +162,19 @@ export class World {
     flow.arrived = packet.sequence + 1;
   }
 
-  /** Runs until nothing moves any more. */
+  /** Runs until nothing waits in the kernel, and then until nothing moves any more. */
   rest(): void {
-    for (let i = 0; i < 200; i++) {
-      this.deliverPort();
-      for (const worker of this.running) worker.turn();
-    }
+    for (let i = 0; i < BACKLOG_TURNS && !this.isDrained; i++) this.#turnAll();
+    for (let i = 0; i < LAST_TURNS; i++) this.#turnAll();
+  }
+
+  get isDrained(): boolean {
+    return this.queues.every((queue) => queue.length === 0);
+  }
+
+  #turnAll(): void {
+    this.deliverPort();
+    for (const worker of this.running) worker.turn();
   }
 }
 
@@ -200,7 +220,7 @@ export class Worker {
         },
         passPortsOn: () => {
           for (const device of this.#detached.splice(0)) {
-            world.travelling.push([device, world.allotment.devices[device]!]);
+            world.travelling.push({ device, from: number });
           }
         },
       },
