@@ -29,6 +29,8 @@ import { GENERATIONS_HELD, type TableHistory } from "./table-history.ts";
 const RECEIVE_MAX = 64;
 /** Loops without work before the worker sleeps. */
 const SPINS = 4;
+/** Loops that a tunnel which had nothing is left alone while ports have work: asking is a call. */
+const TUNNEL_PAUSE = 3;
 /** Longest sleep, in milliseconds: nothing depends on it but a bound for the unforeseen. */
 const SLEEP_MS = 1000;
 const SLEEP_IN_FLIGHT_MS = 1;
@@ -73,6 +75,7 @@ export class RunLoop {
   #oldestAge = 0;
   #loops = 0;
   #sweepAtMs = 0;
+  #tunnelPause = 0;
 
   constructor(parts: LoopParts) {
     this.#parts = parts;
@@ -104,6 +107,7 @@ export class RunLoop {
     core.allocator.collect();
     if (this.#parts.handOver.step()) this.#resumeHeld();
     const received = this.#receive();
+    if (received === 0) this.#tunnelPause = 0;
     if (received > 0) {
       core.counters.countFill(received);
       core.isTimed = this.#loops++ % TIMED_LOOPS === 0;
@@ -129,8 +133,13 @@ export class RunLoop {
   }
 
   #receiveTunnel(): number {
+    if (this.#tunnelPause > 0) {
+      this.#tunnelPause--;
+      return 0;
+    }
     const { core, history, underlay } = this.#parts;
     const count = underlay.receive(this.#received, RECEIVE_MAX);
+    if (count === 0) this.#tunnelPause = TUNNEL_PAUSE;
     for (let i = 0; i < count; i++) {
       const slot = this.#received[i]!;
       for (let k = 0; k < 4; k++) core.key[k] = underlay.sources[i * 4 + k]!;

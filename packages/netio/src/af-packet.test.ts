@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
+import { SMALL_FRAME_MAX } from "@rhone/rings/pool";
 import { openAfPacket } from "./af-packet.ts";
 import type { Port } from "./port.ts";
 import { ip, TestNetwork, until } from "./test-network.ts";
@@ -60,7 +61,9 @@ describe("an AF_PACKET port", { timeout: 60_000 }, () => {
     ip("-n", leftSpace, "link", "set", "left", "mtu", "9000");
     ip("-n", rightSpace, "link", "set", "right", "mtu", "9000");
     withPorts((left, right) => {
-      const frames = [1790, 1791, 1792, 4000, 9014].map(testFrame);
+      const frames = [SMALL_FRAME_MAX, SMALL_FRAME_MAX + 1, SMALL_FRAME_MAX + 2, 4000, 9014].map(
+        testFrame,
+      );
       worker.transmit(left, frames);
       const received: Uint8Array[] = [];
       until("5 frames", () => received.push(...worker.receive(right)) === frames.length);
@@ -75,10 +78,10 @@ describe("an AF_PACKET port", { timeout: 60_000 }, () => {
     try {
       // These slots do not overlap with those of the poor worker: small ones from 256 on.
       const skipped = Array.from({ length: 256 }, () => worker.allocator.takeSmall());
-      worker.transmit(left, [testFrame(5000, 1), testFrame(100, 2), testFrame(1790, 3)]);
+      worker.transmit(left, [testFrame(5000, 1), testFrame(100, 2), testFrame(SMALL_FRAME_MAX, 3)]);
       const received: Uint8Array[] = [];
       until("2 frames", () => received.push(...poor.receive(right)) === 2);
-      assert.deepEqual(received, [testFrame(100, 2), testFrame(1790, 3)]);
+      assert.deepEqual(received, [testFrame(100, 2), testFrame(SMALL_FRAME_MAX, 3)]);
       assert.equal(poor.counters.dropped(DROP["pool-exhausted"]), 1);
       for (const slot of skipped) worker.allocator.give(slot);
     } finally {

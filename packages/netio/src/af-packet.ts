@@ -171,9 +171,7 @@ class AfPacketPort implements MovablePort {
       // What is refused for itself, or by a queue for the moment, does not hold the others back; a
       // full socket or a missing device takes none of them.
       const refused = isSocketFull || !this.isUp ? count - first : 1;
-      for (let i = 0; i < refused; i++) {
-        this.#context.counters.countPortDrop(this.#context.index, reason);
-      }
+      this.#context.counters.countPortDrop(this.#context.index, reason, refused);
       first += refused;
     }
     for (let i = 0; i < count; i++) allocator.give(slots[from + i]!);

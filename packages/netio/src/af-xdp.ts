@@ -9,6 +9,7 @@
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import { poolViews, SLOT_SHIFT } from "@rhone/rings/pool";
+import * as poolMemory from "@rhone/rings/pool-memory";
 import { deviceIndex } from "./device.ts";
 import { MessageVector } from "./message-vector.ts";
 import type { MovablePort, PortState } from "./movable-port.ts";
@@ -233,6 +234,7 @@ class AfXdpPort implements MovablePort {
         continue;
       }
       const length = packet.length(slot);
+      poolMemory.warm(packet.frameAt(slot), length);
       tx.putDescriptor(put++, packet.frameAt(slot), length);
       this.#isLent[slot] = 1;
       total += length;

@@ -72,9 +72,8 @@ export class Overruns {
     const lost = this.#lost();
     if (lost === UNKNOWN) return;
     // The kernel's count wraps.
-    for (let left = (lost - this.#seen) >>> 0; left > 0; left--) {
-      this.#counters.countPortDrop(this.#device, DROP["device-overrun"]);
-    }
+    const more = (lost - this.#seen) >>> 0;
+    this.#counters.countPortDrop(this.#device, DROP["device-overrun"], more);
     this.#seen = lost;
   }
 

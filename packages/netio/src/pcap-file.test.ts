@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import { DROP } from "@rhone/rings/drop-reason";
+import { SMALL_FRAME_MAX } from "@rhone/rings/pool";
 import { openPcapFile } from "./pcap-file.ts";
 import { TestWorker, testFrame } from "./test-worker.ts";
 
@@ -23,7 +24,7 @@ function fileOf(name: string, content: Uint8Array): string {
 describe("a pcap port", () => {
   test("replays what it recorded", () => {
     const path = join(folder, "round-trip.pcap");
-    const frames = [60, 1514, 1790, 1791, 40_000].map(testFrame);
+    const frames = [60, 1514, SMALL_FRAME_MAX, SMALL_FRAME_MAX + 1, 40_000].map(testFrame);
     const recorder = openPcapFile({ write: path }, worker.context(0));
     worker.transmit(recorder, frames);
     recorder.close();

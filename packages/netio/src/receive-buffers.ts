@@ -5,7 +5,7 @@
  * the first would have ended. A frame that is too long for the small slot goes on in the large one;
  * only then is something copied, its first part, in front of the rest.
  *
- *   small slot   … | header | frame, first 1790 bytes |
+ *   small slot   … | header | frame, first 1792 bytes |
  *   large slot   … |                 (copied here)    | frame, the rest |
  *
  * The header is of a fixed size and stands right in front of where frames start. Run by the worker

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { DROP } from "@rhone/rings/drop-reason";
+import { SMALL_FRAME_MAX } from "@rhone/rings/pool";
 import { openAfPacket } from "./af-packet.ts";
 import { Poller } from "./doorbell.ts";
 import type { Port } from "./port.ts";
@@ -41,7 +42,7 @@ describe("a TAP port", { timeout: 60_000 }, () => {
 
   test("carries frames of every size unchanged and in order, both ways", () => {
     withPorts((port, workload) => {
-      const sizes = [60, 61, 1514, 1790, 1791, 4000, 9014];
+      const sizes = [60, 61, 1514, SMALL_FRAME_MAX, SMALL_FRAME_MAX + 1, 4000, 9014];
       const frames = Array.from({ length: 200 }, (_, i) => testFrame(sizes[i % sizes.length]!, i));
       for (const [from, to] of [
         [port, workload],

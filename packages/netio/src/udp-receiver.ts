@@ -226,9 +226,8 @@ export class UdpReceiver {
     const isSmall = end - at <= DATAGRAM_MAX;
     const slot = isSmall ? allocator.takeSmall() : allocator.takeLarge();
     if (slot < 0) {
-      for (let next = at; next < end; next += this.#runSize) {
-        counters.countPortDrop(TUNNEL_DEVICE, DROP["pool-exhausted"]);
-      }
+      const lost = Math.ceil((end - at) / this.#runSize);
+      counters.countPortDrop(TUNNEL_DEVICE, DROP["pool-exhausted"], lost);
       return -1;
     }
     poolMemory.copy(packet.defaultFrameAt(slot) - HEADER_ROOM, at, end - at);

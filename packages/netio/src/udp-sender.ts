@@ -201,8 +201,7 @@ export class UdpSender {
   }
 
   #drop(packets: number, reason: number): void {
-    const { counters } = this.#context;
-    for (let i = 0; i < packets; i++) counters.countPortDrop(TUNNEL_DEVICE, reason);
+    this.#context.counters.countPortDrop(TUNNEL_DEVICE, reason, packets);
   }
 
   /** The socket of a source port, opened when it is first used; the common one if it cannot be. */

@@ -2,7 +2,7 @@
  * An AF_XDP socket whose UMEM is the packet pool: the kernel receives into small slots and sends
  * from them (Documentation/networking/af_xdp.rst, linux/if_xdp.h).
  */
-import { poolViews, SLOT_SIZE } from "@rhone/rings/pool";
+import { FRAME_OFFSET, poolViews, SLOT_SIZE } from "@rhone/rings/pool";
 import type { RingState } from "./movable-port.ts";
 import { check, EBUSY, errno, libc, NativeError } from "./native.ts";
 import { allocate } from "./native-memory.ts";
@@ -26,8 +26,9 @@ const TX_PAGE = 0x80000000n;
 const FILL_PAGE = 0x100000000n;
 const COMPLETION_PAGE = 0x180000000n;
 
-/** With the 256 bytes that the kernel reserves itself, a frame lands at FRAME_OFFSET. */
-const HEADROOM = 2;
+/** What the kernel reserves itself in front of a frame, and so no more is asked for. */
+const KERNEL_HEADROOM = 256; // XDP_PACKET_HEADROOM, linux/bpf.h
+const HEADROOM = FRAME_OFFSET - KERNEL_HEADROOM;
 
 /** A socket that was just closed leaves its queue late. */
 const BIND_TRIES = 200;

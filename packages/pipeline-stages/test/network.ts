@@ -6,7 +6,7 @@
 import { COUNTERS_SIZE, Counters } from "@rhone/rings/counters";
 import { DROP, type DropReasonName } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
-import { poolViews } from "@rhone/rings/pool";
+import { poolViews, SMALL_FRAME_MAX } from "@rhone/rings/pool";
 import { RULE_COUNTERS_SIZE, RuleCounters } from "@rhone/rings/rule-counters";
 import { SlotAllocator } from "@rhone/rings/slot-allocator";
 import { type AclRule, buildAcls } from "@rhone/tables/acls";
@@ -210,7 +210,7 @@ export class TestWorker {
 
   /** A frame that arrived by `device`, as a packet. */
   receive(frame: Uint8Array, device: number): number {
-    const slot = frame.length <= 1790 ? allocator.takeSmall() : allocator.takeLarge();
+    const slot = frame.length <= SMALL_FRAME_MAX ? allocator.takeSmall() : allocator.takeLarge();
     const at = packet.defaultFrameAt(slot);
     bytes.set(frame, at);
     packet.begin(slot, at, frame.length, device);

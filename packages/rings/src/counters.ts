@@ -65,10 +65,10 @@ export class Counters {
     this.#numbers[stage * STAGE_NUMBERS + 2]! += 1;
   }
 
-  /** A drop outside every stage: at a port, the tunnel or a ring. */
-  countPortDrop(device: number, reason: number): void {
-    this.#numbers[REASONS_AT + reason]! += 1;
-    if (device >= 0) this.#numbers[DEVICES_AT + device * DEVICE_NUMBERS + 4]! += 1;
+  /** Drops outside every stage: at a port, the tunnel or a ring. */
+  countPortDrop(device: number, reason: number, packets = 1): void {
+    this.#numbers[REASONS_AT + reason]! += packets;
+    if (device >= 0) this.#numbers[DEVICES_AT + device * DEVICE_NUMBERS + 4]! += packets;
   }
 
   countReceived(device: number, packets: number, bytes: number): void {

@@ -118,22 +118,42 @@ export function defaultFrameAt(slot: number): number {
   return (slot << SLOT_SHIFT) + FRAME_OFFSET;
 }
 
-/** Resets every word for a frame of `length` bytes that has just arrived by `device`. */
+/**
+ * Resets every word for a frame of `length` bytes that has just arrived by `device`. One store a
+ * word: `fill` takes 50 ns for so few.
+ */
 export function begin(slot: number, frameAt: number, length: number, device: number): void {
   const base = slot << WORD_SHIFT;
-  words.fill(0, base, base + WORD_COUNT);
   words[base + FRAME_AT] = frameAt;
   words[base + LENGTH] = length;
-  words[base + DEVICE] = device;
+  words[base + STAGE] = 0;
+  words[base + FLAGS] = 0;
   words[base + IN_PORT] = NO_PORT;
   words[base + OUT_PORT] = NO_PORT;
   words[base + DATAPATH] = -1;
-  words[base + PROTOCOL] = -1;
+  words[base + GENERATION] = 0;
+  words[base + IDENTITY] = 0;
+  words[base + FLOW_HASH] = 0;
   words[base + HAND_OFFS_LEFT] = HAND_OFFS_MAX;
+  words[base + ORIGIN] = 0;
+  words[base + CONNECTION] = 0;
+  words[base + TTL_DECREMENTS] = 0;
+  words[base + DEVICE] = device;
+  words[base + ETHER_TYPE] = 0;
+  words[base + L3_AT] = 0;
+  words[base + L4_AT] = 0;
+  words[base + PROTOCOL] = -1;
   words[base + RULE] = -1;
+  words[base + GSO_TYPE] = 0;
+  words[base + GSO_SIZE] = 0;
+  words[base + CHECKSUM_START] = 0;
+  words[base + CHECKSUM_OFFSET] = 0;
+  words[base + HEADER_LENGTH] = 0;
+  words[base + PORTS] = 0;
   words[base + ENTRY] = -1;
-  words[base + ENTERED_BY] = NO_PORT;
   words[base + RING_HOPS_LEFT] = RING_HOPS_MAX;
+  words[base + ENTERED_BY] = NO_PORT;
+  words[base + FIRST_HOP] = 0;
 }
 
 /** Copies every word of `from`, except where its frame starts. */

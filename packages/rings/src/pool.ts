@@ -7,16 +7,16 @@
  *
  * A packet is a **slot**, a number; its memory starts at byte `slot * 2048`. Two classes:
  *
- *   small   slots 0 … smallCount-1, 2 KiB each, a frame of up to 1790 bytes
- *   large   33 slots (66 KiB) each, a frame of up to 67,326 bytes: super-frames of ports with
+ *   small   slots 0 … smallCount-1, 2 KiB each, a frame of up to 1792 bytes
+ *   large   33 slots (66 KiB) each, a frame of up to 67,328 bytes: super-frames of ports with
  *           virtio headers. A large packet's number is that of its first 2 KiB.
  *
  * Inside a slot:
  *
  *   byte   0 … 127   metadata words (packet.ts)
- *   byte 128 … 257   headroom: stamp and outer headers grow backwards from the frame into it
- *   byte 258 …       the frame. 258 is 2 mod 4, so that the IP header behind the Ethernet header
- *                    is aligned; 256 of it is what the kernel reserves in front of an AF_XDP frame.
+ *   byte 128 … 255   headroom: stamp and outer headers grow backwards from the frame into it
+ *   byte 256 …       the frame. It begins on a cache line, since the kernel's copies of it are
+ *                    faster then; 256 bytes are also what it reserves before an AF_XDP frame.
  *
  * Behind the slots, a byte for each says which worker has it (slot-holders.ts).
  *
@@ -28,7 +28,7 @@ export const SLOT_SIZE = 2048; // bytes
 export const SLOT_SHIFT = 11;
 export const LARGE_SLOT_UNITS = 33; // slots that a large packet takes
 export const METADATA_SIZE = 128; // bytes
-export const FRAME_OFFSET = 258; // bytes from the start of the slot
+export const FRAME_OFFSET = 256; // bytes from the start of the slot
 export const SMALL_FRAME_MAX = SLOT_SIZE - FRAME_OFFSET;
 export const LARGE_FRAME_MAX = LARGE_SLOT_UNITS * SLOT_SIZE - FRAME_OFFSET;
 
