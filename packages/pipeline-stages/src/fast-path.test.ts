@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { BUCKET_COUNT } from "@rhone/rings/buckets";
 import { DROP_REASON_COUNT } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import * as acls from "@rhone/tables/acls";
 import * as connections from "@rhone/tables/connections";
 import type { Tables } from "@rhone/tables/generation";
+import * as near from "@rhone/tables/near-connections";
 import { parseAddress } from "@rhone/wire/address";
 import * as tcp from "@rhone/wire/tcp";
 import fc from "fast-check";
@@ -274,6 +276,22 @@ test("they give the same under rules that come and go, and what the rules count"
       assert.deepEqual(run(list, true), run(list, false));
     }),
     { numRuns: 400 },
+  );
+});
+
+test("they give the same among so many connections that those of a batch are fetched first", () => {
+  for (let bucket = 0; bucket < BUCKET_COUNT; bucket++) {
+    for (let i = 0; i < 33; i++) {
+      connections.loadIpv4(99, 1, UDP, i, bucket, 1, 2);
+      connections.insert((bucket << 24) | i, now);
+    }
+  }
+  assert.ok(near.areMany(0));
+  fc.assert(
+    fc.property(ruledSteps, (list) => {
+      assert.deepEqual(run(list, true), run(list, false));
+    }),
+    { numRuns: 200 },
   );
 });
 

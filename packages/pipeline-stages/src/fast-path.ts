@@ -10,6 +10,7 @@ import * as packet from "@rhone/rings/packet";
 import { poolViews } from "@rhone/rings/pool";
 import { OUTPUT, POST_ROUTING, PRE_ACL } from "@rhone/rings/stage";
 import * as connections from "@rhone/tables/connections";
+import * as near from "@rhone/tables/near-connections";
 import { LOCATED_HERE } from "@rhone/tables/ports";
 import * as tracker from "@rhone/tables/tcp-tracker";
 import * as timeouts from "@rhone/tables/timeouts";
@@ -18,6 +19,7 @@ import * as ipv4 from "@rhone/wire/ipv4";
 import * as ipv6 from "@rhone/wire/ipv6";
 import { loadKey, readSegment } from "./connection-tracking.ts";
 import { BATCH_MAX, type Batch, type Core } from "./core.ts";
+import { fetchForEntering, fetchForLeaving } from "./fetch-connections.ts";
 import * as decision from "./flow-decision.ts";
 import { deliver } from "./output.ts";
 import { GOES_ON, parse } from "./parse.ts";
@@ -27,6 +29,8 @@ import { addToChassis, fits } from "./to-chassis.ts";
 const FIRST = 0;
 
 const view = poolViews().view;
+/** By place in the batch that is being passed. */
+const isAdmitted = new Uint8Array(BATCH_MAX);
 
 /** Takes what it can from the arrivals of one batch, which must belong to `core.tables`. */
 export function fastPath(core: Core, arrivals: Arrivals): void {
@@ -46,9 +50,10 @@ function passEntering(core: Core, batch: Batch, crossing: Batch, stage: number):
   let walking = 0;
   let entered = 0;
   let left = 0;
+  admitAll(core, slots, count, stage);
   for (let i = 0; i < count; i++) {
     const slot = slots[i]!;
-    if (!enters(core, slot, stage)) {
+    if (isAdmitted[i] === 0 || !enters(core, slot)) {
       core.walkers.add(packet.flowHash(slot));
       slots[walking++] = slot;
       continue;
@@ -67,6 +72,7 @@ function passEntering(core: Core, batch: Batch, crossing: Batch, stage: number):
 /** Stages 8 to 15 for packets that came from another chassis. */
 function passCrossing(core: Core, batch: Batch): void {
   const { slots, count } = batch;
+  if (near.areMany(packet.flowHash(slots[0]!))) fetchForLeaving(core, slots, count);
   let walking = 0;
   for (let i = 0; i < count; i++) {
     const slot = slots[i]!;
@@ -91,9 +97,19 @@ function walkOn(core: Core, slot: number, crossing: Batch): void {
   if (!crossing.add(slot)) core.drop(slot, DROP["batch-full"]);
 }
 
-/** Whether the packet passed stages 0 to 8; if not, nothing has changed. */
-function enters(core: Core, slot: number, stage: number): boolean {
-  if (stage === FIRST && !isAdmitted(core, slot)) return false;
+/**
+ * Stage 0 for the whole batch, where it is to run: only then is it known which connections will be
+ * looked up, and when there are many, they are fetched together.
+ */
+function admitAll(core: Core, slots: Int32Array, count: number, stage: number): void {
+  for (let i = 0; i < count; i++) {
+    isAdmitted[i] = stage !== FIRST || admits(core, slots[i]!) ? 1 : 0;
+  }
+  if (near.areMany(packet.flowHash(slots[0]!))) fetchForEntering(core, slots, count);
+}
+
+/** Whether the packet, which is admitted, passed up to stage 8; if not, nothing has changed. */
+function enters(core: Core, slot: number): boolean {
   if (!isPlainFlow(core, slot)) return false;
   const { tables } = core;
   const { ports } = tables;
@@ -124,7 +140,7 @@ function enters(core: Core, slot: number, stage: number): boolean {
 }
 
 /** Stage 0: finds the port, the headers and whether the frame's source is the port's. */
-function isAdmitted(core: Core, slot: number): boolean {
+function admits(core: Core, slot: number): boolean {
   const { tables } = core;
   const port = tables.portOfDevice(packet.device(slot));
   if (port < 0 || parse(slot) !== GOES_ON) return false;

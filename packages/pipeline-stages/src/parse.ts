@@ -51,10 +51,10 @@ function parseHeaders(slot: number): number {
   packet.setL3At(slot, 0);
   packet.setL4At(slot, 0);
   packet.setProtocol(slot, -1);
-  packet.setFlowHash(slot, hashMacs(at));
   packet.setFlags(slot, packet.flags(slot) & ~(packet.FLAG_TRACKED | packet.FLAG_FRAGMENT));
   if (etherType === ethernet.ETHERTYPE_IPV4) return parseIpv4(slot, l3At, end);
   if (etherType === ethernet.ETHERTYPE_IPV6) return parseIpv6(slot, l3At, end);
+  packet.setFlowHash(slot, hashMacs(at));
   if (etherType === ethernet.ETHERTYPE_ARP) {
     if (!arp.isValid(view, l3At, end)) return DROP["malformed-arp"];
     packet.setL3At(slot, l3At);
@@ -74,9 +74,8 @@ function parseIpv4(slot: number, at: number, end: number): number {
   const protocol = ipv4.protocol(view, at);
   packet.setProtocol(slot, protocol);
   const addresses = sumAt(at, true);
-  packet.setFlowHash(slot, flowHash(addresses, protocol, 0, 0));
   const isFragment = ipv4.isFragment(view, at);
-  if (isFragment) packet.setFlags(slot, packet.flags(slot) | packet.FLAG_FRAGMENT);
+  if (isFragment) beginFragment(slot, addresses, protocol);
   if (ipv4.fragmentOffset(view, at) !== 0) return GOES_ON;
   const l4At = at + ipv4.headerSize(view, at);
   return parseTransport(slot, l4At, at + ipv4.totalLength(view, at), addresses, !isFragment);
@@ -94,16 +93,19 @@ function parseIpv6(slot: number, at: number, end: number): number {
   if (l4At < 0) return DROP["malformed-ipv6"];
   const protocol = ipv6.transportProtocol(view, at, packetEnd);
   packet.setProtocol(slot, protocol);
-  packet.setFlowHash(slot, flowHash(addresses, protocol, 0, 0));
   const isFragment = ipv6.isFragment(view, at, packetEnd);
-  if (isFragment) packet.setFlags(slot, packet.flags(slot) | packet.FLAG_FRAGMENT);
+  if (isFragment) beginFragment(slot, addresses, protocol);
   if (l4At === 0) return GOES_ON;
   return parseTransport(slot, l4At, packetEnd, addresses, !isFragment);
 }
 
-/**
- * A fragment keeps the hash without ports, so that all fragments of a packet meet at one worker.
- */
+/** It has a hash without ports, so that all fragments of a packet meet at one worker. */
+function beginFragment(slot: number, addresses: number, protocol: number): void {
+  packet.setFlags(slot, packet.flags(slot) | packet.FLAG_FRAGMENT);
+  packet.setFlowHash(slot, flowHash(addresses, protocol, 0, 0));
+}
+
+/** Ports and, of a packet in one piece, the flow hash. */
 function parseTransport(
   slot: number,
   at: number,

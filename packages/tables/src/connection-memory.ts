@@ -29,6 +29,9 @@ export const HEAD_NEWEST = 9;
 /** What follows from the entries alone. */
 export const HEAD_LISTS: readonly number[] = [HEAD_FREE, HEAD_IN_USE, HEAD_OLDEST, HEAD_NEWEST];
 
+/** The first decision word of an entry. */
+export const DECISIONS = 8;
+
 const PER_BUCKET = 0;
 const PLACES = 1;
 const HEADS = 2;
@@ -105,6 +108,16 @@ export function usageOf(buffer: SharedArrayBuffer): Usage {
     earlyDropped: sum(HEAD_EARLY_DROPPED),
     refused: sum(HEAD_REFUSED),
   };
+}
+
+/**
+ * Flows in several zones share a hash; mixed with the zone they spread over the index. The zone and
+ * protocol as in words 1 and 2 of an entry.
+ */
+export function zoneHash(flowHash: number, vniProtocol: number, portVersion: number): number {
+  const zone = Math.imul(portVersion, 0x9e3779b1) ^ vniProtocol;
+  const mixed = Math.imul(flowHash ^ zone, 0x85ebca6b);
+  return mixed ^ (mixed >>> 15);
 }
 
 function layoutOf(buffer: SharedArrayBuffer): Layout {

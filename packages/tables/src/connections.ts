@@ -53,7 +53,7 @@ const HIGH_REST = 19;
 const TCP = 22;
 const SYN_END = 31;
 /** The decision words of the fast path; who writes them says what they mean. */
-const DECISIONS = 8;
+const { DECISIONS } = memory;
 const DECISION_WORDS = 8;
 /** PORT_VERSION of a free entry: that of one in use has a version. */
 const NOT_IN_USE = 0;
@@ -124,7 +124,7 @@ export function loadIpv6(
  */
 export function find(flowHash: number, nowMs: number): number {
   const bucket = flowHash >>> BUCKET_SHIFT;
-  const hash = zoneHash(flowHash);
+  const hash = memory.zoneHash(flowHash, key[0]!, key[1]!);
   const base = indexAt + bucket * places;
   for (let place = hash & placeMask; ; place = (place + 1) & placeMask) {
     const word = words[base + place]!;
@@ -151,7 +151,7 @@ export function insert(flowHash: number, nowMs: number): number {
     words[head + memory.HEAD_REFUSED]! += 1;
     return NONE;
   }
-  const hash = zoneHash(flowHash);
+  const hash = memory.zoneHash(flowHash, key[0]!, key[1]!);
   const entry = bucket * perBucket + number;
   const at = entriesAt + (entry << ENTRY_SHIFT);
   words.fill(0, at, at + memory.ENTRY_WORDS);
@@ -351,12 +351,6 @@ function decode(entry: number): Connection {
 
 function bucketHead(bucket: number): number {
   return headsAt + bucket * memory.HEAD_WORDS;
-}
-
-/** Flows in several zones share a hash; mixed with the zone they spread over the index. */
-function zoneHash(flowHash: number): number {
-  const mixed = Math.imul(flowHash ^ Math.imul(key[1]!, 0x9e3779b1) ^ key[0]!, 0x85ebca6b);
-  return mixed ^ (mixed >>> 15);
 }
 
 function isKeyOf(entry: number): boolean {

@@ -6,18 +6,18 @@
  *   word   1   rows
  *   word   2…  the rows
  */
-const HEADER = 2;
+export const HEADER_WORDS = 2;
 
 /** The table's words; every row has `width` words. */
 export function buildRows(width: number, rows: readonly (readonly number[])[]): Int32Array {
-  const words = new Int32Array(HEADER + width * rows.length);
+  const words = new Int32Array(HEADER_WORDS + width * rows.length);
   words[0] = width;
   words[1] = rows.length;
   for (const [number, row] of rows.entries()) {
     if (row.length !== width) {
       throw new RangeError(`expected ${width} words in row ${number}, got ${row.length}`);
     }
-    words.set(row, HEADER + number * width);
+    words.set(row, HEADER_WORDS + number * width);
   }
   return words;
 }
@@ -35,6 +35,6 @@ export class Rows {
 
   /** Index of a row's first word in `words`. */
   at(row: number): number {
-    return HEADER + row * this.width;
+    return HEADER_WORDS + row * this.width;
   }
 }
