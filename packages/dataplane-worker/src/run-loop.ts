@@ -16,6 +16,7 @@ import { Arrivals, runPipeline, STAGES } from "@rhone/pipeline-stages/pipeline";
 import { BUCKET_COUNT } from "@rhone/rings/buckets";
 import { FAST_PATH_CLOCK } from "@rhone/rings/counters";
 import * as packet from "@rhone/rings/packet";
+import * as poolMemory from "@rhone/rings/pool-memory";
 import type { RingConsumer } from "@rhone/rings/ring";
 import type { WorkerStatus } from "@rhone/rings/worker-status";
 import { sweep } from "@rhone/tables/connections";
@@ -153,6 +154,7 @@ export class RunLoop {
     let received = 0;
     for (let i = 0; i < rings.length; i++) {
       const count = rings[i]!.pop(this.#received, RECEIVE_MAX);
+      poolMemory.warmSlots(this.#received, count);
       for (let k = 0; k < count; k++) {
         const slot = this.#received[k]!;
         core.allocator.adopt(slot);

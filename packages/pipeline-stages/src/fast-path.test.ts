@@ -39,6 +39,8 @@ const WAYS: readonly { device: number; ends: Ends }[] = [
   { device: 0, ends: ends(VM1, "10.0.1.10", VM4, "10.0.2.10") },
   { device: 0, ends: ends(VM2, "10.0.1.10", ROUTER_WEB, "10.0.2.10") },
   { device: 2, ends: ends(VM1, "10.0.1.10", ROUTER_WEB, "10.0.2.10") },
+  { device: 0, ends: ends(VM1, "10.0.1.77", ROUTER_WEB, "10.0.2.10") },
+  { device: 0, ends: ends(VM1, "fd00:0:0:1::77", ROUTER_WEB, "fd00:0:0:2::10") },
 ];
 
 function ends(from: number, source: string, to: number, destination: string): Ends {
@@ -158,10 +160,16 @@ interface Outcome {
   readonly hits: readonly number[];
 }
 
-/** Runs the steps on a worker that knows no connection. Batches end where a step says so. */
-function run(list: readonly Step[], isFast: boolean): Outcome {
+/**
+ * Runs the steps on a worker that knows no connection. Batches end where a step says so. Buckets
+ * whose number has a bit of `foreign` belong to another worker.
+ */
+function run(list: readonly Step[], isFast: boolean, foreign = 0): Outcome {
   now += 100_000_000;
   const worker = new TestWorker(0, TABLES[0]);
+  for (let bucket = 0; bucket < BUCKET_COUNT; bucket++) {
+    if ((bucket & foreign) !== 0) worker.core.owners[bucket] = 1;
+  }
   const free = worker.freeSlots();
   worker.isFast = isFast;
   worker.core.nowMs = now;
@@ -274,6 +282,15 @@ test("they give the same under rules that come and go, and what the rules count"
   fc.assert(
     fc.property(ruledSteps, (list) => {
       assert.deepEqual(run(list, true), run(list, false));
+    }),
+    { numRuns: 400 },
+  );
+});
+
+test("flows of another worker are handed over as the stages do it", () => {
+  fc.assert(
+    fc.property(steps, fc.constantFrom(1, 4, 255), (list, foreign) => {
+      assert.deepEqual(run(list, true, foreign), run(list, false, foreign));
     }),
     { numRuns: 400 },
   );

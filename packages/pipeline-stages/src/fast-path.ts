@@ -11,7 +11,7 @@ import { poolViews } from "@rhone/rings/pool";
 import { OUTPUT, POST_ROUTING, PRE_ACL } from "@rhone/rings/stage";
 import * as connections from "@rhone/tables/connections";
 import * as near from "@rhone/tables/near-connections";
-import { LOCATED_HERE } from "@rhone/tables/ports";
+import { IPV4_MAPPED, LOCATED_HERE } from "@rhone/tables/ports";
 import * as tracker from "@rhone/tables/tcp-tracker";
 import * as timeouts from "@rhone/tables/timeouts";
 import * as ethernet from "@rhone/wire/ethernet";
@@ -49,11 +49,16 @@ function passEntering(core: Core, batch: Batch, crossing: Batch, stage: number):
   const { ports } = core.tables;
   let walking = 0;
   let entered = 0;
+  let handedOver = 0;
   let left = 0;
   admitAll(core, slots, count, stage);
   for (let i = 0; i < count; i++) {
     const slot = slots[i]!;
     if (isAdmitted[i] === 0 || !enters(core, slot)) {
+      if (isAdmitted[i] === 1 && stage === FIRST && handsOver(core, slot)) {
+        handedOver++;
+        continue;
+      }
       core.walkers.add(packet.flowHash(slot));
       slots[walking++] = slot;
       continue;
@@ -65,6 +70,7 @@ function passEntering(core: Core, batch: Batch, crossing: Batch, stage: number):
     else walkOn(core, slot, crossing);
   }
   batch.count = walking;
+  if (handedOver > 0) core.counters.countStage(FIRST, handedOver);
   if (entered > 0) for (let s = stage; s < POST_ROUTING; s++) core.counters.countStage(s, entered);
   countLeft(core, left);
 }
@@ -160,13 +166,51 @@ function admits(core: Core, slot: number): boolean {
   return true;
 }
 
-/** TCP or UDP in one piece, of a flow that is ours and of which nothing walks. */
+/** Of a flow that is ours and of which nothing walks. */
 function isPlainFlow(core: Core, slot: number): boolean {
+  if (!isWhole(slot) || core.ownerOf(slot) !== core.worker) return false;
+  return !core.walkers.has(packet.flowHash(slot));
+}
+
+/** TCP or UDP in one piece. */
+function isWhole(slot: number): boolean {
   const unusual = packet.FLAG_FRAGMENT | packet.FLAG_REPLY_TO_INGRESS | packet.FLAG_TRACKED;
   if ((packet.flags(slot) & unusual) !== packet.FLAG_TRACKED) return false;
   const protocol = packet.protocol(slot);
-  if (protocol !== ipv4.PROTOCOL_TCP && protocol !== ipv4.PROTOCOL_UDP) return false;
-  return core.ownerOf(slot) === core.worker && !core.walkers.has(packet.flowHash(slot));
+  return protocol === ipv4.PROTOCOL_TCP || protocol === ipv4.PROTOCOL_UDP;
+}
+
+/**
+ * Stages 0 and 1 for a packet of a flow that another worker owns; if it is none, or not sure to be
+ * handed over, nothing has changed.
+ */
+function handsOver(core: Core, slot: number): boolean {
+  const owner = core.ownerOf(slot);
+  if (owner === core.worker || !isWhole(slot) || core.walkers.has(packet.flowHash(slot))) {
+    return false;
+  }
+  const port = packet.inPort(slot);
+  if (!hasSource(core, slot, port) || core.workerOutlet(owner).count === BATCH_MAX) return false;
+  packet.setEnteredBy(slot, port);
+  core.handOver(slot, owner, PRE_ACL);
+  return true;
+}
+
+/** Whether the IP source is one that the port may have. */
+function hasSource(core: Core, slot: number, port: number): boolean {
+  const { ports } = core.tables;
+  if (!ports.isSecured(port) || ports.addressCount(port) === 0) return true;
+  const at = packet.l3At(slot);
+  if (packet.etherType(slot) === ethernet.ETHERTYPE_IPV4) {
+    return ports.hasAddress(port, 0, 0, IPV4_MAPPED, ipv4.source(view, at));
+  }
+  return ports.hasAddress(
+    port,
+    ipv6.sourceWord(view, at, 0),
+    ipv6.sourceWord(view, at, 1),
+    ipv6.sourceWord(view, at, 2),
+    ipv6.sourceWord(view, at, 3),
+  );
 }
 
 function isSentTo(core: Core, at: number, port: number): boolean {

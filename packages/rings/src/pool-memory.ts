@@ -6,7 +6,7 @@
  * It adds the 16-bit words as they lie in memory, in the byte order of the machine, and swaps the
  * sum: a ones' complement sum of swapped words is the swapped sum (RFC 1071 §2 B).
  */
-import { poolViews } from "./pool.ts";
+import { poolViews, SLOT_SHIFT } from "./pool.ts";
 import { I32, instantiate, leb128, V128 } from "./wasm.ts";
 
 // The instructions that are used, as the specification of WebAssembly numbers them.
@@ -102,6 +102,24 @@ const sink = new Int32Array(1);
  */
 export function warm(at: number, size: number): void {
   sink[0] = readLines(at >> 2, (at + size) >> 2);
+}
+
+/**
+ * Fetches what another processor has just written of packets: metadata, headroom and the headers
+ * of each of `slots[0..count)`.
+ */
+export function warmSlots(slots: Int32Array, count: number): void {
+  sink[0] = readHeads(slots, count);
+}
+
+function readHeads(slots: Int32Array, count: number): number {
+  let sum = 0;
+  for (let i = 0; i < count; i++) {
+    const at = slots[i]! << (SLOT_SHIFT - 2);
+    sum ^= words[at]! ^ words[at + LINE_WORDS]! ^ words[at + 3 * LINE_WORDS]!;
+    sum ^= words[at + 4 * LINE_WORDS]!;
+  }
+  return sum;
 }
 
 /** A loop of its own, with its sum in a register: it is as fast as the memory only so. */
