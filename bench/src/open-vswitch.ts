@@ -21,13 +21,41 @@ const RULES = 100;
 
 export interface OpenVSwitch {
   readonly path: Path;
-  /** "on AF_XDP" or "on AF_PACKET". */
+  /** "on AF_XDP", say. */
   readonly mode: string;
   /** Its thread polls without end: it only runs between these two, or it would slow the others. */
   readonly resume: () => void;
   readonly pause: () => void;
   readonly end: () => Promise<void>;
 }
+
+/** How a switch reaches its ports; the pipeline behind them is the same. */
+export interface PortKind {
+  readonly mode: string;
+  /** The build of ovs-vswitchd: a name or a path. */
+  readonly program: string;
+  /** Whether frames come as they would from a wire: with checksums, in one piece. */
+  readonly isWire: boolean;
+  /** More columns of the database's one row. */
+  readonly settings: readonly string[];
+  /** Columns of an interface that stands for a device. */
+  readonly columns: (device: string) => readonly string[];
+}
+
+const AF_XDP: PortKind = {
+  mode: "on AF_XDP",
+  program: "ovs-vswitchd",
+  isWire: true,
+  settings: [],
+  columns: () => ["type=afxdp"],
+};
+const AF_PACKET: PortKind = {
+  mode: "on AF_PACKET",
+  program: "ovs-vswitchd",
+  isWire: false,
+  settings: [],
+  columns: () => ["type=system"],
+};
 
 export async function hasOpenVSwitch(): Promise<boolean> {
   return (await run(["sh", "-c", "command -v ovs-vswitchd ovsdb-tool"])).code === 0;
@@ -36,7 +64,12 @@ export async function hasOpenVSwitch(): Promise<boolean> {
 let count = 0;
 
 /** Throws Error with what a program said; nothing is left then. */
-export async function startOpenVSwitch(driver: Driver): Promise<OpenVSwitch> {
+export function startOpenVSwitch(driver: Driver): Promise<OpenVSwitch> {
+  return startOpenVSwitchOn(driver === "af-xdp" ? AF_XDP : AF_PACKET);
+}
+
+/** Throws Error with what a program said; nothing is left then. */
+export async function startOpenVSwitchOn(kind: PortKind): Promise<OpenVSwitch> {
   const prefix = `rhone-bench${process.pid}-ovs${++count}`;
   const [host, client, server] = [`${prefix}-host`, `${prefix}-client`, `${prefix}-server`];
   const directory = mkdtempSync(join(tmpdir(), "rhone-bench-ovs-"));
@@ -48,9 +81,9 @@ export async function startOpenVSwitch(driver: Driver): Promise<OpenVSwitch> {
     rmSync(directory, { recursive: true, force: true });
   };
   try {
-    await connect(host, client, server, driver);
-    daemons.push(...(await startDaemons(host, directory)));
-    await configure(host, client, server, directory, driver);
+    await connect(host, client, server, kind);
+    daemons.push(...(await startDaemons(host, directory, kind)));
+    await configure(host, client, server, directory, kind);
     for (const pid of daemons) await pin(pid, ROUTER_PROCESSOR);
     await sleep(500);
   } catch (error) {
@@ -62,7 +95,7 @@ export async function startOpenVSwitch(driver: Driver): Promise<OpenVSwitch> {
       ...{ client, server, from: CLIENT, to: SERVER, nextHopMac: ROUTER_MAC },
       pids: () => daemons.slice(0, 1),
     },
-    mode: driver === "af-xdp" ? "on AF_XDP" : "on AF_PACKET",
+    mode: kind.mode,
     resume: () => process.kill(daemons[0]!, "SIGCONT"),
     pause: () => process.kill(daemons[0]!, "SIGSTOP"),
     end,
@@ -73,7 +106,7 @@ async function connect(
   host: string,
   client: string,
   server: string,
-  driver: Driver,
+  kind: PortKind,
 ): Promise<void> {
   for (const namespace of [host, client, server])
     await runOrThrow(["ip", "netns", "add", namespace]);
@@ -85,8 +118,8 @@ async function connect(
     await runOrThrow(["ip", ...link, "netns", namespace]);
     await runOrThrow(["ip", "-n", host, "link", "set", end, "up"]);
     await runOrThrow(["ip", "-n", namespace, "link", "set", "eth0", "up"]);
-    const [feature, state] = driver === "af-xdp" ? ["tx", "off"] : ["tx", "on"];
-    await runOrThrow(["ip", "netns", "exec", namespace, "ethtool", "-K", "eth0", feature, state]);
+    const offloads = ["tx", kind.isWire ? "off" : "on"];
+    await runOrThrow(["ip", "netns", "exec", namespace, "ethtool", "-K", "eth0", ...offloads]);
     await run(["ip", "netns", "exec", host, "ethtool", "-K", end, "gro", "on"]);
   }
 }
@@ -96,18 +129,19 @@ async function configure(
   client: string,
   server: string,
   directory: string,
-  driver: Driver,
+  kind: PortKind,
 ): Promise<void> {
-  const type = driver === "af-xdp" ? "afxdp" : "system";
   const database = `unix:${directory}/db.sock`;
   const vsctl = (...argv: readonly string[]): Promise<string> =>
     runOrThrow(["ip", "netns", "exec", host, "ovs-vsctl", `--db=${database}`, ...argv]);
   await vsctl("--no-wait", "init");
-  await vsctl("set", "Open_vSwitch", ".", "other_config:pmd-cpu-mask=0x2");
+  await vsctl("set", "Open_vSwitch", ".", "other_config:pmd-cpu-mask=0x2", ...kind.settings);
   await vsctl("add-br", "br", "--", "set", "bridge", "br", "datapath_type=netdev");
   for (const [i, port] of ["client", "server"].entries()) {
-    const set = ["set", "interface", port, `type=${type}`, `ofport_request=${i + 1}`];
+    const set = ["set", "interface", port, `ofport_request=${i + 1}`, ...kind.columns(port)];
     await vsctl("add-port", "br", port, "--", ...set);
+    const error = (await vsctl("get", "interface", port, "error")).trim();
+    if (error !== "[]") throw new Error(`Open vSwitch ${kind.mode}, port ${port}: ${error}`);
   }
   const mac = async (namespace: string): Promise<string> => {
     const cat = ["cat", "/sys/class/net/eth0/address"];
@@ -128,21 +162,23 @@ async function configure(
 }
 
 /** The process ids of ovs-vswitchd and ovsdb-server. */
-async function startDaemons(host: string, directory: string): Promise<number[]> {
+async function startDaemons(host: string, directory: string, kind: PortKind): Promise<number[]> {
   const env = {
     ...process.env,
     ...{ OVS_RUNDIR: directory, OVS_LOGDIR: directory, OVS_DBDIR: directory },
+    RUNTIME_DIRECTORY: directory, // DPDK's.
   };
   await runOrThrow(["ovsdb-tool", "create", `${directory}/conf.db`, SCHEMA]);
-  const start = (name: string, ...argv: readonly string[]): void => {
+  const start = (name: string, program: string, ...argv: readonly string[]): void => {
     const pidfile = `--pidfile=${directory}/${name}.pid`;
     const common = [pidfile, `--unixctl=${directory}/${name}.ctl`, "--verbose=off"];
-    const command = ["netns", "exec", host, name, ...argv, ...common];
+    const command = ["netns", "exec", host, program, ...argv, ...common];
     spawn("ip", command, { env, stdio: "ignore", detached: true }).unref();
   };
-  start("ovsdb-server", `${directory}/conf.db`, `--remote=punix:${directory}/db.sock`);
+  const listen = `--remote=punix:${directory}/db.sock`;
+  start("ovsdb-server", "ovsdb-server", `${directory}/conf.db`, listen);
   await sleep(500);
-  start("ovs-vswitchd", `unix:${directory}/db.sock`);
+  start("ovs-vswitchd", kind.program, `unix:${directory}/db.sock`);
   await sleep(1000);
   return ["ovs-vswitchd", "ovsdb-server"].map((name) =>
     Number(readFileSync(`${directory}/${name}.pid`, "utf8")),
