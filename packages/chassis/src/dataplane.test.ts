@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Worker } from "node:worker_threads";
+import type { Report } from "@rhone/dataplane-worker/plan";
+import { NOBODY } from "@rhone/rings/buckets";
 import { createMemoryStore } from "@rhone/state/memory-store";
 import { compile } from "./compile.ts";
 import { Dataplane } from "./dataplane.ts";
@@ -23,17 +25,24 @@ interface Lost {
   readonly message: string;
 }
 
-function start(t: TestContext, workers: number): { dataplane: Dataplane; lost: Lost[] } {
+interface Started {
+  readonly dataplane: Dataplane;
+  readonly lost: Lost[];
+  readonly reports: Report[];
+}
+
+function start(t: TestContext, workers: number): Started {
   const lost: Lost[] = [];
+  const reports: Report[] = [];
   const dataplane = new Dataplane({
     ...{ workers, workersMax: 4, connections: 1024, underlay: UNDERLAY, underlayPort: port++ },
     tables: tables(),
-    onReport: () => {},
+    onReport: (_, report) => reports.push(report),
     onWorkerLost: (worker, { message }) => lost.push({ worker, message }),
     onWorkerStarted: () => {},
   });
   t.after(() => dataplane.stop());
-  return { dataplane, lost };
+  return { dataplane, lost, reports };
 }
 
 async function until(what: string, isTrue: () => boolean): Promise<void> {
@@ -75,6 +84,21 @@ test("workers come and go, and every slot is somewhere", LIMIT, async (t) => {
     assert.deepEqual([...owners].sort(), [0, 1, 2, 3].slice(0, count));
     assert.deepEqual(new Set(dataplane.allotment.sockets), owners);
     await assertAllSlots(dataplane);
+  }
+  assert.deepEqual(lost, []);
+});
+
+test("a device that is closed is nobody's, and its place can be used again", LIMIT, async (t) => {
+  const { dataplane, lost, reports } = start(t, 2);
+  const has = (type: Report["type"]) => reports.some((report) => report.type === type);
+  for (let round = 0; round < 3; round++) {
+    reports.length = 0;
+    dataplane.openDevice(0, "rhone-not-here", "af-packet");
+    await until("the device to be refused", () => has("refused"));
+    dataplane.closeDevice(0);
+    await until("the device to be closed", () => has("closed"));
+    await until("its worker to let go of it", () => has("detached") && dataplane.isComplete);
+    assert.equal(dataplane.workerOf(0), NOBODY);
   }
   assert.deepEqual(lost, []);
 });
