@@ -21,6 +21,8 @@ import { WorkerThreads } from "./worker-threads.ts";
 const POLL_MS = 1;
 /** A worker that dies again within this time waits as long before it is replaced. */
 const RESTART_PAUSE_MS = 2000;
+/** So long a worker that started beside others has little to do. */
+const NEWCOMER_MS = 300;
 
 export interface DataplaneOptions extends MemoryOptions {
   readonly workers: number;
@@ -44,6 +46,8 @@ export class Dataplane {
   /** Those that are about to start, or must wait before they may. */
   readonly #coming = new Set<number>();
   readonly #lostAtMs = new Map<number, number>();
+  /** Workers that started to join others, and until when they are new. */
+  readonly #newcomers = new Map<number, number>();
   /** Workers that died and are still waited for, so that nothing overtakes what they had sent. */
   readonly #unforgotten = new Set<number>();
   #allotment: Allotment;
@@ -97,7 +101,7 @@ export class Dataplane {
   get isComplete(): boolean {
     const { running } = this;
     const areThere = running.length === this.#wanted && running.at(-1) === this.#wanted - 1;
-    const isGranted = this.#next() === this.#allotment;
+    const isGranted = this.#newcomers.size === 0 && this.#next() === this.#allotment;
     return areThere && isGranted && this.#mayMove() && this.#ledger.unheld().length === 0;
   }
 
@@ -176,6 +180,9 @@ export class Dataplane {
     switch (report.type) {
       case "started":
         this.#lost.delete(worker);
+        if (isIdle(this.#allotment, worker)) {
+          this.#newcomers.set(worker, performance.now() + NEWCOMER_MS);
+        }
         this.#options.onWorkerStarted(worker);
         break;
       case "opened":
@@ -207,6 +214,7 @@ export class Dataplane {
 
   #onEnded(worker: number, error: Error | null): void {
     if (this.#isStopping) return;
+    this.#newcomers.delete(worker);
     if (error !== null) this.#bury(worker, error);
     this.#advance();
   }
@@ -239,6 +247,9 @@ export class Dataplane {
   #advance(): void {
     if (this.#isStopping) return;
     this.#forgetEmptied();
+    for (const [worker, untilMs] of this.#newcomers) {
+      if (performance.now() >= untilMs) this.#newcomers.delete(worker);
+    }
     if (this.#mayMove()) {
       for (const act of this.#whenSettled.splice(0)) act();
       this.#publishNext();
@@ -247,7 +258,8 @@ export class Dataplane {
       for (const [index, entry] of this.#ledger.unheld()) this.#handPort(index, entry);
       this.#dismissIdle();
       for (const worker of this.#wantedWorkers) this.#startIfMissing(worker);
-      if (this.running.every((worker) => worker < this.#wanted)) return;
+      const isCrew = this.running.every((worker) => worker < this.#wanted);
+      if (isCrew && this.#newcomers.size === 0) return;
     }
     this.#timer ??= setTimeout(() => {
       this.#timer = null;
@@ -277,7 +289,9 @@ export class Dataplane {
     const owners = running.filter((worker) => worker < this.#wanted);
     // Whoever starts first begins with what is in force.
     if (owners.length === 0) return this.#allotment;
-    return nextAllotment(this.#allotment, { owners, running, devices: this.#ledger.indices });
+    const newcomers = owners.filter((worker) => this.#newcomers.has(worker));
+    const { indices } = this.#ledger;
+    return nextAllotment(this.#allotment, { owners, newcomers, running, devices: indices });
   }
 
   #publishNext(): void {

@@ -3,9 +3,14 @@ import type { Allotment } from "@rhone/dataplane-worker/allotment";
 import { assign, firstOwners, NOBODY } from "@rhone/rings/buckets";
 import { DEVICES_MAX } from "@rhone/rings/counters";
 
+/** Buckets of a worker that has just started, a thirty-second part of all. */
+const NEWCOMER_BUCKETS = 8;
+
 export interface Wishes {
   /** Workers that are to own something, in ascending order; at least one. */
   readonly owners: readonly number[];
+  /** Of the owners, those that have just started: they get a few buckets, to become fast with. */
+  readonly newcomers: readonly number[];
   /** Workers that run: the owners, and those that give something up. */
   readonly running: readonly number[];
   /** Indices of the devices in use, in ascending order. */
@@ -23,14 +28,22 @@ export function firstAllotment(workers: readonly number[], socketCount: number):
   };
 }
 
-/** The allotment behind `current`, or `current` itself when it grants the wishes already. */
+/**
+ * The allotment behind `current`, or `current` itself when it grants the wishes already. A worker's
+ * code is compiled while it runs; as long as it is not, a whole share would be too much for it.
+ */
 export function nextAllotment(current: Allotment, wishes: Wishes): Allotment {
+  const { owners, newcomers } = wishes;
+  const settled = owners.filter((worker) => !newcomers.includes(worker));
+  // Somebody has to do it.
+  const crew = settled.length > 0 ? settled : owners;
+  const few = settled.length > 0 ? newcomers : [];
   const next = {
     edition: current.edition + 1,
     workers: wishes.running,
-    owners: assign(current.owners, wishes.owners),
-    devices: nextDevices(current, wishes),
-    sockets: assign(current.sockets, wishes.owners),
+    owners: assign(current.owners, owners, new Map(few.map((each) => [each, NEWCOMER_BUCKETS]))),
+    devices: nextDevices(current, crew, wishes.devices),
+    sockets: assign(current.sockets, crew),
   };
   const isSame =
     isEqual(current.owners, next.owners) &&
@@ -45,20 +58,24 @@ export function isIdle({ owners, devices, sockets }: Allotment, worker: number):
 }
 
 /**
- * A device moves only when workers come or go: one that is opened or closed has nothing to do with
- * the others.
+ * A device moves only when the crew changes: one that is opened or closed has nothing to do with
+ * the others. Each of the crew has a socket, of which there are enough.
  */
-function nextDevices(current: Allotment, { owners, devices }: Wishes): Uint8Array {
+function nextDevices(
+  current: Allotment,
+  crew: readonly number[],
+  devices: readonly number[],
+): Uint8Array {
   const next = new Uint8Array(DEVICES_MAX).fill(NOBODY);
   const before = Uint8Array.from(devices, (index) => current.devices[index]!);
-  const isSameCrew = isEqual(Uint8Array.from(new Set(current.owners)).toSorted(), owners);
-  const after = isSameCrew ? withNewcomers(before, owners) : assign(before, owners);
+  const isSameCrew = isEqual(Uint8Array.from(new Set(current.sockets)).toSorted(), crew);
+  const after = isSameCrew ? withNewDevices(before, crew) : assign(before, crew);
   for (const [i, index] of devices.entries()) next[index] = after[i]!;
   return next;
 }
 
 /** Leaves all where they are, and gives those that nobody has to whoever has least. */
-function withNewcomers(before: Uint8Array, workers: readonly number[]): Uint8Array {
+function withNewDevices(before: Uint8Array, workers: readonly number[]): Uint8Array {
   const loads = workers.map((worker) => before.filter((owner) => owner === worker).length);
   return before.map((owner) => {
     if (workers.includes(owner)) return owner;

@@ -8,6 +8,10 @@ import { ringDoorbell } from "@rhone/netio/doorbell";
 import { Piscina } from "piscina";
 import type { DataplaneMemory } from "./dataplane-memory.ts";
 
+/** How often it is looked whether the workers still turn, and how many looks in vain are a hang. */
+const WATCH_MS = 1000;
+const STALLS_MAX = 5;
+
 /** What a worker needs to start, beside the memory. */
 export type Beginning = Pick<WorkerPlan, "slots" | "tables" | "allotment">;
 
@@ -29,6 +33,9 @@ interface Thread {
   /** Whether it was told to stop. */
   isLeaving: boolean;
   onAccount: ((slots: SlotAccount | null) => void)[];
+  /** Loops of the worker when it was looked at last, and how often they had not grown. */
+  loops: number;
+  stalls: number;
 }
 
 export class WorkerThreads {
@@ -37,6 +44,7 @@ export class WorkerThreads {
   readonly #events: ThreadEvents;
   readonly #pool: Piscina;
   readonly #threads = new Map<number, Thread>();
+  readonly #watch: NodeJS.Timeout;
   #accounts = 0;
 
   /** `count` threads are kept ready. */
@@ -57,6 +65,7 @@ export class WorkerThreads {
     });
     // A thread that dies between two tasks is nothing to us: there will be another one.
     this.#pool.on("error", () => {});
+    this.#watch = setInterval(() => this.#endHanging(), WATCH_MS).unref();
   }
 
   /** Workers whose loop runs, in ascending order; without those that were told to stop. */
@@ -97,7 +106,7 @@ export class WorkerThreads {
     };
     const thread: Thread = {
       ...{ mailbox: port1, end: new AbortController(), ended: Promise.resolve(), error: null },
-      ...{ isStarted: false, isLeaving: false, onAccount: [] },
+      ...{ isStarted: false, isLeaving: false, onAccount: [], loops: 0, stalls: 0 },
     };
     this.#threads.set(worker, thread);
     port1.on("message", (report: Report) => this.#hear(worker, thread, report));
@@ -141,10 +150,27 @@ export class WorkerThreads {
 
   /** Ends every worker; resolves when their threads are gone. */
   async stop(): Promise<void> {
+    clearInterval(this.#watch);
     const threads = [...this.#threads];
     for (const [worker] of threads) this.dismiss(worker);
     await Promise.all(threads.map(([, { ended }]) => ended));
     await this.#pool.destroy();
+  }
+
+  /**
+   * Ends the threads of workers that neither sleep nor get on. Looks are counted, not time: when
+   * the whole machine stood still, the first ones after it find nothing.
+   */
+  #endHanging(): void {
+    for (const [worker, thread] of this.#threads) {
+      const { loops } = this.#memory.counters[worker]!.worker();
+      const isAlive = loops !== thread.loops || this.#memory.statuses[worker]!.isSleeping();
+      thread.stalls = isAlive || !thread.isStarted ? 0 : thread.stalls + 1;
+      thread.loops = loops;
+      if (thread.stalls < STALLS_MAX) continue;
+      thread.error = new Error(`hung: not a loop in ${(STALLS_MAX * WATCH_MS) / 1000} seconds`);
+      thread.end.abort();
+    }
   }
 
   #wake(worker: number): void {

@@ -21,27 +21,38 @@ export function bucketOf(flowHash: number): number {
   return flowHash >>> BUCKET_SHIFT;
 }
 
+const NO_SHARES: ReadonlyMap<number, number> = new Map();
+
 /**
  * A map in which each of `workers` owns as many as the others or one more, with the fewest changes
- * to `previous`. Nothing is left without an owner. Throws RangeError without workers.
+ * to `previous`; those in `shares` own so many. Nothing is left without an owner. Throws RangeError
+ * without workers that are not in `shares`.
  */
-export function assign(previous: Uint8Array, workers: readonly number[]): Uint8Array {
-  if (workers.length === 0) throw new RangeError("expected at least one worker, got none");
+export function assign(
+  previous: Uint8Array,
+  workers: readonly number[],
+  shares = NO_SHARES,
+): Uint8Array {
+  const equals = workers.filter((worker) => !shares.has(worker));
+  if (equals.length === 0) throw new RangeError("expected at least one worker, got none");
   const loads = new Map(workers.map((worker) => [worker, 0]));
   for (const owner of previous) {
     if (loads.has(owner)) loads.set(owner, loads.get(owner)! + 1);
   }
-  const share = Math.floor(previous.length / workers.length);
-  const over = previous.length % workers.length;
+  const given = [...shares.values()].reduce((sum, share) => sum + share, 0);
+  const left = Math.max(0, previous.length - given);
+  const share = Math.floor(left / equals.length);
+  const over = left % equals.length;
   // Who has most keeps one more: that moves least.
-  const byLoad = [...workers].sort((a, b) => loads.get(b)! - loads.get(a)! || a - b);
+  const byLoad = equals.sort((a, b) => loads.get(b)! - loads.get(a)! || a - b);
   const room = new Map(byLoad.map((worker, i) => [worker, share + (i < over ? 1 : 0)]));
+  for (const [worker, own] of shares) room.set(worker, own);
   const next = new Uint8Array(previous.length).fill(NOBODY);
   for (const [i, owner] of previous.entries()) {
-    const left = room.get(owner) ?? 0;
-    if (left === 0) continue;
+    const places = room.get(owner) ?? 0;
+    if (places === 0) continue;
     next[i] = owner;
-    room.set(owner, left - 1);
+    room.set(owner, places - 1);
   }
   // In turn, so that neighbours spread.
   const takers = [...workers].sort((a, b) => a - b);
