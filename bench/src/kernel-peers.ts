@@ -1,5 +1,5 @@
 /** The kernel as a peer: two namespaces joined by its bridge, or by VXLAN between two bridges. */
-import { runOrThrow } from "@rhone/cli/run";
+import { run, runOrThrow } from "@rhone/cli/run";
 
 export interface KernelPath {
   readonly client: string;
@@ -12,18 +12,24 @@ async function ip(...argv: readonly string[]): Promise<void> {
   await runOrThrow(["ip", ...argv]);
 }
 
-/** A client and a server, each with a veth into the namespace of its bridge. */
+/** A namespace that is new, or already there, with a veth to a new one whose end is eth0. */
+export async function plugInto(host: string, namespace: string, end: string): Promise<void> {
+  if ((await run(["ip", "netns", "pids", host])).code !== 0) await ip("netns", "add", host);
+  await ip("netns", "add", namespace);
+  const link = ["link", "add", end, "netns", host, "type", "veth"];
+  await ip(...link, "peer", "name", "eth0", "netns", namespace);
+  await ip("-n", host, "link", "set", end, "up");
+  await ip("-n", namespace, "link", "set", "eth0", "up");
+  // So that it polls for what a generator redirects into it.
+  await runOrThrow(["ip", "netns", "exec", host, "ethtool", "-K", end, "gro", "on"]);
+}
+
+/** A client or a server, with a veth into the namespace of its bridge. */
 async function plug(prefix: string, end: string, host: string, address: string): Promise<void> {
   const namespace = `${prefix}-${end}`;
-  await ip("netns", "add", namespace);
-  const [inside, outside] = ["eth0", end];
-  const link = ["link", "add", outside, "netns", host, "type", "veth"];
-  await ip(...link, "peer", "name", inside, "netns", namespace);
-  await ip("-n", host, "link", "set", outside, "master", "bridge", "up");
-  // So that it polls for what a generator redirects into it.
-  await runOrThrow(["ip", "netns", "exec", host, "ethtool", "-K", outside, "gro", "on"]);
-  await ip("-n", namespace, "address", "add", `${address}/24`, "dev", inside);
-  await ip("-n", namespace, "link", "set", inside, "up");
+  await plugInto(host, namespace, end);
+  await ip("-n", host, "link", "set", end, "master", "bridge");
+  await ip("-n", namespace, "address", "add", `${address}/24`, "dev", "eth0");
 }
 
 async function makeBridge(namespace: string): Promise<void> {
@@ -32,7 +38,7 @@ async function makeBridge(namespace: string): Promise<void> {
   await ip("-n", namespace, "link", "set", "bridge", "up");
 }
 
-async function remove(namespaces: readonly string[]): Promise<void> {
+export async function removeNamespaces(namespaces: readonly string[]): Promise<void> {
   for (const namespace of namespaces) await ip("netns", "del", namespace);
 }
 
@@ -47,7 +53,7 @@ export async function startBridge(): Promise<KernelPath> {
     client: `${prefix}-client`,
     server: `${prefix}-server`,
     serverAddress: "10.8.0.2",
-    end: () => remove(namespaces),
+    end: () => removeNamespaces(namespaces),
   };
 }
 
@@ -74,6 +80,6 @@ export async function startVxlan(): Promise<KernelPath> {
     client: `${prefix}-client`,
     server: `${prefix}-server`,
     serverAddress: "10.8.0.2",
-    end: () => remove([...hosts, `${prefix}-client`, `${prefix}-server`]),
+    end: () => removeNamespaces([...hosts, `${prefix}-client`, `${prefix}-server`]),
   };
 }

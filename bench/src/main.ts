@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 import type { Case, Options, Side } from "./case.ts";
 import { FORWARDING_CASES } from "./forwarding.ts";
 import { LATENCY_CASES } from "./latency.ts";
+import { LOSS_CASES } from "./loss.ts";
 import { MEMORY_CASES } from "./memory.ts";
 import { format, type Summary, summarize } from "./statistics.ts";
 import { TCP_CASES } from "./tcp.ts";
@@ -17,6 +18,7 @@ const CASES: readonly Case[] = [
   ...FORWARDING_CASES,
   ...TCP_CASES,
   ...LATENCY_CASES,
+  ...LOSS_CASES,
 ];
 
 const USAGE = `Usage: npm run bench -- [options]
@@ -72,7 +74,7 @@ async function measure(wanted: Case, options: Options): Promise<Row> {
 function print(row: Row): void {
   const text = ({ median, min, max }: Summary): string =>
     `${format(median)} (${format(min)}–${format(max)})`;
-  console.log(`${row.goals.padEnd(4)} ${row.name}: ${text(row.figure)} ${row.unit}`);
+  console.log(`${row.goals.padEnd(5)} ${row.name}: ${text(row.figure)} ${row.unit}`);
   for (const { name, figure, ratio } of row.baselines) {
     console.log(`       ÷ ${name}: ${text(figure)} = ${format(ratio)}`);
   }
@@ -106,7 +108,7 @@ async function main(): Promise<number> {
   if (wanted.length === 0)
     throw new Error(`expected a case with ${words.join(" or ")}: see --list`);
   if (values.list === true) {
-    for (const { name, goals, unit } of wanted) console.log(`${goals.padEnd(4)} ${name}, ${unit}`);
+    for (const { name, goals, unit } of wanted) console.log(`${goals.padEnd(5)} ${name}, ${unit}`);
     return 0;
   }
   const isQuick = values.quick === true;
@@ -119,7 +121,7 @@ async function main(): Promise<number> {
       else print(row);
     } catch (error) {
       failed++;
-      console.error(`${each.goals.padEnd(4)} ${each.name}: ${(error as Error).message}`);
+      console.error(`${each.goals.padEnd(5)} ${each.name}: ${(error as Error).message}`);
     }
   }
   return failed === 0 ? 0 : 1;

@@ -2,9 +2,9 @@
  * A program of its own, so that each measurement starts fresh: packets through the whole pipeline
  * in memory, without ports. Prints one figure, nanoseconds a packet.
  *
- *   known FLOWS fast|stages     packets of flows that have been seen
- *   first RULES                 first packets of flows, with so many rules that are looked at
- *   bytes PACKETS               bytes that so many packets allocate, all together
+ *   known FLOWS fast|stages [RULES]   packets of flows that have been seen
+ *   first RULES   first packets of flows, with so many rules that are looked at
+ *   bytes PACKETS   bytes that so many packets allocate, all together
  */
 import { getHeapStatistics } from "node:v8";
 import { wantHugePages } from "@rhone/netio/huge-pages";
@@ -17,7 +17,7 @@ const HEADER_SIZE = 42;
 const FRAME_SIZE = 60;
 const WARM_UP = 400_000;
 
-const [what, first = "", second = ""] = process.argv.slice(2);
+const [what, first = "", second = "", third = "10"] = process.argv.slice(2);
 const isLarge = what === "known" && Number(first) > 50_000;
 const memory = createConnections(isLarge ? 4_194_304 : 65_536);
 wantHugePages(memory); // As a chassis does.
@@ -25,7 +25,7 @@ installConnections(memory);
 const { buildTables, TestWorker } = await import("@rhone/pipeline-stages/test-network");
 const { frameOf, rulesBefore } = await import("./memory-network.ts");
 
-const rules = what === "first" ? rulesBefore(Number(first)) : rulesBefore(10);
+const rules = rulesBefore(Number(what === "first" ? first : third));
 const worker = new TestWorker(0, buildTables(1, rules));
 worker.isFast = second !== "stages";
 const flowCount = what === "known" ? Number(first) : 1000;

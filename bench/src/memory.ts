@@ -30,6 +30,37 @@ function known(flows: number): Case {
   };
 }
 
+/** Rules decide about first packets only: how many there are must not matter afterwards. */
+function knownUnderRules(rules: number): Case {
+  return {
+    name: `memory: known flows, ${rules} rules`,
+    goals: "P11",
+    unit: "ns/packet",
+    prepare: async (options) => ({
+      subject: side(`${rules} rules`, options, "known", "10000", "fast", String(rules)),
+      baselines: [side("10 rules", options, "known", "10000", "fast", "10")],
+      end: nothing,
+    }),
+  };
+}
+
+/** Two workers share a chassis's memory; `crossing`, each packet is handed over once. */
+function twoWorkers(how: "crossing" | "apart"): Case {
+  const name = how === "crossing" ? "every packet handed over" : "none handed over";
+  return {
+    name: `memory: two workers, ${name}`,
+    goals: "P9",
+    unit: "kpps",
+    prepare: async (options) => {
+      const workers = (count: number): Side => ({
+        name: count === 1 ? "one worker" : `${count} workers`,
+        measure: async () => Number(await program("workers-run", options, String(count), how)),
+      });
+      return { subject: workers(2), baselines: [workers(1)], end: nothing };
+    },
+  };
+}
+
 function firstPackets(rules: number): Case {
   return {
     name: `memory: first packets, ${rules} rules`,
@@ -48,6 +79,9 @@ export const MEMORY_CASES: readonly Case[] = [
   known(100_000),
   known(1_000_000),
   firstPackets(1000),
+  knownUnderRules(10_000),
+  twoWorkers("apart"),
+  twoWorkers("crossing"),
   {
     name: "memory: ten million packets allocate",
     goals: "P15",

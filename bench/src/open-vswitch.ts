@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Driver } from "@rhone/cli/namespaces";
 import { run, runOrThrow } from "@rhone/cli/run";
-import type { Path } from "./forwarding.ts";
+import type { Path } from "./flood.ts";
 import { pin, ROUTER_PROCESSOR } from "./topology.ts";
 
 const SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema";

@@ -9,8 +9,11 @@ import type { Driver } from "@rhone/cli/namespaces";
 import { runOrThrow } from "@rhone/cli/run";
 import type { Options } from "./case.ts";
 
+export type Router = RunningLab;
+
 export const CLIENT = "client";
 export const SERVER = "server";
+export const CLIENT_ADDRESS = "10.1.0.10";
 export const SERVER_ADDRESS = "10.2.0.10";
 /** The load and the ends run here, the router there. */
 export const LOAD_PROCESSOR = "0";
@@ -23,17 +26,21 @@ export interface LabSpec {
   readonly chassis: 1 | 2;
   readonly driver: Driver;
   readonly workers: number;
+  /** Whether it may run on the load's processor, too. */
+  readonly isFree?: boolean;
   /** Rules that match nothing here, in front of those that allow the traffic. */
   readonly rules: number;
 }
 
-/** A lab that is up and whose chassis run on one processor. */
-export async function startRouter(spec: LabSpec, options: Options): Promise<RunningLab> {
+/** A lab that is up and whose chassis run on their processor. SIGUSR2 kills a chassis's worker. */
+export async function startRouter(spec: LabSpec, options: Options): Promise<Router> {
   const lab = parseLab(labText(spec), `bench ${spec.name}`);
   const { driver, workers } = spec;
   const prefix = `rhone-bench${process.pid}-${spec.name}`;
+  process.env["NODE_OPTIONS"] = `--import ${import.meta.resolve("@rhone/testbed/worker-killer")}`;
   const running = await startLab({ lab, prefix, driver, workers, runtime: options.runtime });
-  for (const { process: chassis } of running.chassis) {
+  delete process.env["NODE_OPTIONS"];
+  for (const { process: chassis } of spec.isFree === true ? [] : running.chassis) {
     for (const pid of treeOf(chassis.pid!)) await pin(pid, ROUTER_PROCESSOR);
   }
   return running;
@@ -90,7 +97,7 @@ function labText({ name, chassis, rules }: LabSpec): string {
         { name: "middle-back", switch: "back", addresses: ["10.2.0.1/24"] },
       ],
     },
-    { ...port(CLIENT, "front", "10.1.0.10"), chassis: names[0] },
+    { ...port(CLIENT, "front", CLIENT_ADDRESS), chassis: names[0] },
     { ...port(SERVER, "back", SERVER_ADDRESS), chassis: names.at(-1) },
     ...Array.from({ length: rules }, (_, i) => ({
       ...{ kind: "acl", name: `deny-${i}`, switch: "front", direction: "from-port" },

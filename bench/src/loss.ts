@@ -1,0 +1,105 @@
+/** What is lost when the router is changed or hurt under a steady load. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { WorkersView } from "@rhone/api/context";
+import { succeeded } from "@rhone/cli/rest-client";
+import type { Case, Options } from "./case.ts";
+import { pathThrough, trickle } from "./flood.ts";
+import { type Router, startRouter } from "./topology.ts";
+
+/** Packets a second. */
+const RATE = 150_000;
+/** Changes that are under way at once. */
+const CHANGES = 8;
+const SETTLE_TIMEOUT_MS = 20_000;
+
+/** What happens; says what is worth a remark. */
+type Event = (router: Router, options: Options) => Promise<string>;
+
+async function nothing(_: Router, options: Options): Promise<string> {
+  await sleep(options.seconds * 1000);
+  return "";
+}
+
+/** As many as the chassis takes. */
+async function ruleChanges(router: Router, options: Options): Promise<string> {
+  const { client } = router.chassis[0]!.process;
+  const endMs = performance.now() + options.seconds * 1000;
+  let changes = 0;
+  const change = async (i: number): Promise<void> => {
+    while (performance.now() < endMs) {
+      const match = { protocol: "tcp", destination: `172.17.${changes & 255}.0/24` };
+      const body = { kind: "acl", switch: "front", direction: "from-port", priority: 900, match };
+      const name = `changing-${i}`;
+      const document = { ...body, name, action: "drop" };
+      succeeded(await client.request("POST", "/v1/apply", { body: [document] }));
+      changes++;
+    }
+  };
+  await Promise.all(Array.from({ length: CHANGES }, (_, i) => change(i)));
+  return `${Math.round(changes / options.seconds)} changes a second`;
+}
+
+async function scaling(router: Router, options: Options): Promise<string> {
+  const { client, name } = router.chassis[0]!.process;
+  const path = `/v1/chassis/${name}/dataplane?wait=applied&timeout=${SETTLE_TIMEOUT_MS}`;
+  const endMs = performance.now() + options.seconds * 1000;
+  let times = 0;
+  while (performance.now() < endMs) {
+    for (const workers of [2, 1]) {
+      const body = { workers };
+      succeeded(await client.request("PUT", path, { body, timeoutMs: SETTLE_TIMEOUT_MS }));
+      await sleep(200);
+    }
+    times++;
+  }
+  return `${times} times`;
+}
+
+async function crash(router: Router, options: Options): Promise<string> {
+  const chassis = router.chassis[0]!.process;
+  await sleep(options.seconds * 500);
+  chassis.kill("SIGUSR2"); // See topology.ts.
+  await sleep(options.seconds * 500);
+  const { settled, workers } = await chassis.client.get<WorkersView>("/v1/workers");
+  if (!settled) throw new Error("expected the worker to be replaced by now");
+  return `${workers.length} workers`;
+}
+
+function loss(what: string, workers: number, event: Event): Case {
+  const name = `loss: ${what}`;
+  return {
+    name,
+    goals: "P14",
+    unit: "packets",
+    prepare: async (options) => {
+      const labName = `l${what.replaceAll(/[^a-z]/g, "").slice(0, 6)}`;
+      const spec = { chassis: 1, driver: "af-packet", isFree: true, rules: 100 } as const;
+      const router = await startRouter({ ...spec, name: labName, workers }, options);
+      const path = await pathThrough(router);
+      const said = new Set<string>();
+      const side = (title: string, happens: Event) => ({
+        name: title,
+        measure: async () => {
+          let remark = "";
+          const { sent, came } = await trickle(path, RATE, async () => {
+            remark = await happens(router, options);
+          });
+          if (remark !== "") said.add(remark);
+          return sent - came;
+        },
+      });
+      return {
+        subject: side(what, event),
+        baselines: [side("nothing happens", nothing)],
+        remarks: () => [`${RATE / 1000} packets are one millisecond's`, ...said],
+        end: () => router.down(),
+      };
+    },
+  };
+}
+
+export const LOSS_CASES: readonly Case[] = [
+  loss("rules change all the time", 1, ruleChanges),
+  loss("workers 1 → 2 → 1", 1, scaling),
+  loss("a worker of two dies", 2, crash),
+];

@@ -1,0 +1,186 @@
+/**
+ * A worker in memory: the product's own loop, stages, rings and hand-offs; only its ports make
+ * packets up and count those that leave. Of two ports each sends to the other one. With two workers
+ * each has one of them and half of the flows, so that every packet goes through a ring once; or,
+ * apart, each has ports and flows for itself.
+ */
+import { HandOver } from "@rhone/dataplane-worker/bucket-hand-over";
+import { Departures } from "@rhone/dataplane-worker/departures";
+import { HeldPackets } from "@rhone/dataplane-worker/held-packets";
+import { RunLoop } from "@rhone/dataplane-worker/run-loop";
+import { TableHistory } from "@rhone/dataplane-worker/table-history";
+import { Poller } from "@rhone/netio/doorbell";
+import type { Port, PortContext, Tunnel } from "@rhone/netio/port";
+import { Core } from "@rhone/pipeline-stages/core";
+import { parse } from "@rhone/pipeline-stages/parse";
+import { buildTables } from "@rhone/pipeline-stages/test-network";
+import { bucketOf, firstOwners, NOBODY } from "@rhone/rings/buckets";
+import { COUNTERS_SIZE, Counters, DEVICES_MAX } from "@rhone/rings/counters";
+import * as packet from "@rhone/rings/packet";
+import { poolViews } from "@rhone/rings/pool";
+import { RingConsumer, RingProducer } from "@rhone/rings/ring";
+import { RULE_COUNTERS_SIZE, RuleCounters } from "@rhone/rings/rule-counters";
+import { SlotAllocator } from "@rhone/rings/slot-allocator";
+import { WorkerStatus } from "@rhone/rings/worker-status";
+import { Fragments } from "@rhone/tables/fragments";
+import { frameFromVm4, frameOf, rulesBefore } from "./memory-network.ts";
+import type { Shared } from "./workers-run.ts";
+
+const FLOWS = 10_000; // of each port
+const RULES = 100;
+const FRAME_SIZE = 60;
+const HEADER_WORDS = 11;
+/** Device indices of the two ports, and the frames that come in by them. */
+const VM1_DEVICE = 0;
+const VM4_DEVICE = 2;
+const FRAMES = new Map([
+  [VM1_DEVICE, frameOf],
+  [VM4_DEVICE, frameFromVm4],
+]);
+/** Turns between two looks at the clock. */
+const TURNS = 64;
+
+const { words } = poolViews();
+
+class PacketMaker implements Port {
+  readonly descriptor = -1;
+  readonly carriesOffloads = true;
+  readonly isUp = true;
+  sent = 0;
+  readonly #context: PortContext;
+  readonly #headers: Int32Array;
+  #next = 0;
+
+  /** Of flows that `isWanted` by their hash. */
+  constructor(context: PortContext, isWanted: (flowHash: number) => boolean) {
+    this.#context = context;
+    this.#headers = new Int32Array(FLOWS * HEADER_WORDS);
+    const make = FRAMES.get(context.index)!;
+    const slot = context.allocator.takeSmall();
+    const frameAt = packet.defaultFrameAt(slot);
+    for (let made = 0, flow = 0; made < FLOWS; flow++) {
+      const header = new Int32Array(make(flow).buffer, 0, HEADER_WORDS);
+      words.set(header, frameAt >> 2);
+      packet.begin(slot, frameAt, FRAME_SIZE, context.index);
+      parse(slot);
+      if (isWanted(packet.flowHash(slot))) this.#headers.set(header, made++ * HEADER_WORDS);
+    }
+    context.allocator.give(slot);
+  }
+
+  receive(slots: Int32Array, limit: number): number {
+    const { index, allocator, counters } = this.#context;
+    let count = 0;
+    for (; count < limit; count++) {
+      const slot = allocator.takeSmall();
+      if (slot < 0) break;
+      const frameAt = packet.defaultFrameAt(slot);
+      const from = this.#next * HEADER_WORDS;
+      for (let i = 0; i < HEADER_WORDS; i++) words[(frameAt >> 2) + i] = this.#headers[from + i]!;
+      this.#next = (this.#next + 7919) % FLOWS;
+      packet.begin(slot, frameAt, FRAME_SIZE, index);
+      slots[count] = slot;
+    }
+    counters.countReceived(index, count, count * FRAME_SIZE);
+    return count;
+  }
+
+  transmit(slots: Int32Array, count: number): void {
+    for (let i = 0; i < count; i++) this.#context.allocator.give(slots[i]!);
+    this.sent += count;
+  }
+
+  reclaim(): boolean {
+    return false;
+  }
+
+  close(): void {}
+}
+
+const NO_TUNNEL: Tunnel = {
+  descriptor: -1,
+  sources: new Int32Array(0),
+  receive: () => 0,
+  transmit: () => {},
+  transmitSegments: () => {},
+  reclaim: () => false,
+  close: () => {},
+};
+
+const NOTHING_TO_CARRY = {
+  inheritBucket: () => {},
+  stopSocket: () => {},
+  hasLeftovers: () => false,
+  startSocket: () => {},
+  detachPort: () => {},
+  passPortsOn: () => {},
+};
+
+export class MemoryWorker {
+  readonly #loop: RunLoop;
+  readonly #ports: PacketMaker[] = [];
+
+  constructor(shared: Shared) {
+    const { worker, workers, pool } = shared;
+    const numbers = Array.from({ length: workers }, (_, i) => i);
+    const others = numbers.filter((other) => other !== worker);
+    const consumer = (ring: SharedArrayBuffer) => new RingConsumer(new Int32Array(ring));
+    const producer = (ring: SharedArrayBuffer) => new RingProducer(new Int32Array(ring));
+    const counters = new Counters(new SharedArrayBuffer(COUNTERS_SIZE));
+    const allocator = new SlotAllocator(
+      pool,
+      worker,
+      workers,
+      shared.returns[worker]!.map((ring, to) => (to === worker ? null : producer(ring))),
+      others.map((from) => consumer(shared.returns[from]![worker]!)),
+    );
+    const tables = buildTables(1, rulesBefore(RULES));
+    const ruleCounters = new RuleCounters(new SharedArrayBuffer(RULE_COUNTERS_SIZE));
+    const fragments = new Fragments(shared.fragments);
+    const core = new Core(worker, counters, allocator, tables, ruleCounters, fragments);
+    core.owners.fill(NOBODY);
+    core.deviceOwners.fill(NOBODY);
+    const statuses = shared.statuses.map((status) => new WorkerStatus(status));
+    const incoming = others.map((from) => consumer(shared.rings[from]![worker]!));
+    const outgoing = shared.rings[worker]!.map(producer);
+    const handOver = new HandOver({
+      ...{ worker, statuses, incoming, luggage: NOTHING_TO_CARRY },
+      ...{ owners: core.owners, devices: core.deviceOwners, sockets: new Uint8Array(0) },
+      outgoing: outgoing.map((ring, to) => (to === worker ? null : ring)),
+    });
+    const devices = new Uint8Array(DEVICES_MAX).fill(0);
+    if (shared.isApart) devices.fill(worker);
+    else devices[VM4_DEVICE] = workers - 1;
+    const owners = firstOwners(numbers);
+    handOver.adopt({ edition: 1, workers: numbers, owners, devices, sockets: new Uint8Array(0) });
+    const byIndex = new Array<Port | null>(DEVICES_MAX).fill(null);
+    const isWanted = (flowHash: number) => !shared.isApart || owners[bucketOf(flowHash)] === worker;
+    for (const index of FRAMES.keys()) {
+      if (devices[index] !== worker) continue;
+      const port = new PacketMaker({ index, allocator, counters }, isWanted);
+      this.#ports.push(port);
+      byIndex[index] = port;
+    }
+    const neighbours = outgoing.map((ring, to) => {
+      return { ring, status: statuses[to]!, doorbell: -1 };
+    });
+    this.#loop = new RunLoop({
+      ...{ core, history: new TableHistory(tables), underlay: NO_TUNNEL, rings: incoming },
+      departures: new Departures(core, byIndex, neighbours, NO_TUNNEL),
+      ...{ handOver, held: new HeldPackets(consumer(shared.rings[worker]![worker]!)) },
+      ...{ status: statuses[worker]!, doorbell: -1, clockOffsetMs: 0, poller: new Poller() },
+      ...{ open: this.#ports, drainMailbox: () => true, onPortDown: () => {} },
+    });
+  }
+
+  /** Works for so long; returns how many packets left by its ports meanwhile. */
+  runFor(ms: number): number {
+    const sent = () => this.#ports.reduce((sum, port) => sum + port.sent, 0);
+    const before = sent();
+    const endMs = performance.now() + ms;
+    for (let now = performance.now(); now < endMs; now = performance.now()) {
+      for (let turn = 0; turn < TURNS; turn++) this.#loop.turn(now);
+    }
+    return sent() - before;
+  }
+}
