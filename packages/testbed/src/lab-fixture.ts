@@ -1,5 +1,6 @@
 /** A lab for the tests of one file: up before the first, gone after the last. */
-import { after, before } from "node:test";
+import assert from "node:assert/strict";
+import { after, before, describe } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { CountersView } from "@rhone/api/context";
@@ -11,6 +12,7 @@ import { runtimeCommand } from "@rhone/cli/runtime";
 import { WorkloadAgent } from "@rhone/cli/workload";
 
 const EXAMPLE = fileURLToPath(new URL("../../../labs/web-db.yaml", import.meta.url));
+const CHASSIS_ENDED = /^chassis \S+ ended /;
 /** For what is still under way. */
 const SILENCE_MS = 200;
 const UP_LIMIT = { timeout: 60_000 };
@@ -20,6 +22,8 @@ export const exampleLab = readLabFile(EXAMPLE);
 
 export class LabFixture {
   #running: RunningLab | null = null;
+  /** Chassis that ended and were started again, with what they said. */
+  readonly #ended: string[] = [];
   readonly #agents = new Map<string, WorkloadAgent>();
 
   get running(): RunningLab {
@@ -28,7 +32,10 @@ export class LabFixture {
   }
 
   async up(options: LabOptions): Promise<void> {
-    this.#running = await startLab(options);
+    const onEvent = (text: string): void => {
+      if (CHASSIS_ENDED.test(text)) this.#ended.push(text);
+    };
+    this.#running = await startLab({ onEvent, ...options });
     // What is on the underlay must be whole packets with whole checksums, for whoever looks at it.
     for (const { process } of this.running.chassis) {
       const off = ["tx", "off", "tx-udp-segmentation", "off"];
@@ -40,6 +47,8 @@ export class LabFixture {
   async down(): Promise<void> {
     await Promise.all([...this.#agents.values()].map((agent) => agent.stop()));
     await this.#running?.down();
+    // It comes back so soon that a test may not have noticed.
+    assert.deepEqual(this.#ended, [], "no chassis ends by itself");
   }
 
   /** The workload's program of sockets; its echo servers listen when this resolves. */
@@ -89,6 +98,23 @@ export function useLab(name: string, options: LabOptions): LabFixture {
   before(() => fixture.up({ prefix: `rhone-t${process.pid}-${name}`, ...options }), UP_LIMIT);
   after(() => fixture.down(), UP_LIMIT);
   return fixture;
+}
+
+/**
+ * Registers the tests of `body` once for each count of workers, each time with a lab of its own.
+ * `name` is unique among the files.
+ */
+export function underWorkers(
+  name: string,
+  counts: readonly number[],
+  options: Omit<LabOptions, "workers">,
+  body: (fixture: LabFixture, workers: number) => void,
+): void {
+  for (const workers of counts) {
+    describe(workers === 1 ? "with 1 worker" : `with ${workers} workers`, () => {
+      body(useLab(`${name}-w${workers}`, { ...options, workers }), workers);
+    });
+  }
 }
 
 /** Drops of one reason so far. */

@@ -1,18 +1,20 @@
 /**
  * S56: a worker dies under traffic. The others forward on and inherit what it had, connections live
  * on, it is replaced, every slot that it held is found again, and from then on nothing is lost.
+ * With one worker there is nobody to inherit: chassis/dataplane.test.ts has that.
  */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { HealthView, WorkersView } from "@rhone/api/context";
 import { socketLosses, withFlows } from "../flows.ts";
-import { useLab } from "../lab-fixture.ts";
+import { type LabFixture, underWorkers } from "../lab-fixture.ts";
 import { labOf } from "../topology.ts";
 
 const LIMIT = { timeout: 120_000 };
-const WORKERS = 3;
 const REPLACED_MS = 1000;
+/** Of flows, shared out evenly. */
+const BUCKETS = 256;
 /** On a machine that has more to do than this test. */
 const SLACK_MS = 3000;
 const WORKLOADS = ["vm1", "vm2", "vm3"] as const;
@@ -30,63 +32,71 @@ const optionsBefore = process.env["NODE_OPTIONS"];
 before(() => {
   process.env["NODE_OPTIONS"] = `--import ${import.meta.resolve("../worker-killer.ts")}`;
 });
-const fixture = useLab("s56", { lab, workers: WORKERS });
 after(() => {
   if (optionsBefore === undefined) delete process.env["NODE_OPTIONS"];
   else process.env["NODE_OPTIONS"] = optionsBefore;
 });
 
-const chassis = () => fixture.running.chassis[0]!.process;
-const workers = () => chassis().client.get<WorkersView>("/v1/workers");
+const chassisOf = (fixture: LabFixture) => fixture.running.chassis[0]!.process;
+const workersOf = (fixture: LabFixture) =>
+  chassisOf(fixture).client.get<WorkersView>("/v1/workers");
 
-/** Kills a worker of chassis a; resolves when all run again, with how long that took. */
-async function kill(): Promise<number> {
+/** Kills one of chassis a's workers; resolves when all run again, with how long that took. */
+async function kill(fixture: LabFixture, workers: number): Promise<number> {
   const startedAt = performance.now();
-  chassis().kill("SIGUSR2");
+  const chassis = chassisOf(fixture);
+  chassis.kill("SIGUSR2");
   let hasSeenIt = false;
   for (;;) {
-    const { body } = await chassis().client.request("GET", "/healthz");
+    const { body } = await chassis.client.request("GET", "/healthz");
     const check = (body as HealthView).checks.find(({ name }) => name === "workers")!;
     if (!check.ok) {
       hasSeenIt = true;
-      assert.match(check.detail, /^2 of 3 run; worker \d died: /);
-    } else if (hasSeenIt && (await workers()).settled) return performance.now() - startedAt;
+      assert.match(
+        check.detail,
+        new RegExp(`^${workers - 1} of ${workers} run; worker \\d died: `),
+      );
+    } else if (hasSeenIt && (await workersOf(fixture)).settled) {
+      return performance.now() - startedAt;
+    }
     assert.ok(performance.now() - startedAt < REPLACED_MS + SLACK_MS, "not replaced in time");
     await sleep(5);
   }
 }
 
-test("S56: a worker that dies is replaced, and connections live on", LIMIT, async () => {
-  for (const workload of WORKLOADS) await fixture.agent(workload);
-  let tookMs = 0;
-  const { sent, received, reordered, tcp, gapMs } = await withFlows(fixture, LOAD, async () => {
-    await sleep(1000);
-    tookMs = await kill();
-    await sleep(1000);
+underWorkers("s56", [2, 4], { lab }, (fixture, workers) => {
+  test("S56: a worker that dies is replaced, and connections live on", LIMIT, async () => {
+    await Promise.all(WORKLOADS.map((workload) => fixture.agent(workload)));
+    let tookMs = 0;
+    const { sent, received, reordered, tcp, gapMs } = await withFlows(fixture, LOAD, async () => {
+      await sleep(1000);
+      tookMs = await kill(fixture, workers);
+      await sleep(1000);
+    });
+    const told = JSON.stringify({ sent, received, reordered, tcp, gapMs, tookMs });
+    assert.ok(tookMs < REPLACED_MS + SLACK_MS, told);
+    // What it had in its hands and in its rings is lost, and the others' flows are not.
+    assert.ok(sent - received < sent / 10, told);
+    for (const { failure } of tcp) assert.equal(failure, "", told);
   });
-  const told = JSON.stringify({ sent, received, reordered, tcp, gapMs, tookMs });
-  assert.ok(tookMs < REPLACED_MS + SLACK_MS, told);
-  // What it had in its hands and in its rings is lost, and the others' flows are not.
-  assert.ok(sent - received < sent / 10, told);
-  for (const { failure } of tcp) assert.equal(failure, "", told);
-});
 
-test("S56: afterwards nothing is lost, and every slot is accounted for", LIMIT, async () => {
-  const before = await socketLosses(fixture, WORKLOADS);
-  const { sent, received, reordered } = await withFlows(fixture, LOAD, async () => {
-    await sleep(1500);
-    assert.equal((await workers()).slots.unaccounted, 0);
+  test("S56: afterwards nothing is lost, and every slot is accounted for", LIMIT, async () => {
+    const before = await socketLosses(fixture, WORKLOADS);
+    const { sent, received, reordered } = await withFlows(fixture, LOAD, async () => {
+      await sleep(1500);
+      assert.equal((await workersOf(fixture)).slots.unaccounted, 0);
+    });
+    const missed = (await socketLosses(fixture, WORKLOADS)) - before;
+    assert.equal(received + missed, sent);
+    assert.equal(reordered, 0);
+    const { slots, workers: list } = await workersOf(fixture);
+    assert.deepEqual(
+      list.map(({ buckets }) => buckets).toSorted((a, b) => a - b),
+      new Array(workers).fill(BUCKETS / workers),
+    );
+    const { total, unaccounted, ...parts } = slots;
+    assert.equal(unaccounted, 0);
+    const sum = Object.values(parts).reduce((all, part) => all + part, 0);
+    assert.equal(sum, total, JSON.stringify(slots));
   });
-  const missed = (await socketLosses(fixture, WORKLOADS)) - before;
-  assert.equal(received + missed, sent);
-  assert.equal(reordered, 0);
-  const { slots, workers: list } = await workers();
-  assert.deepEqual(
-    list.map(({ buckets }) => buckets).toSorted((a, b) => a - b),
-    [85, 85, 86],
-  );
-  const { total, unaccounted, ...parts } = slots;
-  assert.equal(unaccounted, 0);
-  const sum = Object.values(parts).reduce((all, part) => all + part, 0);
-  assert.equal(sum, total, JSON.stringify(slots));
 });

@@ -4,12 +4,17 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { HealthView } from "@rhone/api/context";
-import { dropsOf, useLab } from "../lab-fixture.ts";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { CountersView, HealthView } from "@rhone/api/context";
+import { dropsOf, type LabFixture, underWorkers } from "../lab-fixture.ts";
 import { labOf } from "../topology.ts";
 
 const LIMIT = { timeout: 60_000 };
 const FLOWS = 4000;
+/** Flows whose answer is late give way to new ones, so one round may not fill the table. */
+const ROUNDS_MAX = 5;
+/** The ping has its answer, and a connection that stays. */
+const ESTABLISHED_MS = 500;
 const lab = labOf({
   name: "s64",
   chassis: ["a"],
@@ -18,26 +23,35 @@ const lab = labOf({
     { name: "vm2", switch: "s", chassis: "a", addresses: ["10.0.1.11"] },
   ],
 });
-const fixture = useLab("s64", { lab, connections: 2048, workers: 2 });
 
-test("S64: a full table drops what is new, by name, and nothing else", LIMIT, async () => {
-  await fixture.agent("vm1");
-  await fixture.agent("vm2"); // Echoes UDP: each flow gets its answer, and stays for that.
-  const ping = fixture.run("vm1", "ping", "-c", "40", "-i", "0.25", "-W", "2", "10.0.1.11");
-  await new Promise((resolve) => setTimeout(resolve, 1000));
+/** Makes new flows until one has no room. */
+async function fill(fixture: LabFixture): Promise<CountersView> {
   const tool = import.meta.resolve("../udp-tool.ts");
-  await fixture.script("vm1", tool, ["send", "10.0.1.11", "7", String(FLOWS), "1"]);
-  const counters = await fixture.counters("a");
-  assert.ok(dropsOf(counters, "connections-full") > 0, JSON.stringify(counters.drops));
-  assert.ok(counters.connections.inUse <= counters.connections.capacity);
-  const { status, body } = await fixture.running.chassis[0]!.process.client.request(
-    "GET",
-    "/healthz",
-  );
-  assert.equal(status, 503);
-  const check = (body as HealthView).checks.find(({ name }) => name === "connections");
-  assert.equal(check?.ok, false, JSON.stringify(body));
-  const { code, stdout } = await ping;
-  assert.equal(code, 0, stdout);
-  assert.match(stdout, / 0% packet loss/, "an established flow goes on");
+  for (let round = 0; ; round++) {
+    await fixture.script("vm1", tool, ["send", "10.0.1.11", "7", String(FLOWS), "1"]);
+    const counters = await fixture.counters("a");
+    if (dropsOf(counters, "connections-full") > 0) return counters;
+    assert.ok(round < ROUNDS_MAX, JSON.stringify(counters));
+  }
+}
+
+underWorkers("s64", [1, 2, 4], { lab, connections: 2048 }, (fixture) => {
+  test("S64: a full table drops what is new, by name, and nothing else", LIMIT, async () => {
+    await fixture.agent("vm1");
+    await fixture.agent("vm2"); // Echoes UDP: each flow gets its answer, and stays for that.
+    const ping = fixture.run("vm1", "ping", "-c", "20", "-i", "0.2", "-W", "2", "10.0.1.11");
+    await sleep(ESTABLISHED_MS);
+    const counters = await fill(fixture);
+    assert.ok(counters.connections.inUse <= counters.connections.capacity);
+    const { status, body } = await fixture.running.chassis[0]!.process.client.request(
+      "GET",
+      "/healthz",
+    );
+    assert.equal(status, 503);
+    const check = (body as HealthView).checks.find(({ name }) => name === "connections");
+    assert.equal(check?.ok, false, JSON.stringify(body));
+    const { code, stdout } = await ping;
+    assert.equal(code, 0, stdout);
+    assert.match(stdout, / 0% packet loss/, "an established flow goes on");
+  });
 });
