@@ -1,5 +1,6 @@
 /** Lab files for scenarios, written from what matters in them. */
 import { type Lab, parseLab } from "@rhone/cli/lab-file";
+import type { RouterDocument } from "@rhone/state/schema";
 
 export interface Topology {
   readonly name: string;
@@ -13,10 +14,11 @@ export interface Topology {
     readonly addresses: readonly string[];
     readonly unplugged?: true;
   }[];
+  readonly routers?: readonly Omit<RouterDocument, "kind">[];
 }
 
 /** Throws UserError like a file would. */
-export function labOf({ name, chassis, ports }: Topology): Lab {
+export function labOf({ name, chassis, ports, routers = [] }: Topology): Lab {
   const lab = {
     ...{ kind: "lab", name },
     chassis: chassis.map((name, index) => ({ name, underlay: `192.168.100.${index + 1}` })),
@@ -24,10 +26,12 @@ export function labOf({ name, chassis, ports }: Topology): Lab {
       .filter(({ unplugged }) => unplugged !== true)
       .map((port) => ({ port: port.name })),
   };
-  const switches = [...new Set(ports.map((port) => port.switch))];
+  const attached = [...ports, ...routers.flatMap((router) => router.ports)];
+  const switches = [...new Set(attached.map((port) => port.switch))];
   const documents = [
     lab,
     ...switches.map((name) => ({ kind: "switch", name })),
+    ...routers.map((router) => ({ kind: "router", ...router })),
     ...ports.map(({ unplugged: _, ...port }) => ({ kind: "port", ...port, device: port.name })),
   ];
   const text = documents.map((document) => JSON.stringify(document)).join("\n---\n");
