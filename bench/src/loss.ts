@@ -58,7 +58,7 @@ async function scaling(router: Router, options: Options): Promise<string> {
 async function crash(router: Router, options: Options): Promise<string> {
   const chassis = router.chassis[0]!.process;
   await sleep(options.seconds * 500);
-  chassis.kill("SIGUSR2"); // See topology.ts.
+  chassis.kill("SIGUSR2");
   await sleep(options.seconds * 500);
   const { settled, workers } = await chassis.client.get<WorkersView>("/v1/workers");
   if (!settled) throw new Error("expected the worker to be replaced by now");
@@ -74,7 +74,8 @@ function loss(what: string, workers: number, event: Event): Case {
     prepare: async (options) => {
       const labName = `l${what.replaceAll(/[^a-z]/g, "").slice(0, 6)}`;
       const spec = { chassis: 1, driver: "af-packet", isFree: true, rules: 100 } as const;
-      const router = await startRouter({ ...spec, name: labName, workers }, options);
+      const isMortal = event === crash;
+      const router = await startRouter({ ...spec, name: labName, workers, isMortal }, options);
       const path = await pathThrough(router);
       const said = new Set<string>();
       const side = (title: string, happens: Event) => ({

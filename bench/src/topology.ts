@@ -28,16 +28,19 @@ export interface LabSpec {
   readonly workers: number;
   /** Whether it may run on the load's processor, too. */
   readonly isFree?: boolean;
+  /** Whether SIGUSR2 kills a worker. */
+  readonly isMortal?: boolean;
   /** Rules that match nothing here, in front of those that allow the traffic. */
   readonly rules: number;
 }
 
-/** A lab that is up and whose chassis run on their processor. SIGUSR2 kills a chassis's worker. */
+/** A lab that is up and whose chassis run on their processor. */
 export async function startRouter(spec: LabSpec, options: Options): Promise<Router> {
   const lab = parseLab(labText(spec), `bench ${spec.name}`);
   const { driver, workers } = spec;
   const prefix = `rhone-bench${process.pid}-${spec.name}`;
-  process.env["NODE_OPTIONS"] = `--import ${import.meta.resolve("@rhone/testbed/worker-killer")}`;
+  const killer = `--import ${import.meta.resolve("@rhone/testbed/worker-killer")}`;
+  if (spec.isMortal === true) process.env["NODE_OPTIONS"] = killer;
   const running = await startLab({ lab, prefix, driver, workers, runtime: options.runtime });
   delete process.env["NODE_OPTIONS"];
   for (const { process: chassis } of spec.isFree === true ? [] : running.chassis) {
