@@ -125,6 +125,7 @@ function makeDataplane(parts: DependencyContainer): Dataplane {
     connections: config.connections,
     underlay: config.underlay,
     underlayPort: UDP_PORT,
+    sourcePorts: config.sourcePorts,
     tables: compile(state, self),
     onReport: (_worker, report) => parts.resolve(tokens.CONTROLLER).onReport(report),
     onWorkerLost: (worker, error) => {

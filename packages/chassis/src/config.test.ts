@@ -22,6 +22,7 @@ test("fills in what is left out", () => {
   const config = read(GOOD);
   assert.equal(config.workers, 2);
   assert.equal(config.driver, "af-packet");
+  assert.equal(config.sourcePorts, 16);
   assert.deepEqual(config.nats, { clientPort: 4222, routePort: 6222, peers: [] });
   assert.equal(tunnelMtu(config), 1418);
 });
@@ -34,6 +35,7 @@ test("names file, line, field and what was expected", () => {
   const text = `${GOOD}workers: 99\nunknown: 1\n`;
   assert.throws(() => read(text), /chassis\.yaml:5: workers: .*16.*\n.*unknown/s);
   assert.throws(() => read(GOOD.replace("192.168.100.1", "nowhere")), /:2: underlay: .*IP address/);
+  assert.throws(() => read(`${GOOD}sourcePorts: 48\n`), /:5: sourcePorts: .*power of two/);
   assert.throws(() => read("name: [\n"), /chassis\.yaml: /);
   assert.throws(() => readConfig("/nonexistent.yaml"), /expected a readable file/);
 });

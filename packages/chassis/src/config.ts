@@ -2,11 +2,14 @@
  * The configuration file of one chassis: YAML, checked in full before anything starts.
  */
 import { readFileSync } from "node:fs";
+import { SOURCE_PORTS_DEFAULT } from "@rhone/netio/udp-socket";
 import { WORKERS_MAX } from "@rhone/rings/buckets";
 import { ENTRIES_MAX } from "@rhone/tables/connection-memory";
 import { parseAddress } from "@rhone/wire/address";
 import { LineCounter, parseDocument } from "yaml";
 import { z } from "zod";
+
+const SOURCE_PORTS_MAX = 1024;
 
 const port = z.int().min(1).max(65535);
 const address = z.string().refine((text) => parseAddress(text) !== null, "expected an IP address");
@@ -33,6 +36,16 @@ const schema = z.strictObject({
   workersMax: z.int().min(1).max(WORKERS_MAX).optional(),
   /** Connections that can be tracked at a time; each takes 136 bytes or a little more. */
   connections: z.int().min(256).max(ENTRIES_MAX).default(262_144),
+  /**
+   * Source ports of the tunnel, a power of two. More spread flows over more paths and queues of the
+   * underlay, fewer let more packets leave in one call.
+   */
+  sourcePorts: z
+    .int()
+    .min(1)
+    .max(SOURCE_PORTS_MAX)
+    .refine((count) => (count & (count - 1)) === 0, "expected a power of two")
+    .default(SOURCE_PORTS_DEFAULT),
   /** How devices are opened whose port does not say. */
   driver: z.enum(["af-packet", "af-xdp", "tap"]).default("af-packet"),
   api: z.strictObject({

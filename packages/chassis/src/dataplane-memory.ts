@@ -5,7 +5,11 @@
 import { RING_CAPACITY } from "@rhone/dataplane-worker/plan";
 import { closeDoorbell, createDoorbell } from "@rhone/netio/doorbell";
 import { wantHugePages } from "@rhone/netio/huge-pages";
-import { closeTunnelSockets, openTunnelSockets, SOURCE_PORTS } from "@rhone/netio/udp-socket";
+import {
+  closeTunnelSockets,
+  openTunnelSockets,
+  SOURCE_PORTS_DEFAULT,
+} from "@rhone/netio/udp-socket";
 import { COUNTERS_SIZE, Counters } from "@rhone/rings/counters";
 import { createPool, type Pool, type PoolSize } from "@rhone/rings/pool";
 import { RingConsumer, RingProducer, ringWords } from "@rhone/rings/ring";
@@ -23,6 +27,8 @@ export interface MemoryOptions {
   readonly connections: number;
   readonly underlay: string;
   readonly underlayPort: number;
+  /** Of a worker's packets to other chassis, a power of two. */
+  readonly sourcePorts?: number;
 }
 
 export class DataplaneMemory {
@@ -47,7 +53,9 @@ export class DataplaneMemory {
   readonly sockets: readonly number[];
 
   /** Throws when this machine does not have the underlay address or its port is taken. */
-  constructor({ workersMax, connections, underlay, underlayPort }: MemoryOptions) {
+  constructor(options: MemoryOptions) {
+    const { workersMax, connections, underlay, underlayPort } = options;
+    const { sourcePorts = SOURCE_PORTS_DEFAULT } = options;
     this.workersMax = workersMax;
     this.connections = createConnections(connections);
     wantHugePages(this.connections);
@@ -70,7 +78,7 @@ export class DataplaneMemory {
     this.counters = this.counterBuffers.map((buffer) => new Counters(buffer));
     this.ruleCounterBuffers = each(RULE_COUNTERS_SIZE);
     this.ruleCounters = this.ruleCounterBuffers.map((buffer) => new RuleCounters(buffer));
-    this.senders = each(SOURCE_PORTS * 4);
+    this.senders = each(sourcePorts * 4);
     for (const senders of this.senders) new Int32Array(senders).fill(-1);
     this.sockets = openTunnelSockets(underlay, underlayPort, workersMax);
     this.doorbells = numbers.map(() => createDoorbell());

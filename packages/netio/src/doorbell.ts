@@ -55,6 +55,7 @@ export class Poller {
     this.#count++;
   }
 
+  /** The last one takes its index. */
   remove(descriptor: number): void {
     const { words } = this.#memory;
     for (let i = 0; i < this.#count; i++) {
@@ -63,6 +64,11 @@ export class Poller {
       words[i * 2] = words[this.#count * 2]!;
       return;
     }
+  }
+
+  /** Whether the last `poll` found that something can be read, or is wrong, at an index. */
+  isReady(index: number): boolean {
+    return this.#memory.words[index * 2 + 1]! >>> 16 !== 0;
   }
 
   /** Blocks until one is ready or the time is over, -1 for ever; returns how many are ready. */

@@ -11,6 +11,7 @@ import * as packet from "@rhone/rings/packet";
 import { SMALL_FRAME_MAX } from "@rhone/rings/pool";
 import * as poolMemory from "@rhone/rings/pool-memory";
 import * as resume from "@rhone/wire/resume";
+import { Poller } from "./doorbell.ts";
 import { countJoinable, join } from "./join.ts";
 import { MessageVector } from "./message-vector.ts";
 import { Overruns } from "./overruns.ts";
@@ -41,6 +42,8 @@ export class UdpReceiver {
   readonly sources = new Int32Array(BURST * 4);
   readonly #context: Pick<PortContext, "allocator" | "counters">;
   readonly #sockets: number[] = [];
+  /** Has them at the same indices. */
+  readonly #poller = new Poller();
   /** Which of them is asked next. */
   #turn = 0;
   readonly #isIpv4: boolean;
@@ -79,14 +82,19 @@ export class UdpReceiver {
     // Without a place for a whole run, the kernel had better cut it.
     if (this.#buffers.hasLarge) setOption(socket, SOL_UDP, UDP_GRO, 1, "UDP_GRO");
     this.#sockets.push(socket);
+    this.#poller.add(socket);
     this.#overruns.push(new Overruns(socket, false, TUNNEL_DEVICE, this.#context.counters));
   }
 
   stop(socket: number): void {
     const at = this.#sockets.indexOf(socket);
     if (at < 0) return;
-    this.#sockets.splice(at, 1);
-    this.#overruns.splice(at, 1);
+    this.#poller.remove(socket);
+    // As the poller does it: the last one takes its place.
+    const [last, overruns] = [this.#sockets.pop()!, this.#overruns.pop()!];
+    if (last === socket) return;
+    this.#sockets[at] = last;
+    this.#overruns[at] = overruns;
   }
 
   get hasLeftovers(): boolean {
@@ -101,9 +109,13 @@ export class UdpReceiver {
   receive(slots: Int32Array, limit: number): number {
     const most = Math.min(limit, BURST);
     let received = this.#takeAll(slots, 0, most);
+    // One short call in place of a long one for each socket that has nothing.
+    const mayPoll = received < most && this.#sockets.length > 1;
+    if (mayPoll && this.#poller.poll(0) === 0) return received;
     // What one socket has brought is handed out before the next is asked: order stays within each.
     for (let asked = 0; asked < this.#sockets.length && received < most; asked++) {
       this.#turn = (this.#turn + 1) % this.#sockets.length;
+      if (mayPoll && !this.#poller.isReady(this.#turn)) continue;
       if (!this.#ask(this.#sockets[this.#turn]!, most - received)) continue;
       received = this.#takeAll(slots, received, most);
     }

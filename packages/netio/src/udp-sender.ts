@@ -3,9 +3,9 @@
  * own, chosen by the flow's hash: so routers and cards on the way spread flows, never a flow's
  * packets (RFC 8926 §3.3).
  *
- * Packets of one size to one peer in a row leave as one super-datagram that the kernel cuts
- * (UDP_SEGMENT, udp(7)). The segments of a super-frame do so with their payload where it lies: the
- * kernel gathers headers and payload in turn.
+ * Packets of one source port and one size to one peer leave as one super-datagram that the kernel
+ * cuts (UDP_SEGMENT, udp(7)). The segments of a super-frame do so with their payload where it lies:
+ * the kernel gathers headers and payload in turn.
  */
 import { TUNNEL_DEVICE } from "@rhone/rings/counters";
 import { DROP } from "@rhone/rings/drop-reason";
@@ -13,7 +13,13 @@ import * as packet from "@rhone/rings/packet";
 import { MessageVector } from "./message-vector.ts";
 import * as native from "./native.ts";
 import type { PortContext } from "./port.ts";
-import { type Endpoint, openTunnelSocket, SOL_UDP, SOURCE_PORTS, writeName } from "./udp-socket.ts";
+import {
+  type Endpoint,
+  openTunnelSocket,
+  SOL_UDP,
+  SOURCE_PORTS_DEFAULT,
+  writeName,
+} from "./udp-socket.ts";
 
 const UDP_SEGMENT = 103;
 const CONTROL_SIZE = 24; // a cmsghdr of 16 and one 16-bit number, aligned
@@ -23,6 +29,10 @@ const RUN_SIZE_MAX = 65000;
 const SOURCE_PORT_FIRST = 49152; // RFC 6335: the dynamic ports
 /** Bytes that may wait in a socket that only sends: next to nothing. */
 const RECEIVE_SIZE = 4096;
+/** Packets that are put in order at once. */
+const GROUPED_MAX = 256;
+/** Behind the last packet of a chain. */
+const END = -1;
 /** As a size of headers: the packet is whole in its slot. */
 const WHOLE = 0;
 
@@ -40,6 +50,12 @@ export class UdpSender {
   // lies in the pool.
   #headersSize = WHOLE;
   #payloadAt = 0;
+  // Packets and their destinations, grouped, and how they are: see #group.
+  readonly #slots = new Int32Array(GROUPED_MAX);
+  readonly #destinations = new Int32Array(GROUPED_MAX * 4);
+  readonly #isHead = new Uint8Array(GROUPED_MAX);
+  readonly #nexts = new Int32Array(GROUPED_MAX);
+  readonly #lasts: Int32Array;
   readonly #messages = new MessageVector({
     count: 1,
     buffersPerMessage: RUN_MAX * 2,
@@ -49,20 +65,21 @@ export class UdpSender {
 
   /**
    * `common` is a socket at `port`, the port that all peers have; `senders` has those of the source
-   * ports that are open, -1 for the others.
+   * ports that are open, -1 for the others; a power of two of them.
    */
   constructor(
     context: Pick<PortContext, "allocator" | "counters">,
     endpoint: Endpoint,
     port: number,
     common: number,
-    senders: Int32Array = new Int32Array(SOURCE_PORTS).fill(-1),
+    senders: Int32Array = new Int32Array(SOURCE_PORTS_DEFAULT).fill(-1),
   ) {
     this.#context = context;
     this.#endpoint = endpoint;
     this.#port = port;
     this.#common = common;
     this.#senders = senders;
+    this.#lasts = new Int32Array(senders.length);
     const { view } = this.#messages;
     const at = this.#messages.controlAt(0);
     view.setUint32(at, 18, true); // length of the control message
@@ -72,10 +89,14 @@ export class UdpSender {
 
   /** As UdpUnderlay.transmit. */
   transmit(slots: Int32Array, count: number, destinations: Int32Array): void {
-    for (let first = 0; first < count; ) {
-      const run = this.#runLength(slots, first, count, destinations);
-      this.#send(slots, first, run, destinations, first * 4);
-      first += run;
+    for (let from = 0; from < count; from += GROUPED_MAX) {
+      const grouped = Math.min(GROUPED_MAX, count - from);
+      this.#group(slots, from, grouped, destinations);
+      for (let first = 0; first < grouped; ) {
+        const run = this.#runLength(this.#slots, first, grouped, this.#destinations);
+        this.#send(this.#slots, first, run, this.#destinations, first * 4);
+        first += run;
+      }
     }
   }
 
@@ -106,16 +127,47 @@ export class UdpSender {
     this.#senders.fill(-1);
   }
 
+  /**
+   * Puts packets of one source port next to each other, those of a flow in their order, so that
+   * there are fewer and longer runs.
+   */
+  #group(slots: Int32Array, from: number, count: number, destinations: Int32Array): void {
+    const [lasts, nexts] = [this.#lasts, this.#nexts];
+    for (let i = 0; i < count; i++) {
+      nexts[i] = END;
+      lasts[this.#sourcePort(slots[from + i]!)] = END;
+    }
+    // A chain for each port, from its first packet on; those that continue one are no heads.
+    for (let i = 0; i < count; i++) {
+      const port = this.#sourcePort(slots[from + i]!);
+      const last = lasts[port]!;
+      this.#isHead[i] = last === END ? 1 : 0;
+      if (last !== END) nexts[last] = i;
+      lasts[port] = i;
+    }
+    let put = 0;
+    for (let head = 0; head < count; head++) {
+      if (this.#isHead[head] === 0) continue;
+      for (let i = head; i !== END; i = nexts[i]!) {
+        this.#slots[put] = slots[from + i]!;
+        for (let k = 0; k < 4; k++) {
+          this.#destinations[put * 4 + k] = destinations[(from + i) * 4 + k]!;
+        }
+        put++;
+      }
+    }
+  }
+
   /** How many packets from `first` on can leave as one super-datagram. */
   #runLength(slots: Int32Array, first: number, count: number, to: Int32Array): number {
     const size = packet.length(slots[first]!);
-    const port = sourcePort(slots[first]!);
+    const port = this.#sourcePort(slots[first]!);
     let total = size;
     let run = 1;
     while (first + run < count && run < this.#runMax) {
       const slot = slots[first + run]!;
       const length = packet.length(slot);
-      if (sourcePort(slot) !== port) break;
+      if (this.#sourcePort(slot) !== port) break;
       if (length > size || total + length > RUN_SIZE_MAX) break;
       if (!isSameAddress(to, first * 4, (first + run) * 4)) break;
       total += length;
@@ -131,7 +183,7 @@ export class UdpSender {
     const { isIpv4 } = this.#endpoint;
     const nameAt = messages.nameAt(0);
     messages.setNameSize(0, writeName(messages.view, nameAt, isIpv4, to, toAt, this.#port));
-    const sender = this.#sender(sourcePort(slots[first]!));
+    const sender = this.#sender(this.#sourcePort(slots[first]!));
     if (isMappedIpv4(to, toAt) !== isIpv4) {
       this.#drop(run, DROP["tunnel-send-failed"]);
     } else if (!this.#sendRun(sender, slots, first, run)) {
@@ -204,6 +256,11 @@ export class UdpSender {
     this.#context.counters.countPortDrop(TUNNEL_DEVICE, reason, packets);
   }
 
+  /** Number of the source port that a packet's flow leaves by. */
+  #sourcePort(slot: number): number {
+    return packet.flowHash(slot) & (this.#senders.length - 1);
+  }
+
   /** The socket of a source port, opened when it is first used; the common one if it cannot be. */
   #sender(number: number): number {
     if (this.#senders[number]! < 0) {
@@ -217,11 +274,6 @@ export class UdpSender {
     }
     return this.#senders[number]!;
   }
-}
-
-/** Number of the source port that a packet's flow leaves by. */
-function sourcePort(slot: number): number {
-  return packet.flowHash(slot) & (SOURCE_PORTS - 1);
 }
 
 function refusal(number: number): number {

@@ -22,8 +22,11 @@ const PMTUDISC_DO = 2; // Set DF, refuse what is larger.
 const NAME_SIZE = 28; // struct sockaddr_in6, the larger one
 
 export const SOL_UDP = 17;
-/** Source ports that a worker sends from; each has a socket of its own. */
-export const SOURCE_PORTS = 1024;
+/**
+ * Source ports that a worker sends from unless told otherwise; each has a socket of its own. A
+ * batch leaves in as many calls as it has ports, and so many paths or queues can be used.
+ */
+export const SOURCE_PORTS_DEFAULT = 16;
 
 const bindName = allocate(NAME_SIZE);
 
