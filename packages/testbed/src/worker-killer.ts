@@ -2,6 +2,9 @@
  * For tests, loaded into a chassis by NODE_OPTIONS: SIGUSR2 ends the data-plane worker that was
  * started last, in the middle of whatever it does, as if it had run out of memory. SIGPWR makes one
  * hang: each reads the clock once a loop, and the first that does so then never comes back.
+ *
+ *   word 0      thread that hangs, NOBODY, or ANYBODY: whoever comes first
+ *   word 1 …    by thread: 1 when its loop runs; the pool has threads to spare
  */
 import type { Worker } from "node:worker_threads";
 import {
@@ -11,26 +14,32 @@ import {
   threadId,
 } from "node:worker_threads";
 
-const KEY = "rhone-test-hanging-thread";
+const KEY = "rhone-test-worker-killer";
+const HANGING = 0;
 const NOBODY = 0;
 const ANYBODY = -1;
+const THREADS_MAX = 1023;
 
 if (isMainThread) {
+  const words = new Int32Array(new SharedArrayBuffer((1 + THREADS_MAX) * 4));
+  setEnvironmentData(KEY, words);
   const workers: Worker[] = [];
   process.on("worker", (worker: Worker) => {
     workers.push(worker);
     worker.once("exit", () => workers.splice(workers.indexOf(worker), 1));
   });
-  process.on("SIGUSR2", () => void workers.at(-1)?.terminate());
-  const hanging = new Int32Array(new SharedArrayBuffer(4));
-  setEnvironmentData(KEY, hanging);
-  process.on("SIGPWR", () => Atomics.store(hanging, 0, ANYBODY));
+  const isWorking = ({ threadId }: Worker) => threadId > 0 && Atomics.load(words, threadId) === 1;
+  process.on("SIGUSR2", () => void workers.findLast(isWorking)?.terminate());
+  process.on("SIGPWR", () => Atomics.store(words, HANGING, ANYBODY));
 } else {
-  const hanging = getEnvironmentData(KEY) as Int32Array;
+  const words = getEnvironmentData(KEY) as Int32Array;
   const now = performance.now.bind(performance);
   performance.now = () => {
-    if (Atomics.load(hanging, 0) !== NOBODY) Atomics.compareExchange(hanging, 0, ANYBODY, threadId);
-    while (Atomics.load(hanging, 0) === threadId);
+    words[threadId] = 1;
+    if (Atomics.load(words, HANGING) !== NOBODY) {
+      Atomics.compareExchange(words, HANGING, ANYBODY, threadId);
+      while (Atomics.load(words, HANGING) === threadId);
+    }
     return now();
   };
 }
