@@ -97,7 +97,8 @@ test("a device that is closed is nobody's, and its place can be used again", LIM
     await until("the device to be refused", () => has("refused"));
     dataplane.closeDevice(0);
     await until("the device to be closed", () => has("closed"));
-    await until("its worker to let go of it", () => has("detached") && dataplane.isComplete);
+    await until("its worker to let go of it", () => dataplane.isComplete);
+    assert.ok(!has("detached"), "nobody is to have it");
     assert.equal(dataplane.workerOf(0), NOBODY);
   }
   assert.deepEqual(lost, []);

@@ -10,7 +10,6 @@ import type { Allotment } from "@rhone/dataplane-worker/allotment";
 import type { Driver, Report, SlotAccount, TablesEdition } from "@rhone/dataplane-worker/plan";
 import { GENERATIONS_HELD } from "@rhone/dataplane-worker/table-history";
 import { closePort } from "@rhone/netio/movable-port";
-import { NOBODY } from "@rhone/rings/buckets";
 import { type Usage, usageOf } from "@rhone/tables/connection-memory";
 import { DataplaneMemory, type MemoryOptions } from "./dataplane-memory.ts";
 import { firstAllotment, isIdle, nextAllotment } from "./next-allotment.ts";
@@ -190,11 +189,6 @@ export class Dataplane {
         break;
       case "detached": {
         const owner = this.workerOf(report.index);
-        if (owner === NOBODY) {
-          // Its device was closed, and as a rule the port with it.
-          if (report.state !== null) closePort(report.state);
-          break;
-        }
         this.#threads.post(owner, { type: "adopt", index: report.index, state: report.state });
         // One that was not open is opened when all is settled, if it still should be.
         if (entry !== undefined) entry.holder = report.state === null ? null : owner;

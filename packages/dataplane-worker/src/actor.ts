@@ -133,6 +133,7 @@ export class Actor {
         this.#poller.add(sockets[socket]!);
       },
       detachPort: (device) => this.#ports.detachPort(device),
+      closePort: (device) => this.#ports.closePort(device, "closed"),
       passPortsOn: () => this.#ports.passOn(),
     };
   }

@@ -125,6 +125,7 @@ test("refuses an allotment before it has settled the one in force", () => {
       hasLeftovers: () => false,
       startSocket: () => {},
       detachPort: () => {},
+      closePort: () => {},
       passPortsOn: () => {},
     },
   });

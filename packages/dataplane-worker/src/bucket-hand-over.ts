@@ -32,6 +32,8 @@ export interface Luggage {
   startSocket(socket: number): void;
   /** Takes the device's port out of service. */
   detachPort(device: number): void;
+  /** The device is to be nobody's. */
+  closePort(device: number): void;
   /** Sends the ports that were detached on their way to their new owners. */
   passPortsOn(): void;
 }
@@ -201,7 +203,10 @@ export class HandOver {
 
   #letGo({ owners, devices, sockets }: Allotment): void {
     const { luggage, ...mine } = this.#parts;
-    this.#forEachLost(mine.devices, devices, (device) => luggage.detachPort(device));
+    this.#forEachLost(mine.devices, devices, (device) => {
+      if (devices[device] === NOBODY) luggage.closePort(device);
+      else luggage.detachPort(device);
+    });
     for (const [map, next] of [
       [mine.owners, owners],
       [mine.devices, devices],

@@ -218,6 +218,7 @@ export class Worker {
           this.ports.delete(device);
           this.#detached.push(device);
         },
+        closePort: () => assert.fail("no device is ever nobody's here"),
         passPortsOn: () => {
           for (const device of this.#detached.splice(0)) {
             world.travelling.push({ device, from: number });

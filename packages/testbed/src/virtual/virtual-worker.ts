@@ -48,6 +48,7 @@ const NOTHING_TO_CARRY = {
   hasLeftovers: () => false,
   startSocket: () => {},
   detachPort: () => {},
+  closePort: () => {},
   passPortsOn: () => {},
 };
 
