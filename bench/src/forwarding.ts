@@ -181,8 +181,8 @@ const TUNNEL_COST: Case = {
 };
 
 export const FORWARDING_CASES: readonly Case[] = [
-  forwarding("P3–P5", "af-xdp", 64),
-  forwarding("P3–P5", "af-xdp", 1400),
+  forwarding("P3 P4 P5", "af-xdp", 64),
+  forwarding("P3 P4 P5", "af-xdp", 1400),
   forwarding("", "af-packet", 64),
   TUNNEL_COST,
 ];

@@ -74,7 +74,7 @@ async function measure(wanted: Case, options: Options): Promise<Row> {
 function print(row: Row): void {
   const text = ({ median, min, max }: Summary): string =>
     `${format(median)} (${format(min)}–${format(max)})`;
-  console.log(`${row.goals.padEnd(5)} ${row.name}: ${text(row.figure)} ${row.unit}`);
+  console.log(`${row.goals.padEnd(8)} ${row.name}: ${text(row.figure)} ${row.unit}`);
   for (const { name, figure, ratio } of row.baselines) {
     console.log(`       ÷ ${name}: ${text(figure)} = ${format(ratio)}`);
   }
@@ -108,7 +108,7 @@ async function main(): Promise<number> {
   if (wanted.length === 0)
     throw new Error(`expected a case with ${words.join(" or ")}: see --list`);
   if (values.list === true) {
-    for (const { name, goals, unit } of wanted) console.log(`${goals.padEnd(5)} ${name}, ${unit}`);
+    for (const { name, goals, unit } of wanted) console.log(`${goals.padEnd(8)} ${name}, ${unit}`);
     return 0;
   }
   const isQuick = values.quick === true;
@@ -121,7 +121,7 @@ async function main(): Promise<number> {
       else print(row);
     } catch (error) {
       failed++;
-      console.error(`${each.goals.padEnd(5)} ${each.name}: ${(error as Error).message}`);
+      console.error(`${each.goals.padEnd(8)} ${each.name}: ${(error as Error).message}`);
     }
   }
   return failed === 0 ? 0 : 1;

@@ -7,6 +7,7 @@
  *   bytes PACKETS   bytes that so many packets allocate, all together
  */
 import { getHeapStatistics } from "node:v8";
+import { inlineMore } from "@rhone/dataplane-worker/inlining";
 import { wantHugePages } from "@rhone/netio/huge-pages";
 import * as packet from "@rhone/rings/packet";
 import { poolViews } from "@rhone/rings/pool";
@@ -18,6 +19,7 @@ const FRAME_SIZE = 60;
 const WARM_UP = 400_000;
 
 const [what, first = "", second = "", third = "10"] = process.argv.slice(2);
+inlineMore();
 const isLarge = what === "known" && Number(first) > 50_000;
 const memory = createConnections(isLarge ? 4_194_304 : 65_536);
 wantHugePages(memory); // As a chassis does.

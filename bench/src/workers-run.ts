@@ -7,6 +7,7 @@
  */
 import { once } from "node:events";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
+import { inlineMore } from "@rhone/dataplane-worker/inlining";
 import { wantHugePages } from "@rhone/netio/huge-pages";
 import { createPool, installPool, type Pool } from "@rhone/rings/pool";
 import { ringWords } from "@rhone/rings/ring";
@@ -72,6 +73,7 @@ async function work(shared: Shared): Promise<void> {
   worker.runFor(WARM_UP_MS);
 }
 
+inlineMore();
 if (isMainThread) {
   const [workers, how] = process.argv.slice(2);
   process.stdout.write(`${(await measure(Number(workers), how === "apart")).toFixed(1)}\n`);

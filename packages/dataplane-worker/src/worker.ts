@@ -6,6 +6,7 @@
  */
 import { installPool } from "@rhone/rings/pool";
 import { installConnections } from "@rhone/tables/connection-memory";
+import { inlineMore } from "./inlining.ts";
 import type { Report, WorkerPlan } from "./plan.ts";
 
 export default async function run(plan: WorkerPlan): Promise<void> {
@@ -16,6 +17,7 @@ export default async function run(plan: WorkerPlan): Promise<void> {
 /** Resolves to why the worker ended: null when it was told to. */
 async function live(plan: WorkerPlan): Promise<Error | null> {
   try {
+    inlineMore();
     // The modules of the data plane keep views of this memory in constants, so it must stand before
     // them.
     installPool(plan.pool);

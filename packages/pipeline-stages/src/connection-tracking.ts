@@ -129,6 +129,12 @@ export function loadKey(core: Core, slot: number, port: number): void {
   loadKeyOf(core, port, packet.etherType(slot), l3At, protocol, packet.ports(slot));
 }
 
+/** The packet whose key was loaded last, in the zone of `port`. */
+export function loadZone(core: Core, port: number): void {
+  const { ports, datapaths } = core.tables;
+  connections.loadZone(datapaths.key(ports.datapath(port)), ports.key(port));
+}
+
 function loadKeyOf(
   core: Core,
   port: number,

@@ -17,7 +17,7 @@ import * as timeouts from "@rhone/tables/timeouts";
 import * as ethernet from "@rhone/wire/ethernet";
 import * as ipv4 from "@rhone/wire/ipv4";
 import * as ipv6 from "@rhone/wire/ipv6";
-import { loadKey, readSegment } from "./connection-tracking.ts";
+import { loadKey, loadZone, readSegment } from "./connection-tracking.ts";
 import { BATCH_MAX, type Batch, type Core } from "./core.ts";
 import { fetchForEntering, fetchForLeaving } from "./fetch-connections.ts";
 import * as decision from "./flow-decision.ts";
@@ -66,7 +66,7 @@ function passEntering(core: Core, batch: Batch, crossing: Batch, stage: number):
     entered++;
     const location = ports.location(packet.outPort(slot));
     if (location !== LOCATED_HERE) addToChassis(core, slot, location, POST_ROUTING);
-    else if (leaves(core, slot)) left++;
+    else if (leaves(core, slot, true)) left++;
     else walkOn(core, slot, crossing);
   }
   batch.count = walking;
@@ -83,7 +83,7 @@ function passCrossing(core: Core, batch: Batch): void {
   for (let i = 0; i < count; i++) {
     const slot = slots[i]!;
     const isPlain = packet.outPort(slot) >= 0 && isPlainFlow(core, slot);
-    if (isPlain && leaves(core, slot)) continue;
+    if (isPlain && leaves(core, slot, false)) continue;
     core.walkers.add(packet.flowHash(slot));
     slots[walking++] = slot;
   }
@@ -272,13 +272,17 @@ function rewrite(core: Core, slot: number, entry: number, decrements: number): v
   packet.setFlags(slot, packet.flags(slot) | packet.FLAG_ROUTED);
 }
 
-/** Whether the packet passed stages 8 to 15; if not, nothing has changed. */
-function leaves(core: Core, slot: number): boolean {
+/**
+ * Whether the packet passed stages 8 to 15; if not, nothing has changed. `isLoaded`: its key in the
+ * zone that it came from is the one that was loaded last.
+ */
+function leaves(core: Core, slot: number, isLoaded: boolean): boolean {
   const { tables } = core;
   const { ports } = tables;
   const port = packet.outPort(slot);
   if (ports.device(port) < 0 || port === packet.inPort(slot)) return false;
-  loadKey(core, slot, port);
+  if (isLoaded) loadZone(core, port);
+  else loadKey(core, slot, port);
   const entry = connections.find(packet.flowHash(slot), core.nowMs);
   if (entry === connections.NONE) return false;
   const isReply = connections.isReply(entry);

@@ -118,6 +118,12 @@ export function loadIpv6(
   }
 }
 
+/** The loaded key, of the same packet, in the zone of another port. */
+export function loadZone(vni: number, port: number): void {
+  key[0] = (vni << 8) | (key[0]! & 0xff);
+  key[1] = (port << 8) | (key[1]! & 0xff);
+}
+
 /**
  * The entry of the loaded key, or NONE. `flowHash` is that of the packet, the same for both
  * directions. One that has run out is removed and not found.
