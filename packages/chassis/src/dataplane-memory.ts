@@ -2,6 +2,7 @@
  * All that the workers of a chassis share: memory, doorbells, sockets. It is made before the first
  * packet, for as many workers as there may ever be, and outlives each of them.
  */
+import { randomInt } from "node:crypto";
 import { RING_CAPACITY } from "@rhone/dataplane-worker/plan";
 import { closeDoorbell, createDoorbell } from "@rhone/netio/doorbell";
 import { wantHugePages } from "@rhone/netio/huge-pages";
@@ -57,7 +58,7 @@ export class DataplaneMemory {
     const { workersMax, connections, underlay, underlayPort } = options;
     const { sourcePorts = SOURCE_PORTS_DEFAULT } = options;
     this.workersMax = workersMax;
-    this.connections = createConnections(connections);
+    this.connections = createConnections(connections, randomInt(2 ** 32) | 0);
     wantHugePages(this.connections);
     const { smallCount, largeCount } = SLOTS_PER_WORKER;
     this.slotCount = (smallCount + largeCount) * workersMax;

@@ -1,15 +1,18 @@
 /**
  * The hash of a flow: the same for both directions. Its top eight bits are the flow's bucket, its
- * low ones choose the outer source port; the owner of the bucket owns the flow's state.
+ * low ones choose the outer source port; the owner of the bucket owns the flow's state. Each
+ * chassis has a secret seed of its own, so that nobody can make up flows for one bucket.
  */
 
 import * as packet from "@rhone/rings/packet";
 import { poolViews } from "@rhone/rings/pool";
+import { installedConnections } from "@rhone/tables/connection-memory";
 import * as ethernet from "@rhone/wire/ethernet";
 import * as ipv4 from "@rhone/wire/ipv4";
 import * as ipv6 from "@rhone/wire/ipv6";
 
 const view = poolViews().view;
+const { seed } = installedConnections();
 
 /** `addresses` is the sum of both addresses' mixes; ports as the protocol has them, else 0. */
 export function flowHash(
@@ -18,7 +21,7 @@ export function flowHash(
   source: number,
   destination: number,
 ): number {
-  return mix(mix(addresses ^ protocol) ^ (mix(source) + mix(destination)));
+  return mix(mix(addresses ^ protocol ^ seed) ^ (mix(source) + mix(destination)));
 }
 
 /** The first argument of `flowHash` for an IP packet whose headers were found. */

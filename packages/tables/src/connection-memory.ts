@@ -2,7 +2,8 @@
  * The memory of a chassis's connections (connections.ts): made by the control thread, installed by
  * each worker, its counters read by anybody.
  *
- *   word 0 entries of a bucket    word 1 places of a bucket's index    then three arrays
+ *   word 0 entries of a bucket    word 1 places of a bucket's index    word 2 seed of the flows'
+ *   hashes, unknown to whoever makes up flows    then three arrays
  *   heads    256 × 32 words   counters and lists of a bucket, HEAD_… below, written by its owner
  *   index    256 × places     see connections.ts
  *   entries  256 × n × 32 words, two cache lines each
@@ -34,7 +35,8 @@ export const DECISIONS = 8;
 
 const PER_BUCKET = 0;
 const PLACES = 1;
-const HEADS = 2;
+const SEED = 2;
+const HEADS = 3;
 
 /** Where things stand, in words. */
 export interface Layout {
@@ -42,6 +44,7 @@ export interface Layout {
   readonly perBucket: number;
   /** A power of two. */
   readonly places: number;
+  readonly seed: number;
   readonly headsAt: number;
   readonly indexAt: number;
   readonly entriesAt: number;
@@ -60,8 +63,8 @@ export interface Usage {
 const INSTALLED = Symbol.for("rhone.connections");
 const registry = globalThis as { [INSTALLED]?: SharedArrayBuffer };
 
-/** Memory for at least `entryCount` connections, 256 to 4,194,304. */
-export function createConnections(entryCount: number): SharedArrayBuffer {
+/** Memory for at least `entryCount` connections, 256 to 4,194,304; `seed` is any 32-bit integer. */
+export function createConnections(entryCount: number, seed = 0): SharedArrayBuffer {
   if (!(entryCount >= BUCKETS) || entryCount > ENTRIES_MAX) {
     throw new RangeError(`expected ${BUCKETS} to ${ENTRIES_MAX} connections, got ${entryCount}`);
   }
@@ -72,6 +75,7 @@ export function createConnections(entryCount: number): SharedArrayBuffer {
   const header = new Int32Array(buffer);
   header[PER_BUCKET] = perBucket;
   header[PLACES] = places;
+  header[SEED] = seed;
   return buffer;
 }
 
@@ -127,5 +131,6 @@ function layoutOf(buffer: SharedArrayBuffer): Layout {
   const indexAt = HEADS + BUCKETS * HEAD_WORDS;
   // Entries start on a cache line, the size has room for that.
   const entriesAt = (indexAt + BUCKETS * places + ENTRY_WORDS - 1) & ~(ENTRY_WORDS - 1);
-  return { words, perBucket, places, headsAt: HEADS, indexAt, entriesAt };
+  const seed = words[SEED]!;
+  return { words, perBucket, places, seed, headsAt: HEADS, indexAt, entriesAt };
 }
