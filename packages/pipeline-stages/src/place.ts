@@ -10,8 +10,6 @@ import { LOCATED_HERE } from "@rhone/tables/ports";
 import type { Batch, Core } from "./core.ts";
 import { addToChassis, fits } from "./to-chassis.ts";
 
-/** From this stage on it is the out-port that a packet's state belongs to. */
-
 /** Moves those of a batch to an outlet that run `stage` elsewhere. */
 export function place(core: Core, batch: Batch, stage: number): void {
   const where = core.tables.placement.of(stage);
