@@ -11,7 +11,7 @@ import { poolViews } from "@rhone/rings/pool";
 import { OUTPUT, POST_ROUTING, PRE_ACL } from "@rhone/rings/stage";
 import * as connections from "@rhone/tables/connections";
 import * as near from "@rhone/tables/near-connections";
-import { IPV4_MAPPED, LOCATED_HERE } from "@rhone/tables/ports";
+import { LOCATED_HERE } from "@rhone/tables/ports";
 import * as tracker from "@rhone/tables/tcp-tracker";
 import * as timeouts from "@rhone/tables/timeouts";
 import * as ethernet from "@rhone/wire/ethernet";
@@ -24,6 +24,7 @@ import * as decision from "./flow-decision.ts";
 import { deliver } from "./output.ts";
 import { GOES_ON, parse } from "./parse.ts";
 import type { Arrivals } from "./pipeline.ts";
+import { hasOwnSource } from "./port-security.ts";
 import { addToChassis, fits } from "./to-chassis.ts";
 
 const FIRST = 0;
@@ -190,27 +191,11 @@ function handsOver(core: Core, slot: number): boolean {
     return false;
   }
   const port = packet.inPort(slot);
-  if (!hasSource(core, slot, port) || core.workerOutlet(owner).count === BATCH_MAX) return false;
+  if (!hasOwnSource(core, slot, port)) return false;
+  if (core.workerOutlet(owner).count === BATCH_MAX) return false;
   packet.setEnteredBy(slot, port);
   core.handOver(slot, owner, PRE_ACL);
   return true;
-}
-
-/** Whether the IP source is one that the port may have. */
-function hasSource(core: Core, slot: number, port: number): boolean {
-  const { ports } = core.tables;
-  if (!ports.isSecured(port) || ports.addressCount(port) === 0) return true;
-  const at = packet.l3At(slot);
-  if (packet.etherType(slot) === ethernet.ETHERTYPE_IPV4) {
-    return ports.hasAddress(port, 0, 0, IPV4_MAPPED, ipv4.source(view, at));
-  }
-  return ports.hasAddress(
-    port,
-    ipv6.sourceWord(view, at, 0),
-    ipv6.sourceWord(view, at, 1),
-    ipv6.sourceWord(view, at, 2),
-    ipv6.sourceWord(view, at, 3),
-  );
 }
 
 function isSentTo(core: Core, at: number, port: number): boolean {

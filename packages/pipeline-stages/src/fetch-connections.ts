@@ -20,14 +20,7 @@ const entriesFetched = new Int32Array(BATCH_MAX * 2);
 
 /** Of packets that have been admitted: for the ports that they entered by and will leave by. */
 export function fetchForEntering(core: Core, slots: Int32Array, count: number): void {
-  let fetched = 0;
-  for (let i = 0; i < count; i++) {
-    const slot = slots[i]!;
-    const inPort = packet.inPort(slot);
-    if (!isFlow(slot, inPort)) continue;
-    slotsFetched[fetched] = slot;
-    placesFetched[fetched++] = placeOf(core, slot, inPort);
-  }
+  const fetched = findPlaces(core, slots, count, false);
   fetchEntries(fetched);
   const { ports } = core.tables;
   let leaving = 0;
@@ -44,15 +37,20 @@ export function fetchForEntering(core: Core, slots: Int32Array, count: number): 
 
 /** Of packets that came from another chassis: for the ports that they will leave by. */
 export function fetchForLeaving(core: Core, slots: Int32Array, count: number): void {
-  let fetched = 0;
+  fetchEntries(findPlaces(core, slots, count, true));
+}
+
+/** Finds where to look the packets up in the zones of their ports; returns how many it found. */
+function findPlaces(core: Core, slots: Int32Array, count: number, isLeaving: boolean): number {
+  let found = 0;
   for (let i = 0; i < count; i++) {
     const slot = slots[i]!;
-    const outPort = packet.outPort(slot);
-    if (!isFlow(slot, outPort)) continue;
-    slotsFetched[fetched] = slot;
-    placesFetched[fetched++] = placeOf(core, slot, outPort);
+    const port = isLeaving ? packet.outPort(slot) : packet.inPort(slot);
+    if (!isFlow(slot, port)) continue;
+    slotsFetched[found] = slot;
+    placesFetched[found++] = placeOf(core, slot, port);
   }
-  fetchEntries(fetched);
+  return found;
 }
 
 /** Whether the packet may have a connection in the zone of the port, if there is one. */

@@ -56,6 +56,12 @@ function admit(core: Core, slot: number): number {
   return ports.isSecured(port) ? checkSource(ports, port, slot, at) : GOES_ON;
 }
 
+/** Whether the packet, whose headers have been found, has a source that its port may have. */
+export function hasOwnSource(core: Core, slot: number, port: number): boolean {
+  const { ports } = core.tables;
+  return !ports.isSecured(port) || checkSource(ports, port, slot, packet.frameAt(slot)) === GOES_ON;
+}
+
 function checkSource(ports: Ports, port: number, slot: number, at: number): number {
   const high = ethernet.sourceHigh(view, at);
   const low = ethernet.sourceLow(view, at);
