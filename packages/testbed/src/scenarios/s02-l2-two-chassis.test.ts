@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SOURCE_PORTS_DEFAULT } from "@rhone/netio/udp-socket";
-import { withCapture } from "../capture.ts";
+import { type CaptureOptions, withCapture } from "../capture.ts";
 import { useLab } from "../lab-fixture.ts";
 import { labOf } from "../topology.ts";
 import { readTunnel, TUNNEL_FILTER } from "../tunnel.ts";
@@ -19,9 +19,12 @@ const lab = labOf({
 });
 const fixture = useLab("s02", { lab });
 
-function underlay(): { namespace: string; device: string; filter: string } {
+/** Frames of the underlay are whole and short here, so many more of them may wait for tcpdump. */
+const SNAP_LENGTH = 2048;
+
+function underlay(): CaptureOptions {
   const namespace = fixture.running.namespaceOf("underlay");
-  return { namespace, device: "bridge", filter: TUNNEL_FILTER };
+  return { namespace, device: "bridge", filter: TUNNEL_FILTER, snapLength: SNAP_LENGTH };
 }
 
 test("S02: ping, 10 MB of TCP and UDP work, each in one clean tunnel", LIMIT, async () => {
