@@ -207,6 +207,24 @@ test("a rule says how many packets it decided about, and holds its switch", asyn
   assert.equal((await call("DELETE", "/v1/acls/ssh")).status, 204);
 });
 
+test("a load balancer is written, read back whole, and holds its switches", async (t) => {
+  const call = await start(t);
+  await call("POST", "/v1/apply", [{ kind: "switch", name: "web" }]);
+  const vip = { address: "10.0.9.9", port: 80, backends: [{ address: "10.0.1.10" }] };
+  const made = await call("PUT", "/v1/load-balancers/lb", { switches: ["web"], vips: [vip] });
+  const view = {
+    ...{ kind: "load-balancer", name: "lb", switches: ["web"], withoutBackends: "reject" },
+    vips: [{ ...vip, protocol: "tcp" }],
+  };
+  assert.deepEqual([made.status, made.body], [201, view]);
+  assert.deepEqual((await call("GET", "/v1/load-balancers")).body, [view]);
+  pointersOf(await call("DELETE", "/v1/switches/web"), 409);
+  const wrong = { switches: ["web"], vips: [{ ...vip, port: 0 }] };
+  const refused = await call("PUT", "/v1/load-balancers/lb", wrong);
+  assert.deepEqual(pointersOf(refused, 422), ["/vips/0/port"]);
+  assert.equal((await call("DELETE", "/v1/load-balancers/lb")).status, 204);
+});
+
 test("a body that is wrong is refused with every problem", async (t) => {
   const call = await start(t);
   const path = "/v1/ports/vm1";
@@ -385,7 +403,7 @@ test("the OpenAPI document lists every route, and its references resolve", async
   const routes = createApi(context).routes.filter(
     ({ method, path }) => method !== "ALL" && path !== "/openapi.json",
   );
-  assert.equal(routes.length, 28);
+  assert.equal(routes.length, 32);
   for (const { method, path } of routes) {
     const pattern = path.replace(/:(\w+)/g, (_, name) => `{${name}}`);
     assert.ok(document.paths[pattern]?.[method.toLowerCase()], `${method} ${pattern}`);

@@ -1,4 +1,7 @@
-/** `/v1/switches`, `/v1/routers`, `/v1/ports`, `/v1/acls`: what users write, one by one. */
+/**
+ * `/v1/switches`, `/v1/routers`, `/v1/ports`, `/v1/acls`, `/v1/load-balancers`: what users write,
+ * one by one.
+ */
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { parseDocument } from "@rhone/state/document";
 import { failure, type Problem, problem, type Result } from "@rhone/state/problem";
@@ -21,6 +24,7 @@ import { addRoute, documentSchema, listOf, viewSchema } from "./routes.ts";
 
 const PLURALS = {
   ...{ switch: "switches", router: "routers", port: "ports", acl: "acls" },
+  "load-balancer": "load-balancers",
   dataplane: "dataplanes",
 } as const;
 

@@ -2,6 +2,7 @@
 import { createRoute, type OpenAPIHono, type RouteConfig, z } from "@hono/zod-openapi";
 import { aclSchema } from "@rhone/state/acl";
 import { dataplaneSchema } from "@rhone/state/dataplane";
+import { loadBalancerSchema } from "@rhone/state/load-balancer";
 import {
   chassisSchema,
   portSchema,
@@ -74,6 +75,7 @@ export function registerSchemas(app: OpenAPIHono): void {
     Port: portSchema,
     Chassis: chassisSchema,
     Acl: aclSchema,
+    LoadBalancer: loadBalancerSchema,
     Dataplane: dataplaneSchema,
     AclView: z.strictObject({ ...aclSchema.shape, hits }),
     PortView: z.strictObject({ ...portSchema.shape, ...view }),
@@ -106,6 +108,7 @@ const SCHEMA_NAMES = {
   router: "Router",
   port: "Port",
   acl: "Acl",
+  "load-balancer": "LoadBalancer",
   dataplane: "Dataplane",
 } as const;
 

@@ -12,6 +12,7 @@ import { buildEndpoints } from "@rhone/tables/endpoints";
 import { buildExactTable, type ExactEntry } from "@rhone/tables/exact-table";
 import { buildGeneration } from "@rhone/tables/generation";
 import { buildGroups, type Group } from "@rhone/tables/groups";
+import { buildLoadBalancers } from "@rhone/tables/load-balancers";
 import { buildPlacement, type Place } from "@rhone/tables/placement";
 import {
   buildPorts,
@@ -33,6 +34,7 @@ import {
   prefixContains,
 } from "@rhone/wire/address";
 import { type AclPlaces, compileAcls } from "./compile-acls.ts";
+import { compileLoadBalancers, loadBalancerPort } from "./compile-load-balancers.ts";
 import { assignKeys, DATAPATH_KEYS } from "./keys.ts";
 import type { StampKeys } from "./stamp-keys.ts";
 
@@ -74,6 +76,7 @@ export function compile(state: State, self: Self): SharedArrayBuffer {
   const ports = state.switches.flatMap(({ name }) =>
     portsOfSwitch(state, self, name, rowOf, endpointRow),
   );
+  const gateways = gatewaysOf(ports);
   const { ports: portWords, addresses } = buildPorts(ports);
   const { index: routeIndex, routes } = buildRoutes(
     names.map(({ name }) => routesOf(state, ports, name, rowOf)),
@@ -99,9 +102,10 @@ export function compile(state: State, self: Self): SharedArrayBuffer {
     },
     {
       datapaths: datapaths.buildDatapaths(
-        names.map(({ name }) => ({
+        names.map(({ name }, row) => ({
           kind: name.startsWith("switch/") ? datapaths.KIND_SWITCH : datapaths.KIND_ROUTER,
           key: keys.get(name)!,
+          gateway: gateways.get(row) ?? -1,
         })),
       ),
       datapathByKey: index(1, names, ({ name }) => [[keys.get(name)!]]),
@@ -122,6 +126,7 @@ export function compile(state: State, self: Self): SharedArrayBuffer {
       placement: buildPlacement(placesOfStages(state, self, endpointRow)),
       endpointByAddress: index(4, endpoints, (endpoint) => [[...endpoint.address]]),
       ...buildAcls(names.length, ports.length, rules),
+      ...buildLoadBalancers(compileLoadBalancers(state, (name) => rowOf.get(`switch/${name}`))),
     },
   );
 }
@@ -134,6 +139,15 @@ function placesOf(ports: readonly NamedPort[], rowOf: ReadonlyMap<string, number
   const rows = new Map<string, number>(vifs);
   const datapath = (switchName: string) => rowOf.get(`switch/${switchName}`);
   return { datapath, port: (at, name) => rows.get(`${datapath(at)}/${name}`) };
+}
+
+/** By switch row: the row of the first router's port in it. */
+function gatewaysOf(ports: readonly NamedPort[]): ReadonlyMap<number, number> {
+  const gateways = new Map<number, number>();
+  for (const [row, { datapath, kind }] of ports.entries()) {
+    if (kind === KIND_ROUTER && !gateways.has(datapath)) gateways.set(datapath, row);
+  }
+  return gateways;
 }
 
 /** An exact-match table from the keys of each row to the row's number. */
@@ -161,7 +175,10 @@ function portsOfSwitch(
       .filter((port) => port.switch === name)
       .map((port) => ({ router, port, created: router.created, name: port.name })),
   );
-  const keys = assignKeys([...vifs, ...routerPorts], 1, PORT_KEYS);
+  const loadBalancers = state.loadBalancers.filter(({ value }) => value.switches.includes(name));
+  // No port's name has a slash.
+  const balancers = loadBalancers.map((entry) => ({ ...entry, name: balancerName(entry.name) }));
+  const keys = assignKeys([...vifs, ...routerPorts, ...balancers], 1, PORT_KEYS);
   const datapath = rowOf.get(`switch/${name}`)!;
   return [
     ...vifs.map((entry) => ({
@@ -175,7 +192,17 @@ function portsOfSwitch(
       key: keys.get(port.name)!,
       router: rowOf.get(`router/${router.name}`)!,
     })),
+    ...loadBalancers.map((entry) => ({
+      ...loadBalancerPort(entry),
+      ...{ name: balancerName(entry.name), prefixes: [], datapath },
+      key: keys.get(balancerName(entry.name))!,
+    })),
   ];
+}
+
+/** Of its port in a switch. */
+function balancerName(name: string): string {
+  return `load-balancer/${name}`;
 }
 
 function vif(

@@ -58,11 +58,11 @@ test("a wrong command line ends with 2 and says what to do", LIMIT, async () => 
     [["frobnicate"], /unknown command 'frobnicate'/],
     [
       ["get", "frogs"],
-      /expected one of switch, router, port, acl, dataplane, chassis, got "frogs"/,
+      /expected one of switch, router, port, acl, load-balancer, dataplane, chassis, got "frogs"/,
     ],
     [
       ["delete", "chassis", "a"],
-      /expected one of switch, router, port, acl, dataplane, got "chassis"/,
+      /expected one of switch, router, port, acl, load-balancer, dataplane, got "chassis"/,
     ],
     [["dataplane", "scale", "0"], /expected a whole number from 1 on/i],
     [["lab", "up", EXAMPLE, "--workers", "99"], /expected a whole number from 1 to 16/],
@@ -123,6 +123,22 @@ test("applies the file of the lab, changes it, and deletes", LIMIT, async () => 
   const used = await ask("delete", "switches", "db");
   assert.equal(used.code, 1);
   assert.match(used.stderr, /contradicts other documents/);
+});
+
+test("load balancers are applied, shown with their backends, and deleted", LIMIT, async () => {
+  const path = file(
+    "balancer.yaml",
+    "kind: load-balancer\nname: dns\nswitches: [web]\nvips:\n" +
+      "  - {address: 10.0.9.9, protocol: udp, port: 53, backends: [{address: 10.0.2.10}]}\n" +
+      "  - {address: 'fd00::9', port: 80, backends: []}\n",
+  );
+  const applied = await ask("apply", "-f", path, "--wait");
+  assert.match(applied.stdout, /^load-balancer +dns +created$/m);
+  assert.match(
+    (await ask("get", "load-balancers")).stdout,
+    /^dns +web +udp 10\.0\.9\.9:53, tcp \[fd00::9\]:80 +10\.0\.2\.10, none$/m,
+  );
+  assert.equal((await ask("delete", "load-balancer", "dns")).stdout, "load-balancer dns deleted\n");
 });
 
 test("rules are applied, shown with what they ask and did, and deleted", LIMIT, async () => {

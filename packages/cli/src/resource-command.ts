@@ -8,6 +8,7 @@ import type {
 } from "@rhone/api/context";
 import type { AclMatch } from "@rhone/state/acl";
 import type { StagePlace } from "@rhone/state/dataplane";
+import type { Vip } from "@rhone/state/load-balancer";
 import { type Command, Option } from "commander";
 import { isLabDocument, locateAll } from "./lab-file.ts";
 import { RestClient, RestError, succeeded } from "./rest-client.ts";
@@ -25,10 +26,11 @@ const PLURALS: Readonly<Record<string, string>> = {
   router: "routers",
   port: "ports",
   acl: "acls",
+  "load-balancer": "load-balancers",
   dataplane: "dataplanes",
   chassis: "chassis",
 };
-const DELETABLE = ["switch", "router", "port", "acl", "dataplane"];
+const DELETABLE = ["switch", "router", "port", "acl", "load-balancer", "dataplane"];
 
 export function addResourceCommands(program: Command): void {
   program
@@ -39,7 +41,7 @@ export function addResourceCommands(program: Command): void {
     .action((_: unknown, command: Command) => apply(command.optsWithGlobals()));
   program
     .command("get")
-    .description("Show resources: switches, routers, ports, acls, dataplanes or chassis")
+    .description("Show switches, routers, ports, acls, load-balancers, dataplanes or chassis")
     .argument("<kind>", "singular or plural")
     .argument("[name]", "one of them, in full")
     .action((kind: string, name: string | undefined, _: unknown, command: Command) =>
@@ -47,7 +49,7 @@ export function addResourceCommands(program: Command): void {
     );
   program
     .command("delete")
-    .description("Delete a switch, router, port, acl or dataplane")
+    .description("Delete a switch, router, port, acl, load-balancer or dataplane")
     .argument("<kind>", "singular or plural")
     .argument("<name>")
     .addOption(new Option("--wait", "return when the chassis forwards without it"))
@@ -148,7 +150,7 @@ function singularOf(kind: string, kinds: readonly string[]): string {
 }
 
 interface Resource {
-  readonly kind: "switch" | "router" | "port" | "acl" | "dataplane" | "chassis";
+  readonly kind: "switch" | "router" | "port" | "acl" | "load-balancer" | "dataplane" | "chassis";
   readonly name: string;
   readonly description?: string;
   readonly ports?: readonly { readonly name: string; readonly addresses: readonly string[] }[];
@@ -167,6 +169,8 @@ interface Resource {
   readonly match?: AclMatch;
   readonly action?: string;
   readonly hits?: number;
+  readonly switches?: readonly string[];
+  readonly vips?: readonly Vip[];
   readonly placement?: Readonly<Record<string, StagePlace>>;
 }
 
@@ -175,6 +179,7 @@ const HEADERS: Readonly<Record<string, readonly string[]>> = {
   router: ["name", "ports"],
   port: ["name", "switch", "addresses", "mac", "chassis", "device", "status"],
   acl: ["name", "switch", "port", "direction", "priority", "match", "action", "hits"],
+  "load-balancer": ["name", "switches", "vip", "backends"],
   dataplane: ["chassis", "workers", "placement"],
   chassis: ["name", "underlay", "workers", "version"],
 };
@@ -192,6 +197,11 @@ function rowOf(resource: Resource): string[] {
       const match = matchText(resource.match!);
       return [name, at, port, direction!, String(priority), match, action!, String(hits)];
     }
+    case "load-balancer": {
+      const { switches, vips } = resource;
+      const backends = vips!.map((vip) => vip.backends.map(endText).join(" ") || "none");
+      return [name, switches!.join(" "), vips!.map(endText).join(", "), backends.join(", ")];
+    }
     case "dataplane":
       return [
         name,
@@ -206,6 +216,13 @@ function rowOf(resource: Resource): string[] {
       return [name, resource.switch!, addresses!.join(" "), mac!, chassis, device, state];
     }
   }
+}
+
+/** "tcp 10.0.9.9:80" of a VIP, "10.0.1.10:8080" of a backend */
+function endText({ address, protocol, port }: Omit<Vip, "backends">): string {
+  const at =
+    port === undefined ? address : `${address.includes(":") ? `[${address}]` : address}:${port}`;
+  return protocol === undefined ? at : `${protocol} ${at}`;
 }
 
 /** "acl at chassis b, routing at worker 1" */

@@ -13,7 +13,7 @@ import { GOES_ON, parse } from "@rhone/pipeline-stages/parse";
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import { poolViews } from "@rhone/rings/pool";
-import { POST_ROUTING, PRE_ACL } from "@rhone/rings/stage";
+import { POST_ROUTING, PRE_ACL, STATEFUL } from "@rhone/rings/stage";
 import { NOT_FOUND } from "@rhone/tables/exact-table";
 import type { Tables } from "@rhone/tables/generation";
 import { PLACEABLE_STAGES } from "@rhone/tables/placement";
@@ -50,7 +50,7 @@ export function writeStamp(tables: Tables, slot: number, reason: number, isLocal
     packet.handOffsLeft(slot),
     reason,
     inPort < 0 ? 0 : ports.key(inPort),
-    outPort === packet.FLOOD ? FLOOD_KEY : outPort < 0 ? 0 : ports.key(outPort),
+    outPort === packet.FLOOD ? FLOOD_KEY : outPort < 0 ? backendKey(slot) : ports.key(outPort),
     packet.identity(slot),
     packet.generation(slot),
     packet.origin(slot),
@@ -59,6 +59,14 @@ export function writeStamp(tables: Tables, slot: number, reason: number, isLocal
     packet.ttlDecrements(slot),
   );
   return GOES_ON;
+}
+
+/**
+ * Until stage 6 no packet has an out-port, and one that is balanced has its backend in that field:
+ * 1 and up.
+ */
+function backendKey(slot: number): number {
+  return (packet.flags(slot) & packet.FLAG_LOAD_BALANCED) === 0 ? 0 : packet.backend(slot) + 1;
 }
 
 /** Puts the stamp in front of the frame into the packet: the frame now starts with it. */
@@ -209,6 +217,10 @@ function readPorts(tables: Tables, core: Core, slot: number, option: number): nu
     return GOES_ON;
   }
   const stage = packet.stage(slot);
+  if (stage <= STATEFUL && (packet.flags(slot) & packet.FLAG_LOAD_BALANCED) !== 0) {
+    packet.setBackend(slot, key[1] - 1);
+    return GOES_ON;
+  }
   if (key[1] === 0 && stage < POST_ROUTING) return GOES_ON; // Found out at stage 6.
   const outPort = tables.portByKey.find(key);
   if (outPort === NOT_FOUND) return DROP["stamp-port"];

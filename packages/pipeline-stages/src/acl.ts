@@ -14,7 +14,8 @@ export function acl(core: Core, batch: Batch): void {
     const slot = slots[i]!;
     const reason = judge(core, slot, FROM_PORT, packet.inPort(slot));
     if (reason === GOES_ON) slots[kept++] = slot;
-    else if (reason !== DROP["acl-reject"] || !answerFromPort(core, slot)) core.drop(slot, reason);
+    else if (reason !== DROP["acl-reject"] || !answerFromPort(core, slot, reason))
+      core.drop(slot, reason);
   }
   batch.count = kept;
 }

@@ -24,9 +24,17 @@ import { GOES_ON } from "./parse.ts";
 import { isIcmpError, quoted, readQuotedPacket } from "./quoted-packet.ts";
 
 const view = poolViews().view;
+/** What the last look-up found, whether or not the packet fits to it. */
+let found = connections.NONE;
+
+/** The entry that the last look-up found, also for a packet that is invalid there; or NONE. */
+export function foundEntry(): number {
+  return found;
+}
 
 /** Says in the packet's `connection` and `entry` words what it is in the zone of `port`. */
 export function lookUp(core: Core, slot: number, port: number): void {
+  found = connections.NONE;
   packet.setEntry(slot, connections.NONE);
   packet.setConnection(slot, isTrackedAt(core, slot, port) ? classify(core, slot, port) : 0);
 }
@@ -86,6 +94,7 @@ function classify(core: Core, slot: number, port: number): number {
   if (packet.l4At(slot) !== 0 && isIcmpError(slot)) return classifyError(core, slot, port);
   loadKey(core, slot, port);
   const entry = connections.find(packet.flowHash(slot), core.nowMs);
+  found = entry;
   const hasSegment = readSegment(slot);
   if (entry === connections.NONE) {
     return mayBegin(slot, hasSegment) ? packet.CONNECTION_NEW : packet.CONNECTION_INVALID;
@@ -97,23 +106,34 @@ function classify(core: Core, slot: number, port: number): number {
     if (verdict === tracker.REOPENS) return packet.CONNECTION_NEW;
   }
   packet.setEntry(slot, entry);
-  const blocked = connections.hasFlag(entry, connections.BLOCKED) ? packet.CONNECTION_BLOCKED : 0;
-  if (isReply) return packet.CONNECTION_ESTABLISHED | packet.CONNECTION_REPLY | blocked;
+  const bits = bitsOf(entry);
+  if (isReply) return packet.CONNECTION_ESTABLISHED | packet.CONNECTION_REPLY | bits;
   const isReplySeen = connections.hasFlag(entry, connections.REPLY_SEEN);
-  return (isReplySeen ? packet.CONNECTION_ESTABLISHED : packet.CONNECTION_NEW) | blocked;
+  return (isReplySeen ? packet.CONNECTION_ESTABLISHED : packet.CONNECTION_NEW) | bits;
+}
+
+function bitsOf(entry: number): number {
+  const blocked = connections.hasFlag(entry, connections.BLOCKED) ? packet.CONNECTION_BLOCKED : 0;
+  const isTranslated = connections.hasFlag(entry, connections.TRANSLATED);
+  return isTranslated ? blocked | packet.CONNECTION_DNAT : blocked;
 }
 
 /** An ICMP error runs against the packet that it quotes. */
 function classifyError(core: Core, slot: number, port: number): number {
-  if (!readQuotedPacket(slot, ipEnd(slot))) return packet.CONNECTION_INVALID;
-  const ports = (quoted.sourcePort << 16) | quoted.destinationPort;
-  loadKeyOf(core, port, packet.etherType(slot), quoted.l3At, quoted.protocol, ports);
-  const entry = connections.find(packet.flowHash(slot), core.nowMs);
+  const entry = findQuotedConnection(core, slot, port);
+  found = entry;
   if (entry === connections.NONE) return packet.CONNECTION_INVALID;
   packet.setEntry(slot, entry);
-  const blocked = connections.hasFlag(entry, connections.BLOCKED) ? packet.CONNECTION_BLOCKED : 0;
   const reply = connections.isReply(entry) ? 0 : packet.CONNECTION_REPLY;
-  return packet.CONNECTION_RELATED | reply | blocked;
+  return packet.CONNECTION_RELATED | reply | bitsOf(entry);
+}
+
+/** The entry in the zone of `port` of the packet that an ICMP error quotes, or NONE. */
+export function findQuotedConnection(core: Core, slot: number, port: number): number {
+  if (!readQuotedPacket(slot, ipEnd(slot))) return connections.NONE;
+  const ports = (quoted.sourcePort << 16) | quoted.destinationPort;
+  loadKeyOf(core, port, packet.etherType(slot), quoted.l3At, quoted.protocol, ports);
+  return connections.find(packet.flowHash(slot), core.nowMs);
 }
 
 /** The packet's entry in the zone of `port`, or NONE. */

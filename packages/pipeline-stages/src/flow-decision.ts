@@ -58,6 +58,8 @@ export function keepEgress(core: Core, slot: number): void {
 /** The packet's entry in the zone of `port`, or NONE when nothing is to be kept in it. */
 function entryToKeep(core: Core, slot: number, port: number, edition: number): number {
   if ((packet.connection(slot) & COMMITTED) === 0) return connections.NONE;
+  // The flow that enters is not the one that leaves.
+  if ((packet.connection(slot) & packet.CONNECTION_DNAT) !== 0) return connections.NONE;
   if ((packet.flags(slot) & UNUSUAL) !== 0) return connections.NONE;
   const known = packet.entry(slot);
   if (connections.decision(known, edition) === editionFor(core, slot)) return connections.NONE;

@@ -6,10 +6,11 @@
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import { poolViews } from "@rhone/rings/pool";
-import { IPV4_MAPPED, KIND_ROUTER } from "@rhone/tables/ports";
+import { IPV4_MAPPED, KIND_LOAD_BALANCER, KIND_ROUTER } from "@rhone/tables/ports";
 import * as arp from "@rhone/wire/arp";
 import * as ethernet from "@rhone/wire/ethernet";
 import * as icmpv6 from "@rhone/wire/icmpv6";
+import * as ipv4 from "@rhone/wire/ipv4";
 import * as ipv6 from "@rhone/wire/ipv6";
 import * as nd from "@rhone/wire/nd";
 import type { Batch, Core } from "./core.ts";
@@ -44,12 +45,47 @@ function findOutPort(core: Core, slot: number): number {
   key[0] = packet.datapath(slot);
   key[1] = ethernet.destinationHigh(view, at);
   key[2] = ethernet.destinationLow(view, at);
-  const port = tables.portByMac.find(key);
-  if (port < 0) return DROP["destination-unknown"];
+  const found = tables.portByMac.find(key);
+  if (found < 0) return DROP["destination-unknown"];
+  const isBalancer = tables.ports.kind(found) === KIND_LOAD_BALANCER;
+  const port = isBalancer && isTranslated(slot) ? wayToBackend(core, slot, found) : found;
   if (port === packet.inPort(slot)) return DROP["destination-is-source"];
   packet.setOutPort(slot, port);
   packet.setFirstHop(slot, port);
   return GOES_ON;
+}
+
+function isTranslated(slot: number): boolean {
+  return (packet.connection(slot) & packet.CONNECTION_DNAT) !== 0;
+}
+
+/**
+ * The port of a packet that was sent to a load balancer's own MAC address and goes to a backend
+ * now: in this switch, or behind a router of it. The frame is addressed to it.
+ */
+function wayToBackend(core: Core, slot: number, balancer: number): number {
+  const { key, tables } = core;
+  loadDestination(core, slot);
+  const neighbour = tables.neighbours.find(key);
+  const port = neighbour >= 0 ? neighbour : tables.datapaths.gateway(packet.datapath(slot));
+  if (port < 0) return balancer;
+  const { ports } = tables;
+  ethernet.setDestination(view, packet.frameAt(slot), ports.macHigh(port), ports.macLow(port));
+  return port;
+}
+
+/** The IP destination in the packet's switch, as a key of the neighbours. */
+function loadDestination({ key }: Core, slot: number): void {
+  const l3At = packet.l3At(slot);
+  key[0] = packet.datapath(slot);
+  if (packet.etherType(slot) !== ethernet.ETHERTYPE_IPV4) {
+    for (let i = 0; i < 4; i++) key[1 + i] = ipv6.destinationWord(view, l3At, i);
+    return;
+  }
+  key[1] = 0;
+  key[2] = 0;
+  key[3] = IPV4_MAPPED;
+  key[4] = ipv4.destination(view, l3At);
 }
 
 /** Turns a request that can be answered here into its answer, back to where it came from. */

@@ -8,6 +8,7 @@ import { BATCH_MAX, type Batch, type Core } from "./core.ts";
 import { egressAcl } from "./egress-acl.ts";
 import { egressPortSecurity } from "./egress-port-security.ts";
 import { l2 } from "./l2.ts";
+import { loadBalancing } from "./load-balancing.ts";
 import { output } from "./output.ts";
 import { passThrough } from "./pass-through.ts";
 import { place } from "./place.ts";
@@ -30,8 +31,12 @@ export const STAGES: readonly Stage[] = [
   { name: "pre-acl", job: "look the connection up at the flow's owner", run: preAcl },
   { name: "acl", job: "ask the rules about packets from the port", run: acl },
   { name: "qos", job: "", run: passThrough },
-  { name: "load-balancing", job: "", run: passThrough },
-  { name: "stateful", job: "commit the connection", run: stateful },
+  {
+    name: "load-balancing",
+    job: "choose a backend for what goes to a load balancer",
+    run: loadBalancing,
+  },
+  { name: "stateful", job: "commit the connection, send it on to its backend", run: stateful },
   { name: "l2", job: "answer ARP and ND, find the port of the MAC address", run: l2 },
   { name: "routing", job: "route between switches, answer for the routers", run: routing },
   { name: "post-routing", job: "cross to the destination's chassis and worker", run: postRouting },

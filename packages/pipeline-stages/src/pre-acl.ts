@@ -2,6 +2,7 @@
  * Stages 1 and 10: bring the packet to the worker that owns its flow, and look its connection up,
  * in the zone of the in-port (pre-acl) and of the out-port (egress-pre-acl).
  */
+import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import { EGRESS_PRE_ACL, PRE_ACL } from "@rhone/rings/stage";
 import { lookUp } from "./connection-tracking.ts";
@@ -9,6 +10,7 @@ import type { Batch, Core } from "./core.ts";
 import { resolveFragment } from "./fragment.ts";
 import { GOES_ON } from "./parse.ts";
 import { isHome } from "./place.ts";
+import { isConflict, reverse } from "./translation.ts";
 
 export function preAcl(core: Core, batch: Batch): void {
   const { slots } = batch;
@@ -18,7 +20,8 @@ export function preAcl(core: Core, batch: Batch): void {
     if (!isHome(core, slot, packet.inPort(slot), PRE_ACL)) continue;
     if (!isReady(core, slot, PRE_ACL)) continue;
     lookUp(core, slot, packet.inPort(slot));
-    slots[kept++] = slot;
+    if (isConflict(slot)) core.drop(slot, DROP["translation-conflict"]);
+    else slots[kept++] = slot;
   }
   batch.count = kept;
 }
@@ -31,7 +34,7 @@ export function egressPreAcl(core: Core, batch: Batch): void {
     if (!isHome(core, slot, packet.outPort(slot), EGRESS_PRE_ACL)) continue;
     if (!isReady(core, slot, EGRESS_PRE_ACL)) continue;
     lookUp(core, slot, packet.outPort(slot));
-    slots[kept++] = slot;
+    if (reverse(core, slot, packet.outPort(slot))) slots[kept++] = slot;
   }
   batch.count = kept;
 }

@@ -23,6 +23,8 @@ export const quoted = {
   protocol: 0,
   /** Byte offset of the quoted IP header. */
   l3At: 0,
+  /** Of its transport header. */
+  l4At: 0,
   sourcePort: 0,
   destinationPort: 0,
 };
@@ -69,6 +71,7 @@ function readPorts(
   reply: number,
 ): boolean {
   const { protocol } = quoted;
+  quoted.l4At = at;
   quoted.sourcePort = 0;
   quoted.destinationPort = 0;
   if (protocol === ipv4.PROTOCOL_TCP || protocol === ipv4.PROTOCOL_UDP) {

@@ -1,6 +1,7 @@
 /**
- * The answer to a packet that a rule rejects: a TCP reset, else port unreachable, in the name of
- * whom the packet was for. It takes the packet's slot and goes its own way, back to the sender.
+ * The answer to a packet that is rejected, by a rule or for want of a backend: a TCP reset, else
+ * port unreachable, in the name of whom the packet was for. It takes the packet's slot and goes its
+ * own way, back to the sender.
  */
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
@@ -20,11 +21,12 @@ const L2 = 6; // Numbers of the stages where an answer goes on.
 const view = poolViews().view;
 
 /**
- * Answers a packet that was rejected on its way from the in-port: straight out of that port.
- * False, and the packet is as it was, when it may not be answered.
+ * Answers a packet that was rejected on its way from the in-port: straight out of that port;
+ * `reason` is what it is counted as. False, and the packet is as it was, when it may not be
+ * answered.
  */
-export function answerFromPort(core: Core, slot: number): boolean {
-  if (!turnIntoAnswer(core, slot)) return false;
+export function answerFromPort(core: Core, slot: number, reason: number): boolean {
+  if (!turnIntoAnswer(core, slot, reason)) return false;
   packet.setOutPort(slot, packet.inPort(slot));
   // The zone that it passes may know nothing of the packet that it answers.
   packet.setFlags(slot, packet.flags(slot) | packet.FLAG_REPLY_TO_INGRESS | packet.FLAG_FROM_RULE);
@@ -37,7 +39,7 @@ export function answerFromPort(core: Core, slot: number): boolean {
  * is switched, routed and tracked on its way like any answer of the port's own.
  */
 export function answerToPort(core: Core, slot: number): boolean {
-  if (!turnIntoAnswer(core, slot)) return false;
+  if (!turnIntoAnswer(core, slot, DROP["acl-reject"])) return false;
   const port = packet.outPort(slot);
   const { tables } = core;
   packet.setDatapath(slot, tables.ports.datapath(port));
@@ -53,7 +55,7 @@ export function answerToPort(core: Core, slot: number): boolean {
   return true;
 }
 
-function turnIntoAnswer(core: Core, slot: number): boolean {
+function turnIntoAnswer(core: Core, slot: number, reason: number): boolean {
   if (!mayAnswer(slot)) return false;
   if (packet.protocol(slot) === ipv4.PROTOCOL_TCP) {
     if (isReset(slot) || !core.replyMeter.admits(core.nowMs)) return false;
@@ -63,7 +65,7 @@ function turnIntoAnswer(core: Core, slot: number): boolean {
     if (!turnIntoError(core, slot, PORT_UNREACHABLE, 0)) return false;
   }
   // The packet ends here, only its answer goes on: both are counted.
-  core.counters.countDrop(core.stage, DROP["acl-reject"]);
+  core.counters.countDrop(core.stage, reason);
   packet.setConnection(slot, 0);
   packet.setEntry(slot, connections.NONE);
   packet.setEnteredBy(slot, packet.NO_PORT);

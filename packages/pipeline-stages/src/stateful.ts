@@ -8,13 +8,15 @@ import { blockConnection, commit } from "./connection-tracking.ts";
 import type { Batch, Core } from "./core.ts";
 import { GOES_ON } from "./parse.ts";
 import { isHome } from "./place.ts";
+import { commitTranslated, translate } from "./translation.ts";
 
 export function stateful(core: Core, batch: Batch): void {
   const { slots } = batch;
   let kept = 0;
   for (let i = 0; i < batch.count; i++) {
     const slot = slots[i]!;
-    if (isCommitted(core, slot, packet.inPort(slot), STATEFUL)) slots[kept++] = slot;
+    if (!isCommitted(core, slot, packet.inPort(slot), STATEFUL)) continue;
+    if (translate(core, slot)) slots[kept++] = slot;
   }
   batch.count = kept;
 }
@@ -42,7 +44,8 @@ function isCommitted(core: Core, slot: number, port: number, stage: number): boo
     core.handedOver++; // It was counted where it was refused.
     return false;
   }
-  const reason = commit(core, slot, port);
+  const isTranslated = (packet.flags(slot) & packet.FLAG_TRANSLATED) !== 0;
+  const reason = isTranslated ? commitTranslated(core, slot, port) : commit(core, slot, port);
   if (reason === GOES_ON) return true;
   core.drop(slot, reason);
   return false;

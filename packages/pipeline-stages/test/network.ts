@@ -15,6 +15,7 @@ import { buildEndpoints, type EndpointKeys } from "@rhone/tables/endpoints";
 import { buildExactTable } from "@rhone/tables/exact-table";
 import { buildGeneration, Tables } from "@rhone/tables/generation";
 import { buildGroups } from "@rhone/tables/groups";
+import { buildLoadBalancers, type VipRow } from "@rhone/tables/load-balancers";
 import { buildPlacement, type Place } from "@rhone/tables/placement";
 import {
   buildPorts,
@@ -122,6 +123,7 @@ export function buildTables(
   rules: readonly AclRule[] = [],
   keys: EndpointKeys | null = null,
   places: ReadonlyMap<number, Place> = new Map(),
+  vips: readonly VipRow[] = [],
 ): Tables {
   const ports = buildPortRows();
   const index = (width: number, keysOf: (port: PortRow) => readonly (readonly number[])[]) =>
@@ -155,9 +157,9 @@ export function buildTables(
       { generation, shortId: 1, tunnelMtu: 1418 },
       {
         datapaths: datapaths.buildDatapaths([
-          { kind: datapaths.KIND_SWITCH, key: 5 },
-          { kind: datapaths.KIND_SWITCH, key: 6 },
-          { kind: datapaths.KIND_ROUTER, key: 10 },
+          { kind: datapaths.KIND_SWITCH, key: 5, gateway: ROUTER_WEB },
+          { kind: datapaths.KIND_SWITCH, key: 6, gateway: ROUTER_DB },
+          { kind: datapaths.KIND_ROUTER, key: 10, gateway: -1 },
         ]),
         datapathByKey: buildExactTable(
           1,
@@ -180,6 +182,7 @@ export function buildTables(
         placement: buildPlacement(places),
         endpointByAddress: buildExactTable(4, [{ key: [...peer.address], value: 0 }]),
         ...buildAcls(3, ports.length, rules),
+        ...buildLoadBalancers(vips),
       },
     ),
   );

@@ -98,6 +98,11 @@ const REASONS = [
     "hand-over-full",
     "The packet's flow moved to this worker, and too many already wait for the one before it.",
   ],
+  ["lb-no-backend", "The packet is for a load balancer's address, behind which no backend stands."],
+  [
+    "translation-conflict",
+    "The packet has the addresses and ports of a flow that a load balancer made of another one.",
+  ],
 ] as const;
 
 export type DropReasonName = (typeof REASONS)[number][0];

@@ -33,6 +33,10 @@
  *   27    ringHopsLeft  hand-offs between workers of this chassis that are still allowed
  *   28    enteredBy    row of the logical port that it entered this chassis by, NO_PORT none
  *   29    firstHop     row of the port that its frame was addressed to when it entered
+ *   30    backend      number within the VIP of its backend, of a packet with FLAG_LOAD_BALANCED
+ *   32 …  translatedFrom  address and port that a packet with FLAG_TRANSLATED was sent to
+ *
+ * From word 32 on lies the headroom, which only a stamp to another chassis fills so far.
  *
  * Run by the worker that owns the packet, and by nobody else until it hands the slot over.
  */
@@ -64,6 +68,8 @@ export const FLAG_DENIED = 4096;
 export const FLAG_PARSED = 1024;
 /** A rule's answer to a packet that it rejected: no rule is asked about it. */
 export const FLAG_FROM_RULE = 2048;
+/** Its destination was translated, and the connection that it is of now is not yet committed. */
+export const FLAG_TRANSLATED = 8192;
 export const FLAGS_ON_THE_WIRE = 15;
 
 // Bits of `connection`: what the look-up says of a packet. They travel in the stamp, for rules that
@@ -108,7 +114,10 @@ const ENTRY = 26;
 const RING_HOPS_LEFT = 27;
 const ENTERED_BY = 28;
 const FIRST_HOP = 29;
-const WORD_COUNT = 30;
+const BACKEND = 30;
+const WORD_COUNT = 31;
+const TRANSLATED_FROM = 32;
+const TRANSLATED_FROM_PORT = 36;
 
 const WORD_SHIFT = SLOT_SHIFT - 2;
 const words = poolViews().words;
@@ -409,4 +418,26 @@ export function firstHop(slot: number): number {
 
 export function setFirstHop(slot: number, value: number): void {
   words[(slot << WORD_SHIFT) + FIRST_HOP] = value;
+}
+
+export function backend(slot: number): number {
+  return words[(slot << WORD_SHIFT) + BACKEND]!;
+}
+
+export function setBackend(slot: number, value: number): void {
+  words[(slot << WORD_SHIFT) + BACKEND] = value;
+}
+
+/** `address` is four words. */
+export function setTranslatedFrom(slot: number, address: Int32Array, port: number): void {
+  const base = slot << WORD_SHIFT;
+  for (let i = 0; i < 4; i++) words[base + TRANSLATED_FROM + i] = address[i]!;
+  words[base + TRANSLATED_FROM_PORT] = port;
+}
+
+/** Copies the address to four words and returns the port. */
+export function copyTranslatedFrom(slot: number, address: Int32Array): number {
+  const base = slot << WORD_SHIFT;
+  for (let i = 0; i < 4; i++) address[i] = words[base + TRANSLATED_FROM + i]!;
+  return words[base + TRANSLATED_FROM_PORT]!;
 }

@@ -12,6 +12,8 @@ import {
   prefixContains,
 } from "@rhone/wire/address";
 import { checkAcl } from "./acl.ts";
+import { checkHost } from "./host-address.ts";
+import { checkLoadBalancer } from "./load-balancer.ts";
 import { type Problem, problem } from "./problem.ts";
 import type { Port, Resource, Router } from "./schema.ts";
 
@@ -20,6 +22,7 @@ export function checkSanity(resource: Resource, pointer: string): Problem[] {
   if (resource.kind === "port") return checkPort(resource, pointer);
   if (resource.kind === "router") return checkRouter(resource, pointer);
   if (resource.kind === "acl") return checkAcl(resource, pointer);
+  if (resource.kind === "load-balancer") return checkLoadBalancer(resource, pointer);
   return [];
 }
 
@@ -94,26 +97,6 @@ function checkInterface(prefix: Prefix, pointer: string, text: string): Problem[
     return [problem(pointer, "an address of one host, not of the network or of all in it", text)];
   }
   return checkHost(prefix.address, pointer, text);
-}
-
-function checkHost(address: Address, pointer: string, text: string): Problem[] {
-  const kind = specialKind(address);
-  return kind === null ? [] : [problem(pointer, `a unicast address of a host, not ${kind}`, text)];
-}
-
-/** What an address is that no host can have; null for an ordinary one. */
-function specialKind(address: Address): string | null {
-  const [a, b, c, d] = address;
-  if (isIpv4(address)) {
-    const first = d >>> 24;
-    if (first === 0) return "an unspecified one"; // RFC 1122 §3.2.1.3: 0/8 is "this network".
-    if (first === 127) return "a loopback one";
-    if (first >= 224 && first <= 239) return "a multicast one";
-    return d === -1 ? "the broadcast one" : null;
-  }
-  if (a >>> 24 === 0xff) return "a multicast one";
-  if (a !== 0 || b !== 0 || c !== 0) return null;
-  return d === 0 ? "the unspecified one" : d === 1 ? "the loopback one" : null;
 }
 
 /** A packet must have one way out: no two ports of a router may reach the same network. */

@@ -27,12 +27,19 @@ import {
   prefix,
   remark,
 } from "./fields.ts";
+import {
+  completeLoadBalancer,
+  type LoadBalancer,
+  type LoadBalancerDocument,
+  loadBalancerSchema,
+} from "./load-balancer.ts";
 
 export const KINDS = [
   "switch",
   "router",
   "port",
   "acl",
+  "load-balancer",
   "dataplane",
   "chassis",
   "binding",
@@ -40,7 +47,14 @@ export const KINDS = [
 export type Kind = (typeof KINDS)[number];
 
 /** What users may write; a chassis states the other kinds about itself. */
-export const USER_KINDS = ["switch", "router", "port", "acl", "dataplane"] as const;
+export const USER_KINDS = [
+  "switch",
+  "router",
+  "port",
+  "acl",
+  "load-balancer",
+  "dataplane",
+] as const;
 export type UserKind = (typeof USER_KINDS)[number];
 
 export const ROUTER_PORTS_MAX = 64;
@@ -115,6 +129,7 @@ export const SCHEMAS = {
   router: routerSchema,
   port: portSchema,
   acl: aclSchema,
+  "load-balancer": loadBalancerSchema,
   dataplane: dataplaneSchema,
   chassis: chassisSchema,
   binding: bindingSchema,
@@ -130,6 +145,7 @@ export type Document =
   | RouterDocument
   | PortDocument
   | AclDocument
+  | LoadBalancerDocument
   | DataplaneDocument
   | ChassisDocument
   | BindingDocument;
@@ -145,7 +161,7 @@ export interface Router {
 export type Port = Readonly<PortDocument & { mac: string; portSecurity: boolean }>;
 export type Chassis = Readonly<ChassisDocument>;
 export type Binding = Readonly<BindingDocument>;
-export type Resource = Switch | Router | Port | Acl | Dataplane | Chassis | Binding;
+export type Resource = Switch | Router | Port | Acl | LoadBalancer | Dataplane | Chassis | Binding;
 export type ResourceOf<K extends Kind> = Extract<Resource, { kind: K }>;
 
 /**
@@ -167,6 +183,8 @@ export function complete(document: Document): Resource {
       return completeDataplane(document);
     case "acl":
       return completeAcl(document);
+    case "load-balancer":
+      return completeLoadBalancer(document);
     case "chassis": {
       const { kind, name, underlay, workers, workersMax, version } = document;
       const size = { workers, ...optional({ workersMax }) };

@@ -4,6 +4,7 @@
  */
 import type { Acl } from "./acl.ts";
 import type { Dataplane } from "./dataplane.ts";
+import type { LoadBalancer } from "./load-balancer.ts";
 import { compareText, type Entry, isLive, type LiveEntry } from "./record.ts";
 import type {
   Binding,
@@ -24,6 +25,7 @@ export interface State {
   readonly routers: readonly LiveEntry<Router>[];
   readonly ports: readonly LiveEntry<Port>[];
   readonly acls: readonly LiveEntry<Acl>[];
+  readonly loadBalancers: readonly LiveEntry<LoadBalancer>[];
   readonly dataplanes: readonly LiveEntry<Dataplane>[];
   readonly chassis: readonly LiveEntry<Chassis>[];
   readonly bindings: readonly LiveEntry<Binding>[];
@@ -35,6 +37,7 @@ export const EMPTY_STATE: State = {
   routers: [],
   ports: [],
   acls: [],
+  loadBalancers: [],
   dataplanes: [],
   chassis: [],
   bindings: [],
@@ -45,6 +48,7 @@ const LISTS = {
   router: "routers",
   port: "ports",
   acl: "acls",
+  "load-balancer": "loadBalancers",
   dataplane: "dataplanes",
   chassis: "chassis",
   binding: "bindings",

@@ -6,10 +6,11 @@
  */
 import { type Prefix, parseAddress, parsePrefix, prefixContains } from "@rhone/wire/address";
 import { checkDataplane } from "./dataplane.ts";
+import { addressesOf, checkServedSwitches } from "./load-balancer.ts";
 import { type Problem, problem } from "./problem.ts";
 import type { Entry } from "./record.ts";
 import { isLinkLocal, isNetworkOrBroadcast, isSameFamily } from "./sanity.ts";
-import type { Port, Router } from "./schema.ts";
+import { defaultMac, type Port, type Router } from "./schema.ts";
 import { get, type State, withEntries } from "./state.ts";
 import { aclsBySwitch, checkAclReferences, checkRuledPorts, listed } from "./validate-acls.ts";
 
@@ -29,6 +30,7 @@ export function validate(state: State, proposals: readonly Proposal[]): Problem[
     ...proposals.flatMap((proposal) => checkSwitches(after, proposal)),
     ...proposals.flatMap((proposal) => checkAclReferences(after, proposal)),
     ...proposals.flatMap((proposal) => checkDataplane(after, proposal)),
+    ...proposals.flatMap((proposal) => checkServedSwitches(after, proposal)),
     ...checkUnused(after, proposals, occupants),
     ...checkRuledPorts(state, after, proposals),
     ...[...switches].flatMap((name) => checkUnique(occupants.get(name) ?? [])),
@@ -46,12 +48,13 @@ function switchesOf(before: State, proposals: readonly Proposal[]): Set<string> 
       if (value?.kind === "switch") names.add(value.name);
       if (value?.kind === "port") names.add(value.switch);
       if (value?.kind === "router") for (const port of value.ports) names.add(port.switch);
+      if (value?.kind === "load-balancer") for (const name of value.switches) names.add(name);
     }
   }
   return names;
 }
 
-/** Something that is plugged into a switch: a port, or a port of a router. */
+/** What has addresses in a switch: a port, a port of a router, or a load balancer. */
 interface Occupant {
   readonly label: string;
   /** Where its fields stand in what came in; null when no proposal is about it. */
@@ -60,6 +63,8 @@ interface Occupant {
   readonly mac: string;
   /** Without prefix length. */
   readonly addresses: readonly string[];
+  /** Where they stand, behind `pointer`; `/addresses/0` and so on when it is not said. */
+  readonly addressPointers?: readonly string[];
 }
 
 /** By switch; those that no proposal is about come first, so that a conflict falls on the newer. */
@@ -89,6 +94,18 @@ function occupantsOf(
       };
       found.push({ at: port.switch, occupant });
     }
+  }
+  for (const entry of state.loadBalancers) {
+    const label = `load-balancer ${entry.name}`;
+    const addresses = addressesOf(entry.value);
+    const occupant = {
+      ...{ label, pointer: pointers.get(entry) ?? null },
+      // No port's name has a space.
+      ...{ name: label, mac: defaultMac(`load-balancer/${entry.name}`) },
+      addresses: [...addresses.keys()],
+      addressPointers: [...addresses.values()].map((vip) => `/vips/${vip}/address`),
+    };
+    for (const at of entry.value.switches) if (switches.has(at)) found.push({ at, occupant });
   }
   found.sort((a, b) => Number(a.occupant.pointer !== null) - Number(b.occupant.pointer !== null));
   const bySwitch = new Map<string, Occupant[]>();
@@ -147,7 +164,8 @@ function checkUnique(occupants: readonly Occupant[]): Problem[] {
     claim("a name", occupant.name, occupant, "/name");
     claim("a MAC address", occupant.mac, occupant, "/mac");
     for (const [i, text] of occupant.addresses.entries()) {
-      claim("an IP address", text, occupant, `/addresses/${i}`);
+      const at = occupant.addressPointers?.[i] ?? `/addresses/${i}`;
+      claim("an IP address", text, occupant, at);
     }
   }
   return problems;

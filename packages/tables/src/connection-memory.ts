@@ -3,10 +3,11 @@
  * each worker, its counters read by anybody.
  *
  *   word 0 entries of a bucket    word 1 places of a bucket's index    word 2 seed of the flows'
- *   hashes, unknown to whoever makes up flows    then three arrays
+ *   hashes, unknown to whoever makes up flows    then four arrays
  *   heads    256 × 32 words   counters and lists of a bucket, HEAD_… below, written by its owner
  *   index    256 × places     see connections.ts
  *   entries  256 × n × 32 words, two cache lines each
+ *   translations  256 × n × 8 words, see translations.ts
  */
 export const BUCKETS = 256;
 /** Entries that a table can have. */
@@ -16,6 +17,7 @@ const DEFAULT_ENTRIES = 16_384;
 
 export const HEAD_WORDS = 32;
 export const ENTRY_WORDS = 32;
+export const TRANSLATION_WORDS = 8;
 
 export const HEAD_UNUSED = 0; // The first entry that was never used.
 export const HEAD_FREE = 1; // First of the list of those that are free again, plus one.
@@ -48,6 +50,7 @@ export interface Layout {
   readonly headsAt: number;
   readonly indexAt: number;
   readonly entriesAt: number;
+  readonly translationsAt: number;
 }
 
 /** Counts over all buckets since the chassis started; the first two are of now. */
@@ -70,7 +73,8 @@ export function createConnections(entryCount: number, seed = 0): SharedArrayBuff
   }
   const perBucket = Math.ceil(entryCount / BUCKETS);
   const places = 2 ** Math.ceil(Math.log2(perBucket * 2));
-  const size = HEADS + BUCKETS * (HEAD_WORDS + places + perBucket * ENTRY_WORDS) + ENTRY_WORDS;
+  const entryWords = ENTRY_WORDS + TRANSLATION_WORDS;
+  const size = HEADS + BUCKETS * (HEAD_WORDS + places + perBucket * entryWords) + ENTRY_WORDS;
   const buffer = new SharedArrayBuffer(size * 4);
   const header = new Int32Array(buffer);
   header[PER_BUCKET] = perBucket;
@@ -131,6 +135,8 @@ function layoutOf(buffer: SharedArrayBuffer): Layout {
   const indexAt = HEADS + BUCKETS * HEAD_WORDS;
   // Entries start on a cache line, the size has room for that.
   const entriesAt = (indexAt + BUCKETS * places + ENTRY_WORDS - 1) & ~(ENTRY_WORDS - 1);
+  const translationsAt = entriesAt + BUCKETS * perBucket * ENTRY_WORDS;
   const seed = words[SEED]!;
-  return { words, perBucket, places, seed, headsAt: HEADS, indexAt, entriesAt };
+  const at = { headsAt: HEADS, indexAt, entriesAt, translationsAt };
+  return { words, perBucket, places, seed, ...at };
 }

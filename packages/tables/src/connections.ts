@@ -1,9 +1,8 @@
 /**
  * The connections of one chassis, in shared memory that every worker sees. Run by the workers.
  *
- * Flows are split into 256 buckets by the top bits of their hash, and memory with them: only the
- * owner of a bucket reads or writes its part, without locks. So a bucket moves to another worker
- * without anything being copied.
+ * Flows are split into 256 buckets by the top bits of their hash, and memory with them: only a
+ * bucket's owner touches its part, without locks; it moves to another worker without any copying.
  *
  *   index of a bucket: places, 0 empty, else the hash's high 16 bits | entry number + 1
  *   entry, 32 words in two cache lines:
@@ -15,10 +14,10 @@
  *   30 links of unreplied.ts   31 TCP: end of a SYN that had no effect
  *
  * The two ends of a flow are kept in one order, so both directions have one key. The index is half
- * full at most and closes its gaps, so absent keys are found absent quickly; most look-ups touch
- * one line of the index and one of the entry.
+ * full at most and closes its gaps: most look-ups touch one line of it and one of the entry.
  */
 
+import { bucketOf } from "@rhone/rings/buckets";
 import { poolViews } from "@rhone/rings/pool";
 import * as memory from "./connection-memory.ts";
 import * as unreplied from "./unreplied.ts";
@@ -28,14 +27,16 @@ export const NONE = -1;
 export const REPLY_SEEN = 1;
 /** A rule blocks the connection, replies too. */
 export const BLOCKED = 2;
+/** Its packets go on to what translations.ts has for it. */
+export const TRANSLATED = 8;
+/** It is one of such packets: replies to it come from what translations.ts has for it. */
+export const REVERSE = 16;
 /** The first packet came from the high end. */
 const FROM_HIGH = 4;
 const STATE_SHIFT = 8;
 const SCALE_SHIFT = 16;
 const SCALE_BITS = 5;
 const SCALE_MASK = 31;
-
-const BUCKET_SHIFT = 24;
 const ENTRY_SHIFT = 5;
 /** Entries of a full bucket that are looked at for one that has run out and was not yet swept. */
 const EARLY_DROP_LOOKS = 32;
@@ -129,7 +130,7 @@ export function loadZone(vni: number, port: number): void {
  * directions. One that has run out is removed and not found.
  */
 export function find(flowHash: number, nowMs: number): number {
-  const bucket = flowHash >>> BUCKET_SHIFT;
+  const bucket = bucketOf(flowHash);
   const hash = memory.zoneHash(flowHash, key[0]!, key[1]!);
   const base = indexAt + bucket * places;
   for (let place = hash & placeMask; ; place = (place + 1) & placeMask) {
@@ -150,7 +151,7 @@ export function find(flowHash: number, nowMs: number): number {
  * when the bucket is full and nothing in it may go.
  */
 export function insert(flowHash: number, nowMs: number): number {
-  const bucket = flowHash >>> BUCKET_SHIFT;
+  const bucket = bucketOf(flowHash);
   const head = bucketHead(bucket);
   const number = takeFree(bucket, head, nowMs);
   if (number < 0) {
@@ -264,7 +265,7 @@ export function setExpires(entry: number, value: number): void {
   words[entriesAt + (entry << ENTRY_SHIFT) + EXPIRES] = value | 0;
 }
 
-/** Decision word 0–7 of the fast path, -1 at first. */
+/** Word 0–7 of the fast path's decision, -1 at first. */
 export function decision(entry: number, word: number): number {
   return words[entriesAt + (entry << ENTRY_SHIFT) + DECISIONS + word]!;
 }

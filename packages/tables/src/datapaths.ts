@@ -1,7 +1,7 @@
 /**
  * Logical switches and routers, by row.
  *
- *   row: [kind, key (24 bits: the VNI on the wire)]
+ *   row: [kind, key (24 bits: the VNI on the wire), gateway]
  */
 import { buildRows, Rows } from "./row-table.ts";
 
@@ -12,13 +12,15 @@ export interface Datapath {
   readonly kind: number;
   /** 1–16777215. */
   readonly key: number;
+  /** Row of the first router's port in a switch, -1 none. */
+  readonly gateway: number;
 }
 
 /** The table's words. */
 export function buildDatapaths(datapaths: readonly Datapath[]): Int32Array {
   return buildRows(
-    2,
-    datapaths.map(({ kind, key }) => [kind, key]),
+    3,
+    datapaths.map(({ kind, key, gateway }) => [kind, key, gateway]),
   );
 }
 
@@ -39,5 +41,9 @@ export class Datapaths {
 
   key(row: number): number {
     return this.#rows.words[this.#rows.at(row) + 1]!;
+  }
+
+  gateway(row: number): number {
+    return this.#rows.words[this.#rows.at(row) + 2]!;
   }
 }

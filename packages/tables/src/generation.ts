@@ -16,11 +16,12 @@ import { Datapaths } from "./datapaths.ts";
 import { Endpoints } from "./endpoints.ts";
 import { ExactTable } from "./exact-table.ts";
 import { Groups } from "./groups.ts";
+import { LoadBalancers } from "./load-balancers.ts";
 import { Placement } from "./placement.ts";
 import { Ports } from "./ports.ts";
 import { Routes } from "./routes.ts";
 
-const MAGIC = 0x52686f34; // "Rho4"; another layout gets another number.
+const MAGIC = 0x52686f35; // "Rho5"; another layout gets another number.
 const GENERATION = 1;
 const SHORT_ID = 2;
 const TUNNEL_MTU = 3;
@@ -46,6 +47,9 @@ const SECTIONS = [
   "aclLists",
   "aclBlocks",
   "placement",
+  "vips",
+  "backends",
+  "vipByService", // [datapath row, protocol << 16 | port, address × 4] → VIP
 ] as const;
 
 export type TableImages = { readonly [section in (typeof SECTIONS)[number]]: Int32Array };
@@ -101,6 +105,7 @@ export class Tables {
   readonly endpointByAddress: ExactTable;
   readonly acls: Acls;
   readonly placement: Placement;
+  readonly loadBalancers: LoadBalancers;
 
   readonly #portOfDevice = new Int32Array(DEVICES_MAX);
 
@@ -133,6 +138,11 @@ export class Tables {
     const { count } = this.datapaths;
     this.placement = new Placement(section("placement"));
     this.acls = new Acls(section("aclRules"), section("aclLists"), section("aclBlocks"), count);
+    this.loadBalancers = new LoadBalancers(
+      section("vips"),
+      section("backends"),
+      section("vipByService"),
+    );
     const key = new Int32Array(1);
     for (let device = 0; device < DEVICES_MAX; device++) {
       key[0] = device;

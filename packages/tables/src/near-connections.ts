@@ -3,11 +3,11 @@
  * cache waits for memory, one packet after the other; reads that depend on nothing overlap. What is
  * read here are guesses that change nothing: `connections.find` looks itself. Run by the workers.
  */
+import { bucketOf } from "@rhone/rings/buckets";
 import * as memory from "./connection-memory.ts";
 
 /** Connections of a bucket from which on they are too many for the cache. */
 const MANY = 32;
-const BUCKET_SHIFT = 24;
 const ENTRY_SHIFT = 5;
 const NOTHING_AT = 0; // A word that is always there.
 
@@ -19,14 +19,14 @@ const sink = new Int32Array(1);
 
 /** Whether so many connections are in use, as the bucket of one flow tells, that it is worth it. */
 export function areMany(flowHash: number): boolean {
-  const head = headsAt + (flowHash >>> BUCKET_SHIFT) * memory.HEAD_WORDS;
+  const head = headsAt + bucketOf(flowHash) * memory.HEAD_WORDS;
   return words[head + memory.HEAD_IN_USE]! > MANY;
 }
 
 /** The word of the index where a flow is looked up first; the key's words as in connections.ts. */
 export function placeOf(flowHash: number, vniProtocol: number, portVersion: number): number {
   const hash = memory.zoneHash(flowHash, vniProtocol, portVersion);
-  return indexAt + (flowHash >>> BUCKET_SHIFT) * places + (hash & placeMask);
+  return indexAt + bucketOf(flowHash) * places + (hash & placeMask);
 }
 
 /** The first word of the entry that a place of the index names. */

@@ -4,7 +4,7 @@
  *
  *   word  0   datapath      row of the switch that the port belongs to
  *   word  1   key           number of the port within the switch, 1–32767, as on the wire
- *   word  2   kind          KIND_VIF or KIND_ROUTER
+ *   word  2   kind          KIND_VIF, KIND_ROUTER or KIND_LOAD_BALANCER
  *   word  3   location      LOCATED_HERE, LOCATED_NOWHERE or the row of the chassis's endpoint
  *   word  4   device        index of the device, -1 if it is not here
  *   word  5   macHigh       first four bytes of the MAC address
@@ -21,6 +21,8 @@ import { buildRows, HEADER_WORDS, Rows } from "./row-table.ts";
 
 export const KIND_VIF = 1;
 export const KIND_ROUTER = 2;
+/** Stands for a load balancer's addresses; no packet enters or leaves by it. */
+export const KIND_LOAD_BALANCER = 3;
 export const LOCATED_HERE = -1;
 export const LOCATED_NOWHERE = -2;
 export const FLAG_SECURED = 1;

@@ -31,6 +31,34 @@ export function udpFrame({ fromMac, toMac, from, to }: Ends): Buffer {
     : ethernet(toMac, fromMac, IPV4, ipv4(from, to, UDP, segment));
 }
 
+/**
+ * A UDP datagram of IPv4 in fragments of `pieceSize` bytes of payload, a multiple of 8, in their
+ * order (RFC 791 §3.2).
+ */
+export function udpFragments(
+  { fromMac, toMac, from, to }: Ends,
+  destinationPort: number,
+  identification: number,
+  payload: Buffer,
+  pieceSize: number,
+): Buffer[] {
+  const header = Buffer.concat([u16(40000), u16(destinationPort), u16(8 + payload.length), u16(0)]);
+  const datagram = Buffer.concat([header, payload]);
+  const starts = Array.from(
+    { length: Math.ceil(datagram.length / pieceSize) },
+    (_, i) => i * pieceSize,
+  );
+  return starts.map((at) => {
+    const hasMore = at + pieceSize < datagram.length;
+    const packet = ipv4(from, to, UDP, datagram.subarray(at, at + pieceSize));
+    packet.writeUInt16BE(identification, 4);
+    packet.writeUInt16BE((hasMore ? 0x2000 : 0) | (at / 8), 6);
+    packet.writeUInt16BE(0, 10);
+    packet.writeUInt16BE(checksum(packet.subarray(0, 20)), 10);
+    return ethernet(toMac, fromMac, IPV4, packet);
+  });
+}
+
 /** A broadcast question for `target` by somebody who says to be `senderMac` and `senderIp`. */
 export function arpRequest(
   fromMac: string,

@@ -3,6 +3,7 @@
  * asked for every second. Run by the browser.
  */
 import type { AclView, CountersView, HealthView, PeerView, StageView } from "@rhone/api/context";
+import type { LoadBalancer, Vip } from "@rhone/state/load-balancer";
 import type { Chassis, Router, Switch } from "@rhone/state/schema";
 import { element, show, table } from "./dom.ts";
 import { type PortView, topology } from "./topology.ts";
@@ -16,6 +17,7 @@ interface Picture {
   readonly routers: readonly Router[];
   readonly ports: readonly PortView[];
   readonly acls: readonly AclView[];
+  readonly balancers: readonly LoadBalancer[];
   readonly chassis: readonly Chassis[];
   readonly peers: readonly PeerView[];
   readonly pipeline: readonly StageView[];
@@ -32,20 +34,22 @@ async function ask<T>(path: string): Promise<T> {
 }
 
 async function look(): Promise<Picture> {
-  const [health, switches, routers, ports, acls, chassis, peers, pipeline, counters] =
+  const [health, switches, routers, ports, acls, balancers, chassis, peers, pipeline, counters] =
     await Promise.all([
       ask<HealthView>("/healthz"),
       ask<Switch[]>("/v1/switches"),
       ask<Router[]>("/v1/routers"),
       ask<PortView[]>("/v1/ports"),
       ask<AclView[]>("/v1/acls"),
+      ask<LoadBalancer[]>("/v1/load-balancers"),
       ask<Chassis[]>("/v1/chassis"),
       ask<PeerView[]>("/v1/peers"),
       ask<StageView[]>("/v1/pipeline"),
       ask<CountersView>("/v1/counters"),
     ]);
   const at = performance.now();
-  return { health, switches, routers, ports, acls, chassis, peers, pipeline, counters, at };
+  const network = { switches, routers, ports, acls, balancers };
+  return { health, ...network, chassis, peers, pipeline, counters, at };
 }
 
 const numbers = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
@@ -104,6 +108,25 @@ function showRules({ acls }: Picture): void {
   const place = [["Name"], ["At"], ["Direction"], ["Priority", true]] as const;
   const deed = [["Match"], ["Action"], ["Decided here", true]] as const;
   show("rules", table([...place, ...deed], rows, "No rules: everything passes."));
+}
+
+function showBalancers({ balancers }: Picture): void {
+  const rows = balancers.flatMap(({ name, switches, vips }) =>
+    vips.map((vip) => [
+      name,
+      switches.join(", "),
+      endText(vip),
+      vip.backends.map(endText).join(", ") || "none: its packets are refused",
+    ]),
+  );
+  const header = [["Name"], ["For"], ["Address"], ["Backends"]] as const;
+  show("balancers", table(header, rows, "No load balancers."));
+}
+
+function endText({ address, protocol, port }: Omit<Vip, "backends">): string {
+  return [protocol, address, port === undefined ? undefined : `port ${port}`]
+    .filter((word) => word !== undefined)
+    .join(" ");
 }
 
 function showDrops({ counters }: Picture): void {
@@ -168,6 +191,7 @@ function showPicture(picture: Picture, before: Picture | null): void {
   show("topology", isEmpty ? hint : topology(picture));
   showStages(picture, before);
   showRules(picture);
+  showBalancers(picture);
   showDrops(picture);
   showDevices(picture, before);
   showChassis(picture);

@@ -4,6 +4,7 @@
  */
 import { hexAt, type Ip, isGroupMac, isMulticastOrAbove, isV4, UNSPECIFIED_V6 } from "./bytes.ts";
 import { headersOf, ICMP, ICMPV6, type IpHeader, readExtensions, TCP, UDP } from "./headers.ts";
+import type { End } from "./load-balancing.ts";
 import * as tcp from "./tcp.ts";
 
 export interface Tuple {
@@ -23,6 +24,8 @@ export interface Connection {
   expiresMs: number;
   /** null: not TCP. */
   readonly tcp: tcp.TcpConnection | null;
+  /** Where its packets go in truth, or where answers to them are to come from; null: neither. */
+  translation: { readonly isReverse: boolean; readonly end: End } | null;
 }
 
 /** What a packet is to the connections of a port; null when it is not tracked. */
@@ -30,6 +33,10 @@ export interface Finding {
   readonly kind: "new" | "established" | "related" | "invalid";
   readonly isReply: boolean;
   readonly connection: Connection | null;
+  /** The connection with its addresses and ports, also when the packet does not fit to it. */
+  readonly found: Connection | null;
+  /** Whether it runs against that. */
+  readonly isBack: boolean;
 }
 
 const SECOND = 1000;
@@ -109,28 +116,30 @@ export class Connections {
     const segment = segmentOf(bytes, ip);
     if (connection === undefined) {
       const kind = mayBegin(bytes, ip, segment) ? "new" : "invalid";
-      return { kind, isReply: false, connection: null };
+      return { kind, isReply: false, connection: null, found: null, isBack: false };
     }
     const isBack = isReply(connection, tuple);
     const verdict = segment === null ? "valid" : tcp.judge(connection.tcp!, segment, isBack);
     if (verdict !== "valid") {
       const kind = verdict === "reopens" ? "new" : "invalid";
-      return { kind, isReply: false, connection: null };
+      return { kind, isReply: false, connection: null, found: connection, isBack };
     }
     const kind = isBack || connection.isReplySeen ? "established" : "new";
-    return { kind, isReply: isBack, connection };
+    return { kind, isReply: isBack, connection, found: connection, isBack };
   }
 
   /** An error about a packet of a connection is related to it, and runs against that packet. */
   #lookUpError(port: string, bytes: Buffer, nowMs: number): Finding {
     const quoted = quotedTuple(bytes);
     const connection = quoted === null ? undefined : this.#find(port, quoted, nowMs);
-    if (connection === undefined) return { kind: "invalid", isReply: false, connection: null };
-    return { kind: "related", isReply: !isReply(connection, quoted!), connection };
+    const rest = { isReply: false, connection: null, found: null, isBack: false };
+    if (connection === undefined) return { kind: "invalid", ...rest };
+    const isBack = !isReply(connection, quoted!);
+    return { kind: "related", isReply: isBack, connection, found: connection, isBack };
   }
 
   /** For what the look-up called new or established and the rules let pass. */
-  commit(port: string, bytes: Buffer, tuple: Tuple, nowMs: number): void {
+  commit(port: string, bytes: Buffer, tuple: Tuple, nowMs: number): Connection {
     const ip = headersOf(bytes).ip!;
     const segment = segmentOf(bytes, ip);
     let connection = this.#find(port, tuple, nowMs);
@@ -147,14 +156,16 @@ export class Connections {
     else connection.isBlocked = false;
     if (segment !== null) tcp.take(connection.tcp!, segment, isBack);
     // A later fragment of TCP says nothing about the connection's state.
-    if (ip.protocol === TCP && segment === null) return;
+    if (ip.protocol === TCP && segment === null) return connection;
     connection.expiresMs = nowMs + lifetimeSeconds(connection) * SECOND;
+    return connection;
   }
 
   #begin(port: string, tuple: Tuple, nowMs: number): Connection {
     const connection: Connection = {
       ...{ tuple, isReplySeen: false, isBlocked: false, expiresMs: nowMs },
       tcp: tuple.protocol === TCP ? tcp.newTcp() : null,
+      translation: null,
     };
     this.#byPort.set(port, [...this.of(port, nowMs), connection]);
     return connection;

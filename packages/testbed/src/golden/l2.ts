@@ -32,15 +32,37 @@ export type L2Decision =
   | { readonly kind: "answer"; readonly bytes: Buffer }
   | { readonly kind: "drop"; readonly reason: DropReasonName };
 
-export function switchFrame(network: GoldenNetwork, inPort: GoldenPort, bytes: Buffer): L2Decision {
+/** `isTranslated`: it was sent to a load balancer, and is for a backend now. */
+export function switchFrame(
+  network: GoldenNetwork,
+  inPort: GoldenPort,
+  bytes: Buffer,
+  isTranslated: boolean,
+): L2Decision {
   const answer = answerArp(network, inPort, bytes) ?? answerDiscovery(network, inPort, bytes);
   if (answer !== null) return { kind: "answer", bytes: answer };
   const { destination } = headersOf(bytes);
   if (isGroupMac(destination)) return { kind: "flood" };
-  const port = network.byMac(inPort.switch, destination);
+  const found = network.byMac(inPort.switch, destination);
+  const port =
+    isTranslated && found?.isBalancer ? wayToBackend(network, inPort, bytes, found) : found;
   if (port === undefined) return { kind: "drop", reason: "destination-unknown" };
   if (port === inPort) return { kind: "drop", reason: "destination-is-source" };
   return { kind: "to", port };
+}
+
+/** Who was sent to a load balancer's MAC address goes on to a neighbour, else to a router. */
+function wayToBackend(
+  network: GoldenNetwork,
+  inPort: GoldenPort,
+  bytes: Buffer,
+  balancer: GoldenPort,
+): GoldenPort {
+  const { destination } = headersOf(bytes).ip!;
+  const neighbour = network.byAddress(inPort.switch, destination);
+  const next = neighbour ?? network.gateway(inPort.switch) ?? balancer;
+  putHex(bytes, 0, next.mac);
+  return next;
 }
 
 /** Who has the address, if we may speak for it: somebody else, and not known to be down. */

@@ -1,5 +1,6 @@
 /** The desired state as the golden router sees it: ports, switches and routers as plain objects. */
 import type { Acl } from "@rhone/state/acl";
+import type { LoadBalancer } from "@rhone/state/load-balancer";
 import type { Port, Router } from "@rhone/state/schema";
 import type { State } from "@rhone/state/state";
 import {
@@ -14,6 +15,7 @@ import {
   type Network,
   networkFromText,
 } from "./bytes.ts";
+import { balancerPorts } from "./load-balancing.ts";
 
 /** A port of a switch: a workload's, or a router's when `router` is set. */
 export interface GoldenPort {
@@ -28,6 +30,8 @@ export interface GoldenPort {
   /** Whether its chassis has opened its device. */
   readonly hasDevice: boolean;
   readonly router: string | null;
+  /** It stands for the addresses of a load balancer. */
+  readonly isBalancer: boolean;
   readonly networks: readonly Network[];
 }
 
@@ -41,15 +45,18 @@ export interface GoldenRoute {
 export class GoldenNetwork {
   readonly ports: readonly GoldenPort[];
   readonly rules: readonly Acl[];
+  readonly loadBalancers: readonly LoadBalancer[];
   readonly #routes: ReadonlyMap<string, readonly GoldenRoute[]>;
 
   /** `open` are the names of the workloads' ports whose chassis has opened their device. */
   constructor(state: State, open: ReadonlySet<string>) {
     this.rules = state.acls.map(({ value }) => value);
+    this.loadBalancers = state.loadBalancers.map(({ value }) => value);
     const chassis = new Set(state.chassis.map(({ name }) => name));
     this.ports = [
       ...state.ports.map(({ value }) => workloadPort(state, chassis, open, value)),
       ...state.routers.flatMap(({ value }) => routerPorts(value)),
+      ...this.loadBalancers.flatMap(balancerPorts),
     ];
     this.#routes = new Map(
       state.routers.map(({ value }) => [
@@ -78,6 +85,11 @@ export class GoldenNetwork {
 
   byAddress(switchName: string, ip: Ip): GoldenPort | undefined {
     return this.ports.find((port) => port.switch === switchName && port.addresses.includes(ip));
+  }
+
+  /** The port of the first router in a switch. */
+  gateway(switchName: string): GoldenPort | undefined {
+    return this.ports.find((port) => port.router !== null && port.switch === switchName);
   }
 
   isAddressOfRouter(router: string, ip: Ip): boolean {
@@ -112,6 +124,7 @@ function workloadPort(
     isUp: binding?.up === true && binding.chassis === port.chassis,
     hasDevice: open.has(port.name),
     router: null,
+    isBalancer: false,
     networks: [],
   };
 }
@@ -129,6 +142,7 @@ function routerPorts(router: Router): GoldenPort[] {
         mac,
       ),
       ...{ isSecured: false, chassis: null, isUp: true, hasDevice: false, router: router.name },
+      isBalancer: false,
       networks,
     };
   });

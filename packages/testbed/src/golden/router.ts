@@ -6,21 +6,41 @@
  */
 import type { DropReasonName } from "@rhone/rings/drop-reason";
 import { putHex } from "./bytes.ts";
-import { Connections, type Finding, isTracked, portsOf, tupleOf } from "./connections.ts";
+import {
+  type Connection,
+  Connections,
+  type Finding,
+  isTracked,
+  portsOf,
+  tupleOf,
+} from "./connections.ts";
 import { Fragments } from "./fragments.ts";
-import { headersOf, type IpHeader } from "./headers.ts";
+import { headersOf, type IpHeader, TCP, UDP } from "./headers.ts";
 import { errorAbout } from "./icmp-error.ts";
 import { switchFrame } from "./l2.ts";
+import {
+  type Choice,
+  choose,
+  type End,
+  isBalanced,
+  isConflict,
+  isForward,
+  isSameEnd,
+  serviceOf,
+} from "./load-balancing.ts";
 import type { GoldenNetwork, GoldenPort } from "./network.ts";
 import { admit, mayReceive } from "./port-security.ts";
 import { answerTo } from "./reject.ts";
 import { type Hop, route } from "./routing.ts";
 import { type Judgement, judge } from "./rules.ts";
+import { withEnd, withQuotedEnd } from "./translation.ts";
 
 const STAGES = 16;
 const PORT_SECURITY = 0;
 const PRE_ACL = 1;
 const ACL = 2;
+const QOS = 3;
+const LOAD_BALANCING = 4;
 const STATEFUL = 5;
 const L2 = 6;
 const ROUTING = 7;
@@ -65,6 +85,13 @@ interface Arrival {
   readonly isAnswer: boolean;
   /** The answer to what a rule rejected on its way from the port: rules have no say in it. */
   readonly isFree: boolean;
+}
+
+/** What goes on from a port to its switch. */
+interface Sent {
+  readonly bytes: Buffer;
+  readonly ports: Ports;
+  readonly isTranslated: boolean;
 }
 
 const CROSSED: Arrival = { ports: null, isAnswer: false, isFree: false };
@@ -122,6 +149,10 @@ export class GoldenRouter {
         return;
       }
       finding = this.connections.lookUp(port.name, bytes, tupleOf(bytes, ports), this.#nowMs);
+      if (isConflict(finding)) {
+        this.#drop(here, PRE_ACL, "translation-conflict");
+        return;
+      }
     }
     this.#count(here, ACL);
     const judgement = this.#judge("from-port", port, bytes, ports, finding);
@@ -132,9 +163,81 @@ export class GoldenRouter {
         this.#toPort(port, answer, { ports: null, isAnswer: true, isFree: true });
       return;
     }
-    this.#countAll(here, ACL + 1, STATEFUL);
-    if (judgement === "passes") this.#commit(port, bytes, ports, finding);
-    this.#fromSwitch(port, bytes, ports);
+    this.#countAll(here, QOS, LOAD_BALANCING);
+    const isCommitted = judgement === "passes" && finding !== null;
+    const backend = isCommitted ? this.#balance(port, bytes, ports, finding!) : "none";
+    if (backend === "refused") return;
+    this.#count(here, STATEFUL);
+    if (!isCommitted) {
+      this.#fromSwitch(port, bytes, ports, isBalanced(finding));
+      return;
+    }
+    const sent = this.#commitFrom(port, { bytes, ports }, finding!, backend);
+    if (sent !== null) this.#fromSwitch(port, sent.bytes, sent.ports, sent.isTranslated);
+  }
+
+  /** Stage 4: the backend of a new connection to a load balancer. */
+  #balance(port: GoldenPort, bytes: Buffer, ports: Ports, finding: Finding): Choice {
+    const { kind, isReply } = finding;
+    if (kind !== "new" || isReply || isBalanced(finding)) return "none";
+    const tuple = tupleOf(bytes, ports);
+    const service = serviceOf(this.network.loadBalancers, port.switch, tuple);
+    if (service === null) return "none";
+    const backend = choose(service, tuple);
+    if (backend !== null) return backend;
+    this.#drop(port.chassis!, LOAD_BALANCING, "lb-no-backend");
+    const answer = service.rejects ? answerTo(bytes) : null;
+    if (answer !== null) this.#toPort(port, answer, { ports: null, isAnswer: true, isFree: true });
+    return "refused";
+  }
+
+  /** Stage 5: what goes on to the switch; null when nothing does. */
+  #commitFrom(
+    port: GoldenPort,
+    { bytes, ports }: { readonly bytes: Buffer; readonly ports: Ports },
+    finding: Finding,
+    backend: Choice,
+  ): Sent | null {
+    const sent = { bytes, ports, isTranslated: isBalanced(finding) };
+    const { kind, isReply } = finding;
+    if (kind === "related" && !isReply && isBalanced(finding)) {
+      const { end } = finding.connection!.translation!;
+      return { ...sent, bytes: withQuotedEnd(bytes, "destination", "source", end) };
+    }
+    const connection = this.#commit(port, bytes, ports, finding);
+    if (connection === null || isReply) return sent;
+    if (typeof backend === "object" && !isForward(connection)) {
+      connection.translation = { isReverse: false, end: backend };
+    }
+    if (!isForward(connection)) return sent;
+    return this.#translate(port, bytes, ports, finding, connection.translation!.end);
+  }
+
+  /** What was sent to a load balancer goes on to a backend: a second connection, from then on. */
+  #translate(
+    port: GoldenPort,
+    bytes: Buffer,
+    ports: Ports,
+    finding: Finding,
+    end: End,
+  ): Sent | null {
+    const before = tupleOf(bytes, ports);
+    const vip = { ip: before.destination, port: before.destinationPort };
+    const sent = withEnd(bytes, "destination", end);
+    const hasPorts = before.protocol === TCP || before.protocol === UDP;
+    const sentPorts = [before.sourcePort, hasPorts ? end.port : before.destinationPort] as const;
+    const tuple = tupleOf(sent, sentPorts);
+    const other = this.connections.lookUp(port.name, sent, tuple, this.#nowMs);
+    const isOurs =
+      other.found?.translation?.isReverse === true && isSameEnd(other.found.translation.end, vip);
+    const isOver = other.kind === "new" && other.connection === null;
+    if (other.found !== null && !isOurs && !isOver) {
+      this.#drop(port.chassis!, STATEFUL, "translation-conflict");
+      return null;
+    }
+    const committed = this.#commit(port, sent, sentPorts, { ...finding, found: other.found });
+    if (committed !== null) committed.translation = { isReverse: true, end: vip };
+    return { bytes: sent, ports: sentPorts, isTranslated: true };
   }
 
   /** What the rules say, counted for the one that decided. */
@@ -155,16 +258,21 @@ export class GoldenRouter {
     return verdict;
   }
 
-  #commit(port: GoldenPort, bytes: Buffer, ports: Ports, finding: Finding | null): void {
-    if (finding?.kind !== "new" && finding?.kind !== "established") return;
-    this.connections.commit(port.name, bytes, tupleOf(bytes, ports), this.#nowMs);
+  #commit(
+    port: GoldenPort,
+    bytes: Buffer,
+    ports: Ports,
+    finding: Finding | null,
+  ): Connection | null {
+    if (finding?.kind !== "new" && finding?.kind !== "established") return null;
+    return this.connections.commit(port.name, bytes, tupleOf(bytes, ports), this.#nowMs);
   }
 
   /** Stages 6 and 7, at the chassis of the sender. */
-  #fromSwitch(port: GoldenPort, bytes: Buffer, ports: Ports): void {
+  #fromSwitch(port: GoldenPort, bytes: Buffer, ports: Ports, isTranslated = false): void {
     const here = port.chassis!;
     this.#count(here, L2);
-    const decision = switchFrame(this.network, port, bytes);
+    const decision = switchFrame(this.network, port, bytes, isTranslated);
     if (decision.kind === "drop") {
       this.#drop(here, L2, decision.reason);
       return;
@@ -244,8 +352,9 @@ export class GoldenRouter {
   }
 
   /** Stages 8 to 13, at the chassis of the receiver: its connection, and the rules for it. */
-  #toPort(port: GoldenPort, bytes: Buffer, { ports: known, isAnswer, isFree }: Arrival): void {
+  #toPort(port: GoldenPort, frame: Buffer, { ports: known, isAnswer, isFree }: Arrival): void {
     const here = port.chassis!;
+    let bytes = frame;
     this.#countAll(here, POST_ROUTING, EGRESS_PRE_ACL);
     let ports: Ports = null;
     let finding: Finding | null = null;
@@ -256,6 +365,7 @@ export class GoldenRouter {
         return;
       }
       finding = this.connections.lookUp(port.name, bytes, tupleOf(bytes, ports), this.#nowMs);
+      ({ bytes, ports, finding } = this.#reverse(port, bytes, ports, finding));
     }
     this.#count(here, EGRESS_ACL);
     const judgement = isFree ? "passes" : this.#judge("to-port", port, bytes, ports, finding);
@@ -270,6 +380,28 @@ export class GoldenRouter {
     this.#countAll(here, EGRESS_ACL + 1, EGRESS_STATEFUL);
     if (judgement === "passes") this.#commit(port, bytes, ports, finding);
     this.#output(port, bytes);
+  }
+
+  /** Stage 10: what a backend answers comes from its load balancer. */
+  #reverse(port: GoldenPort, bytes: Buffer, ports: Ports, finding: Finding) {
+    const { kind, isReply, found, isBack } = finding;
+    const same = { bytes, ports, finding };
+    const translation = found?.translation;
+    if (!translation?.isReverse) return same;
+    if (kind === "related") {
+      if (!isReply) return same;
+      return { ...same, bytes: withQuotedEnd(bytes, "source", "destination", translation.end) };
+    }
+    if (kind === "new" || !isBack) return same;
+    this.#commit(port, bytes, ports, finding);
+    const before = tupleOf(bytes, ports);
+    const hasPorts = before.protocol === TCP || before.protocol === UDP;
+    const sourcePort = hasPorts ? translation.end.port : before.sourcePort;
+    const answer = withEnd(bytes, "source", translation.end);
+    const answerPorts = [sourcePort, before.destinationPort] as const;
+    const tuple = tupleOf(answer, answerPorts);
+    const own = this.connections.lookUp(port.name, answer, tuple, this.#nowMs);
+    return { bytes: answer, ports: answerPorts, finding: own };
   }
 
   /** Ports that are known stay with a fragment on its chassis; another one has to find them out. */

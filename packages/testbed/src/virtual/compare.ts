@@ -111,7 +111,7 @@ class Run {
       this.finishRound();
       this.#cluster.passTime(pauseMs);
     }
-    const conversations = conversationsOf(frame.bytes);
+    const conversations = conversationsOf(frame.bytes, this.#golden.network);
     const mustWait = conversations.some((each) => this.#busy.has(each));
     if (mustWait || this.#round.length === ROUND_MAX) this.finishRound();
     for (const each of conversations) this.#busy.add(each);

@@ -10,6 +10,7 @@ import type { PortDocument, RouterDocument } from "@rhone/state/schema";
 import type { State } from "@rhone/state/state";
 import type { Change } from "@rhone/state/store";
 import fc from "fast-check";
+import { type BalancerSpec, balancerDocument, balancerSpecs } from "./balancer-spec.ts";
 
 export interface LinkSpec {
   /** Taken modulo the count of switches, as every number that names something. */
@@ -62,6 +63,8 @@ export interface NetworkSpec {
   readonly routers: readonly RouterSpec[];
   readonly ports: readonly PortSpec[];
   readonly rules: readonly RuleSpec[];
+  /** None when left out. */
+  readonly balancers?: readonly BalancerSpec[];
   /** Where stages run that are not run where their packets are; none when left out. */
   readonly placements?: readonly PlacementSpec[];
 }
@@ -140,6 +143,8 @@ const routerSpecs = fc.array(
 export interface ChangeSpec {
   readonly rules: readonly RuleSpec[];
   /** null: they stay. */
+  readonly balancers: readonly BalancerSpec[] | null;
+  /** null: they stay. */
   readonly routers: readonly RouterSpec[] | null;
   /** The port whose port security is turned on or off. */
   readonly port: number;
@@ -147,15 +152,20 @@ export interface ChangeSpec {
 
 export const changeSpec: fc.Arbitrary<ChangeSpec> = fc.record({
   rules: ruleSpecs,
+  balancers: fc.option(balancerSpecs, { freq: 1 }),
   routers: fc.option(routerSpecs, { freq: 1 }),
   port: fc.nat(15),
 });
 
-export function changed(spec: NetworkSpec, { rules, routers, port }: ChangeSpec): NetworkSpec {
+export function changed(
+  spec: NetworkSpec,
+  { rules, routers, balancers, port }: ChangeSpec,
+): NetworkSpec {
   const ports = spec.ports.map((each, p) =>
     p === port % spec.ports.length ? { ...each, isSecured: !each.isSecured } : each,
   );
-  return { ...spec, rules, ports, routers: routers ?? spec.routers };
+  const others = { balancers: balancers ?? spec.balancers ?? [] };
+  return { ...spec, rules, ports, routers: routers ?? spec.routers, ...others };
 }
 
 export const networkSpec: fc.Arbitrary<NetworkSpec> = fc.record({
@@ -164,6 +174,7 @@ export const networkSpec: fc.Arbitrary<NetworkSpec> = fc.record({
   routers: routerSpecs,
   ports: fc.array(port, { minLength: 2, maxLength: 10 }),
   rules: ruleSpecs,
+  balancers: balancerSpecs,
 });
 
 /** A constant with a weight each. */
@@ -189,7 +200,9 @@ export function buildNetwork(spec: NetworkSpec, later = 0): BuiltNetwork {
   const routers = spec.routers.map((_, r) => routerDocument(spec, r));
   const ports = spec.ports.map((_, p) => portDocument(spec, p));
   const rules = spec.rules.map((_, i) => ruleDocument(spec, i));
-  commit(store.transact([...switches, ...routers, ...ports, ...rules].map(put), "user"));
+  const balancers = (spec.balancers ?? []).map((_, i) => balancerDocument(spec, i));
+  const documents = [...switches, ...routers, ...ports, ...rules, ...balancers];
+  commit(store.transact(documents.map(put), "user"));
   const chassis = [...workers].map(([name, count], i) => ({
     ...{ kind: "chassis", name, underlay: `192.168.0.${i + 1}`, workers: count, version: "1" },
   }));
@@ -227,7 +240,7 @@ export function addressOf(isV4: boolean, s: number, host: number): string {
 }
 
 /** Routers have the hosts from 1 on, ports those from 16 on. */
-const FIRST_PORT_HOST = 16;
+export const FIRST_PORT_HOST = 16;
 
 /** The links of a router: each to another switch. */
 function linksOf(spec: NetworkSpec, r: number): { s: number; families: readonly boolean[] }[] {

@@ -91,14 +91,21 @@ function targetOf(
 ): Ip {
   const hasRouter = network.ports.some((port) => isRouterAt(port, sender.switch));
   const reachable = network.ports.filter(
-    (port) => port !== sender && port.hasDevice && (hasRouter || port.switch === sender.switch),
+    (port) => port !== sender && isWithinReach(port, sender, hasRouter),
   );
   const known = (ports: readonly GoldenPort[]): Ip[] =>
     ports.flatMap(({ addresses }) => addresses.filter((ip) => isV4(ip) === isIpv4));
+  const balancers = known(reachable.filter(({ isBalancer }) => isBalancer));
+  if (balancers.length > 0 && spec.to < 14) return balancers[spec.to % balancers.length]!;
   const targets = known(spec.to < 28 && reachable.length > 0 ? reachable : network.ports);
   const strange = isIpv4 ? STRANGE_V4.concat(MARTIAN_V4) : STRANGE_V6.concat(MARTIAN_V6);
   if (spec.to >= 37 || targets.length === 0) return ipFromText(strange[spec.to % strange.length]!);
   return targets[spec.to % targets.length]!;
+}
+
+function isWithinReach(port: GoldenPort, sender: GoldenPort, hasRouter: boolean): boolean {
+  const isNear = port.switch === sender.switch;
+  return port.isBalancer ? isNear : port.hasDevice && (hasRouter || isNear);
 }
 
 function isRouterAt(port: GoldenPort, switchName: string): boolean {
@@ -111,7 +118,9 @@ function macTowards(spec: PacketSpec, network: GoldenNetwork, sender: GoldenPort
   if (spec.way === 15) return spec.to % 2 === 0 ? BROADCAST_MAC : UNKNOWN_MAC;
   if (isMulticastOrAbove(ip)) return isV4(ip) ? BROADCAST_MAC : `3333${ip.slice(24)}`;
   const neighbour = network.byAddress(sender.switch, ip);
-  if (neighbour !== undefined) return neighbour.mac;
+  // A load balancer's address may be one of another network.
+  const isAside = neighbour?.isBalancer === true && spec.way % 2 === 1;
+  if (neighbour !== undefined && !isAside) return neighbour.mac;
   const routers = around.filter((port) => port.router !== null);
   return routers[spec.way % Math.max(1, routers.length)]?.mac ?? UNKNOWN_MAC;
 }
@@ -221,8 +230,25 @@ function mutate(frame: Buffer, mutation: Mutation | null): Buffer {
   return mutation.truncateTo === null ? bytes : bytes.subarray(0, mutation.truncateTo);
 }
 
-/** Pairs of addresses that the frame, or a packet that it quotes, is between. */
-export function conversationsOf(bytes: Buffer): string[] {
+/**
+ * Names of what the frame, or a packet that it quotes, takes part in: two frames without a common
+ * one can come in any order. These are pairs of addresses, or single ones where a load balancer may
+ * send packets elsewhere.
+ */
+export function conversationsOf(bytes: Buffer, network: GoldenNetwork): string[] {
+  const pairs = pairsOf(bytes);
+  const balancers = network.loadBalancers;
+  if (balancers.length === 0) return pairs;
+  return pairs.flatMap((pair) => pair.split(",")).flatMap((ip) => [ip, ...backendsOf(ip, network)]);
+}
+
+function backendsOf(ip: Ip, { loadBalancers }: GoldenNetwork): Ip[] {
+  const vips = loadBalancers.flatMap(({ vips }) => vips);
+  const own = vips.filter(({ address }) => ipFromText(address) === ip);
+  return own.flatMap(({ backends }) => backends.map(({ address }) => ipFromText(address)));
+}
+
+function pairsOf(bytes: Buffer): string[] {
   const headers = readHeaders(bytes);
   if (typeof headers === "string" || headers.ip === null) return [];
   const { source, destination, transportAt, end } = headers.ip;

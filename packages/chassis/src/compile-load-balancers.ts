@@ -1,0 +1,59 @@
+/**
+ * Load balancers from the desired state to rows of the tables. Part of `compile`, and pure like it.
+ */
+import { type LoadBalancer, serviceOf } from "@rhone/state/load-balancer";
+import type { LiveEntry } from "@rhone/state/record";
+import { defaultMac } from "@rhone/state/schema";
+import type { State } from "@rhone/state/state";
+import type { VipRow } from "@rhone/tables/load-balancers";
+import { KIND_LOAD_BALANCER, LOCATED_NOWHERE, type PortRow } from "@rhone/tables/ports";
+import { type Address, parseAddress, parseMac } from "@rhone/wire/address";
+
+/** A load balancer's port in each switch that it serves: it has the addresses and a MAC address. */
+export function loadBalancerPort({
+  name,
+  value,
+}: LiveEntry<LoadBalancer>): Omit<PortRow, "datapath" | "key"> {
+  const mac = parseMac(defaultMac(`load-balancer/${name}`))!;
+  return {
+    kind: KIND_LOAD_BALANCER,
+    location: LOCATED_NOWHERE,
+    device: -1,
+    macHigh: mac.high,
+    macLow: mac.low,
+    isSecured: false,
+    addresses: [...new Set(value.vips.map(({ address }) => address))].map(addressOf),
+    router: -1,
+    isUp: true,
+  };
+}
+
+/** One row for each VIP in each switch; `datapathOf` has a switch's row. */
+export function compileLoadBalancers(
+  state: State,
+  datapathOf: (switchName: string) => number | undefined,
+): VipRow[] {
+  return state.loadBalancers.flatMap(({ value }) =>
+    value.switches.flatMap((switchName) => {
+      const datapath = datapathOf(switchName);
+      if (datapath === undefined) return []; // A peer's merge can leave one without its switch.
+      const rejects = value.withoutBackends === "reject";
+      return value.vips.map((vip) => {
+        const { protocol, port: servicePort } = serviceOf(vip);
+        const backends = vip.backends.map((backend) => ({
+          address: addressOf(backend.address),
+          port: backend.port ?? 0,
+        }));
+        const address = addressOf(vip.address);
+        return { datapath, address, protocol, servicePort, backends, rejects };
+      });
+    }),
+  );
+}
+
+/** The state is validated before it is stored: a text that does not parse is a bug. */
+function addressOf(text: string): Address {
+  const words = parseAddress(text);
+  if (words === null) throw new Error(`expected a validated IP address, got "${text}"`);
+  return words;
+}
