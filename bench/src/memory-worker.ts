@@ -1,13 +1,14 @@
 /**
  * A worker in memory: the product's own loop, stages, rings and hand-offs; only its ports make
  * packets up and count those that leave. Of two ports each sends to the other one. With two workers
- * each has one of them and half of the flows, so that every packet goes through a ring once; or,
- * apart, each has ports and flows for itself.
+ * each has one of them and half of the flows, so that every packet goes through a ring once; or
+ * each has both for itself, and either all flows that come in by them are its own, or half of them.
  */
 import { HandOver } from "@rhone/dataplane-worker/bucket-hand-over";
 import { Departures } from "@rhone/dataplane-worker/departures";
 import { HeldPackets } from "@rhone/dataplane-worker/held-packets";
 import { RunLoop } from "@rhone/dataplane-worker/run-loop";
+import { SlotFlow } from "@rhone/dataplane-worker/slot-flow";
 import { TableHistory } from "@rhone/dataplane-worker/table-history";
 import { Poller } from "@rhone/netio/doorbell";
 import type { Port, PortContext, Tunnel } from "@rhone/netio/port";
@@ -24,7 +25,7 @@ import { SlotAllocator } from "@rhone/rings/slot-allocator";
 import { WorkerStatus } from "@rhone/rings/worker-status";
 import { Fragments } from "@rhone/tables/fragments";
 import { frameFromVm4, frameOf, rulesBefore } from "./memory-network.ts";
-import type { Shared } from "./workers-run.ts";
+import type { Shared } from "./memory-threads.ts";
 
 const FLOWS = 10_000; // of each port
 const RULES = 100;
@@ -120,6 +121,9 @@ const NOTHING_TO_CARRY = {
 export class MemoryWorker {
   readonly #loop: RunLoop;
   readonly #ports: PacketMaker[] = [];
+  readonly #allocator: SlotAllocator;
+  readonly #slotFlow: SlotFlow;
+  readonly #slotsAtFirst: number;
 
   constructor(shared: Shared) {
     const { worker, workers, pool } = shared;
@@ -128,13 +132,13 @@ export class MemoryWorker {
     const consumer = (ring: SharedArrayBuffer) => new RingConsumer(new Int32Array(ring));
     const producer = (ring: SharedArrayBuffer) => new RingProducer(new Int32Array(ring));
     const counters = new Counters(new SharedArrayBuffer(COUNTERS_SIZE));
-    const allocator = new SlotAllocator(
-      pool,
-      worker,
-      workers,
-      shared.returns[worker]!.map((ring, to) => (to === worker ? null : producer(ring))),
-      others.map((from) => consumer(shared.returns[from]![worker]!)),
+    const homewards = shared.returns[worker]!.map((ring, to) =>
+      to === worker ? null : producer(ring),
     );
+    const homecoming = others.map((from) => consumer(shared.returns[from]![worker]!));
+    const allocator = new SlotAllocator(pool, worker, workers, homewards, homecoming);
+    this.#allocator = allocator;
+    this.#slotsAtFirst = allocator.smallFree + allocator.largeFree;
     const tables = buildTables(1, rulesBefore(RULES));
     const ruleCounters = new RuleCounters(new SharedArrayBuffer(RULE_COUNTERS_SIZE));
     const fragments = new Fragments(shared.fragments);
@@ -144,18 +148,21 @@ export class MemoryWorker {
     const statuses = shared.statuses.map((status) => new WorkerStatus(status));
     const incoming = others.map((from) => consumer(shared.rings[from]![worker]!));
     const outgoing = shared.rings[worker]!.map(producer);
+    const held = consumer(shared.rings[worker]![worker]!);
+    this.#slotFlow = new SlotFlow([...incoming, held, ...homecoming], [...outgoing, ...homewards]);
     const handOver = new HandOver({
       ...{ worker, statuses, incoming, luggage: NOTHING_TO_CARRY },
       ...{ owners: core.owners, devices: core.deviceOwners, sockets: new Uint8Array(0) },
       outgoing: outgoing.map((ring, to) => (to === worker ? null : ring)),
     });
     const devices = new Uint8Array(DEVICES_MAX).fill(0);
-    if (shared.isApart) devices.fill(worker);
-    else devices[VM4_DEVICE] = workers - 1;
+    if (shared.crossing === "crossing") devices[VM4_DEVICE] = workers - 1;
+    else devices.fill(worker);
     const owners = firstOwners(numbers);
     handOver.adopt({ edition: 1, workers: numbers, owners, devices, sockets: new Uint8Array(0) });
     const byIndex = new Array<Port | null>(DEVICES_MAX).fill(null);
-    const isWanted = (flowHash: number) => !shared.isApart || owners[bucketOf(flowHash)] === worker;
+    const isApart = shared.crossing === "apart";
+    const isWanted = (flowHash: number) => !isApart || owners[bucketOf(flowHash)] === worker;
     for (const index of FRAMES.keys()) {
       if (devices[index] !== worker) continue;
       const port = new PacketMaker({ index, allocator, counters }, isWanted);
@@ -168,20 +175,40 @@ export class MemoryWorker {
     this.#loop = new RunLoop({
       ...{ core, history: new TableHistory(tables), underlay: NO_TUNNEL, rings: incoming },
       departures: new Departures(core, byIndex, neighbours, NO_TUNNEL),
-      ...{ handOver, held: new HeldPackets(consumer(shared.rings[worker]![worker]!)) },
+      ...{ handOver, held: new HeldPackets(held) },
       ...{ status: statuses[worker]!, doorbell: -1, clockOffsetMs: 0, poller: new Poller() },
       ...{ open: this.#ports, drainMailbox: () => true, onPortDown: () => {} },
     });
   }
 
+  /** Slots that it should have and has not, between two turns. */
+  get slotsLost(): number {
+    const { smallFree, largeFree, waiting } = this.#allocator;
+    return this.#slotsAtFirst + this.#slotFlow.balance() - smallFree - largeFree - waiting;
+  }
+
   /** Works for so long; returns how many packets left by its ports meanwhile. */
   runFor(ms: number): number {
-    const sent = () => this.#ports.reduce((sum, port) => sum + port.sent, 0);
-    const before = sent();
+    const before = this.#sent();
     const endMs = performance.now() + ms;
-    for (let now = performance.now(); now < endMs; now = performance.now()) {
-      for (let turn = 0; turn < TURNS; turn++) this.#loop.turn(now);
-    }
-    return sent() - before;
+    while (performance.now() < endMs) this.turns(TURNS);
+    return this.#sent() - before;
+  }
+
+  /** Works until at least so many packets have left by its ports; returns how many did. */
+  runUntilSent(packets: number): number {
+    const before = this.#sent();
+    while (this.#sent() - before < packets) this.turns(TURNS);
+    return this.#sent() - before;
+  }
+
+  turns(count: number): void {
+    for (let turn = 0; turn < count; turn++) this.#loop.turn(performance.now() | 0);
+  }
+
+  #sent(): number {
+    let sent = 0;
+    for (let i = 0; i < this.#ports.length; i++) sent += this.#ports[i]!.sent;
+    return sent;
   }
 }

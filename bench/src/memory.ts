@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { runOrThrow } from "@rhone/cli/run";
 import { runtimeCommand } from "@rhone/cli/runtime";
 import type { Case, Options, Side } from "./case.ts";
+import type { Crossing } from "./memory-threads.ts";
 
 const TIMEOUT_MS = 300_000;
 
@@ -44,22 +45,45 @@ function knownUnderRules(rules: number): Case {
   };
 }
 
-/** Two workers share a chassis's memory; `crossing`, each packet is handed over once. */
-function twoWorkers(how: "crossing" | "apart"): Case {
-  const name = how === "crossing" ? "every packet handed over" : "none handed over";
+const HOW_MANY: Readonly<Record<Crossing, string>> = {
+  apart: "none handed over",
+  half: "half of the packets handed over",
+  crossing: "every packet handed over",
+};
+
+/** Two workers share a chassis's memory. */
+function twoWorkers(crossing: Crossing): Case {
   return {
-    name: `memory: two workers, ${name}`,
+    name: `memory: two workers, ${HOW_MANY[crossing]}`,
     goals: "P9",
     unit: "kpps",
     prepare: async (options) => {
       const workers = (count: number): Side => ({
         name: count === 1 ? "one worker" : `${count} workers`,
-        measure: async () => Number(await program("workers-run", options, String(count), how)),
+        measure: async () => Number(await program("workers-run", options, String(count), crossing)),
       });
       return { subject: workers(2), baselines: [workers(1)], end: nothing };
     },
   };
 }
+
+/** Of two workers, each with as many packets, half of which it hands over. */
+const COLLECTIONS: Case = {
+  name: "memory: garbage collections of two workers, ten million packets of each",
+  goals: "P15",
+  unit: "collections",
+  prepare: async (options) => {
+    const remarks: string[] = [];
+    const measure = async (): Promise<number> => {
+      const said = await program("workers-run", options, "2", "half", "10000000");
+      const [collections, bytes, slotsLost] = said.trim().split(" ").map(Number);
+      remarks.push(`${bytes} bytes allocated, ${slotsLost} slots lost`);
+      return collections!;
+    };
+    const subject = { name: "fast path", measure };
+    return { subject, baselines: [], remarks: () => remarks, end: nothing };
+  },
+};
 
 function firstPackets(rules: number): Case {
   return {
@@ -81,17 +105,9 @@ export const MEMORY_CASES: readonly Case[] = [
   firstPackets(1000),
   knownUnderRules(10_000),
   twoWorkers("apart"),
+  twoWorkers("half"),
   twoWorkers("crossing"),
-  {
-    name: "memory: ten million packets allocate",
-    goals: "P15",
-    unit: "bytes",
-    prepare: async (options) => ({
-      subject: side("fast path", options, "bytes", "10000000"),
-      baselines: [],
-      end: nothing,
-    }),
-  },
+  COLLECTIONS,
   {
     name: "memory: hand-off through a ring, 32 at a time",
     goals: "P10",

@@ -93,14 +93,17 @@ export class RunLoop {
         mailSeen = mail;
         if (!this.#parts.drainMailbox()) return;
       }
-      const received = this.turn(performance.now() + clockOffsetMs);
+      const received = this.turn((performance.now() + clockOffsetMs) | 0);
       idle = received > 0 ? 0 : idle + 1;
       const isInFlight = this.#reclaim();
       if (idle > SPINS) this.#sleep(mailSeen, isInFlight);
     }
   }
 
-  /** Takes in what has arrived, runs the stages and sends off; returns how many packets came. */
+  /**
+   * Takes in what has arrived, runs the stages and sends off; returns how many packets came.
+   * `nowMs` is as in Core.
+   */
   turn(nowMs: number): number {
     const { core, departures } = this.#parts;
     core.nowMs = nowMs;
@@ -116,7 +119,7 @@ export class RunLoop {
       departures.flush();
     }
     core.allocator.flush();
-    if (nowMs >= this.#sweepAtMs) this.#sweepConnections();
+    if (((nowMs - this.#sweepAtMs) | 0) >= 0) this.#sweepConnections();
     return received;
   }
 
@@ -230,7 +233,7 @@ export class RunLoop {
   /** Forgets connections that ran out, so that a table which nobody asks gets empty, too. */
   #sweepConnections(): void {
     const { core } = this.#parts;
-    this.#sweepAtMs = core.nowMs + SWEEP_MS;
+    this.#sweepAtMs = (core.nowMs + SWEEP_MS) | 0;
     for (let bucket = 0; bucket < BUCKET_COUNT; bucket++) {
       if (core.owners[bucket] === core.worker) sweep(bucket, SWEEP_ENTRIES, core.nowMs);
     }

@@ -68,7 +68,7 @@ export function commit(core: Core, slot: number, port: number): number {
   if (isReply) connections.setFlag(entry, connections.REPLY_SEEN);
   else connections.clearFlag(entry, connections.BLOCKED);
   const lifetime = hasSegment ? tracker.track(entry, isReply) : lifetimeOf(slot, entry);
-  if (!isLaterTcp(slot)) connections.setExpires(entry, core.nowMs + lifetime);
+  if (!isLaterTcp(slot)) connections.setExpires(entry, (core.nowMs + lifetime) | 0);
   return GOES_ON;
 }
 

@@ -64,7 +64,11 @@ export class Core {
   tables: Tables;
   /** Whether the stages that the running batch passes are timed. */
   isTimed = false;
-  /** Milliseconds on a clock that never goes back; set once a batch. */
+  /**
+   * Milliseconds on a clock that never goes back, of which these are the low 32 bits, signed: only
+   * differences mean something. A fraction would be a number on the heap for whoever is handed it.
+   * Set once a batch.
+   */
   nowMs = 0;
   /** Stage that is running, for the drop counters. */
   stage = 0;

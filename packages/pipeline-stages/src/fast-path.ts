@@ -220,14 +220,12 @@ function refresh(core: Core, slot: number, entry: number, isReply: boolean): boo
   if (packet.protocol(slot) === ipv4.PROTOCOL_TCP) {
     readSegment(slot);
     if (!tracker.trackSteady(entry, isReply)) return false;
-    connections.setExpires(entry, core.nowMs + timeouts.TCP_MS.established);
+    connections.setExpires(entry, (core.nowMs + timeouts.TCP_MS.established) | 0);
     return true;
   }
   const isReplied = connections.hasFlag(entry, connections.REPLY_SEEN);
-  connections.setExpires(
-    entry,
-    core.nowMs + (isReplied ? timeouts.UDP_REPLIED_MS : timeouts.UDP_MS),
-  );
+  const lifetimeMs = isReplied ? timeouts.UDP_REPLIED_MS : timeouts.UDP_MS;
+  connections.setExpires(entry, (core.nowMs + lifetimeMs) | 0);
   return true;
 }
 

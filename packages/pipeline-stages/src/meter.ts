@@ -1,5 +1,6 @@
 /**
- * A token bucket: `ratePerSecond` on average, up to `burst` at once. Time comes in as an argument.
+ * A token bucket: `ratePerSecond` on average, up to `burst` at once. Time comes in as an argument,
+ * as in Core.
  */
 export class Meter {
   readonly #ratePerMs: number;
@@ -15,7 +16,7 @@ export class Meter {
 
   /** Whether one more is within the rate; takes a token if so. */
   admits(nowMs: number): boolean {
-    const filled = this.#tokens + (nowMs - this.#filledAtMs) * this.#ratePerMs;
+    const filled = this.#tokens + ((nowMs - this.#filledAtMs) >>> 0) * this.#ratePerMs;
     this.#tokens = Math.min(filled, this.#burst);
     this.#filledAtMs = nowMs;
     if (this.#tokens < 1) return false;
