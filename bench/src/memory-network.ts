@@ -1,7 +1,8 @@
 /** The network of the in-memory cases: vm1 to vm4, routed, both on this chassis, with rules. */
-import { MACS, ROUTER_DB, ROUTER_WEB, VM1, VM4 } from "@rhone/pipeline-stages/test-network";
+import { ip, MACS, ROUTER_DB, ROUTER_WEB, VM1, VM4 } from "@rhone/pipeline-stages/test-network";
 import { ACTION_DROP, type AclRule, ANY_PORT, FROM_PORT } from "@rhone/tables/acls";
 import { IPV4_MAPPED } from "@rhone/tables/ports";
+import type { Route } from "@rhone/tables/routes";
 import { parseMac } from "@rhone/wire/address";
 import * as ethernet from "@rhone/wire/ethernet";
 import * as ipv4 from "@rhone/wire/ipv4";
@@ -12,9 +13,19 @@ const TCP = 6;
 const VM1_ADDRESS = 0x0a00010a;
 const VM4_ADDRESS = 0x0a00020a;
 
-/** The frame of a flow from vm1 to vm4; up to some three billion flows differ in their ports. */
-export function frameOf(flow: number): Uint8Array {
-  return frame(MACS[VM1]!, VM1_ADDRESS, MACS[ROUTER_WEB]!, VM4_ADDRESS, flow);
+/** Networks behind vm4 that packets are sent to. */
+export const DESTINATIONS = 4096;
+/** 1.0.0.0; networks of 256 addresses follow it. */
+const FIRST_NETWORK = 0x01000000;
+const NETWORK_LENGTH = 120;
+const NETWORKS_LENGTH = 100; // Of one prefix around all networks.
+
+/**
+ * The frame of a flow from vm1 to vm4 or to an address behind it; up to some three billion flows
+ * differ in their ports.
+ */
+export function frameOf(flow: number, destination = VM4_ADDRESS): Uint8Array {
+  return frame(MACS[VM1]!, VM1_ADDRESS, MACS[ROUTER_WEB]!, destination, flow);
 }
 
 /** The same from vm4 to vm1. */
@@ -54,4 +65,26 @@ export function rulesBefore(count: number): AclRule[] {
     action: ACTION_DROP,
     counter: -1,
   }));
+}
+
+/** So many routes to networks behind vm4, or one to all of them. */
+export function routesBehindVm4(count: number): Route[] {
+  if (count === 1) return [routeTo(FIRST_NETWORK, NETWORKS_LENGTH, 0)];
+  return Array.from({ length: count }, (_, i) => routeTo(network(i), NETWORK_LENGTH, i));
+}
+
+/** An address in one of the networks, which are spread over all routes. */
+export function addressBehindVm4(destination: number, routes: number): number {
+  const step = Math.max(1, Math.floor(routes / DESTINATIONS));
+  return network((destination % DESTINATIONS) * step) + 1 + (destination % 200);
+}
+
+function network(i: number): number {
+  return FIRST_NETWORK + 256 * i;
+}
+
+/** By either address of vm4, so that neighbouring routes differ. */
+function routeTo(address: number, length: number, i: number): Route {
+  const nextHop = ip(i % 2 === 0 ? "10.0.2.10" : "fd00:0:0:2::10");
+  return { prefix: [0, 0, IPV4_MAPPED, address], length, outPort: ROUTER_DB, nextHop };
 }

@@ -2,8 +2,12 @@
  * A program of its own, so that each measurement starts fresh: packets through the whole pipeline
  * in memory, without ports. Prints one figure, nanoseconds a packet.
  *
- *   known FLOWS fast|stages [RULES]   packets of flows that have been seen
- *   first RULES   first packets of flows, with so many rules that are looked at
+ *   known FLOWS fast|stages [RULES [ROUTES]]   packets of flows that have been seen
+ *   first FLOWS fast|stages [RULES [ROUTES]]   first packets of flows
+ *   build 0 - RULES ROUTES                     instead: milliseconds to build tables, MiB of them
+ *
+ * RULES are looked at before a packet passes; with ROUTES, packets go to 4,096 networks behind vm4,
+ * and as many routes lead to them.
  */
 import { inlineMore } from "@rhone/dataplane-worker/inlining";
 import { wantHugePages } from "@rhone/netio/huge-pages";
@@ -15,28 +19,42 @@ const BATCH = 64;
 const HEADER_SIZE = 42;
 const FRAME_SIZE = 60;
 const WARM_UP = 400_000;
+/** Routes over which destinations are spread at least, whatever leads to them. */
+const SPREAD = 500_000;
 
-const [what, first = "", second = "", third = "10"] = process.argv.slice(2);
+const [what, first, second, ...counts] = process.argv.slice(2);
+const flowCount = Number(first);
+const [ruleCount = 10, routeCount = 0] = counts.map(Number);
 inlineMore();
-const isLarge = what === "known" && Number(first) > 50_000;
-const memory = createConnections(isLarge ? 4_194_304 : 65_536);
+const memory = createConnections(flowCount > 50_000 ? 4_194_304 : 65_536);
 wantHugePages(memory); // As a chassis does.
 installConnections(memory);
-const { buildTables, TestWorker } = await import("@rhone/pipeline-stages/test-network");
-const { frameOf, rulesBefore } = await import("./memory-network.ts");
+const { buildTables, TestWorker, VM4 } = await import("@rhone/pipeline-stages/test-network");
+const network = await import("./memory-network.ts");
 
-const rules = rulesBefore(Number(what === "first" ? first : third));
-const worker = new TestWorker(0, buildTables(1, rules));
-worker.isFast = second !== "stages";
-const flowCount = what === "known" ? Number(first) : 1000;
+const rules = network.rulesBefore(ruleCount);
+const routes = routeCount === 0 ? [] : network.routesBehindVm4(routeCount);
+const builtAtMs = performance.now();
+const tables = buildTables(1, rules, null, new Map(), routes, [VM4]);
+if (what === "build") {
+  const size = tables.size / 2 ** 20;
+  process.stdout.write(`${(performance.now() - builtAtMs).toFixed(0)} ${size.toFixed(1)}\n`);
+  process.exit(0);
+}
+const worker = new TestWorker(0, tables);
+worker.isFast = second === "fast";
 const headers = new Uint8Array(flowCount * HEADER_SIZE);
 for (let flow = 0; flow < flowCount; flow++) {
-  headers.set(frameOf(flow).subarray(0, HEADER_SIZE), flow * HEADER_SIZE);
+  const isFar = routeCount > 0;
+  const frame = isFar
+    ? network.frameOf(flow, network.addressBehindVm4(flow, Math.max(routeCount, SPREAD)))
+    : network.frameOf(flow);
+  headers.set(frame.subarray(0, HEADER_SIZE), flow * HEADER_SIZE);
 }
 const { bytes } = poolViews();
 const arrivals = worker.arrivals.stages[0]!;
 const { devices } = worker.core.outlets;
-const slots = Array.from({ length: BATCH }, () => worker.receive(frameOf(0), 0));
+const slots = Array.from({ length: BATCH }, () => worker.receive(network.frameOf(0), 0));
 const frameAts = slots.map((slot) => packet.frameAt(slot));
 let next = 0;
 let spentMs = 0;

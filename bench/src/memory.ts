@@ -45,6 +45,27 @@ function knownUnderRules(rules: number): Case {
   };
 }
 
+/** Packets to 4,096 networks, each with a route of its own among others; or one for all of them. */
+function manyRoutes(routes: number, what: "known" | "first"): Case {
+  const flows = what === "known" ? "40960" : "4096";
+  return {
+    name: `memory: ${what === "known" ? "known flows" : "first packets"}, ${routes} routes`,
+    goals: "P12",
+    unit: "ns/packet",
+    prepare: async (options) => {
+      const [ms, mib] = (await program("memory-run", options, "build", "0", "-", "10", `${routes}`))
+        .trim()
+        .split(" ");
+      return {
+        subject: side(`${routes} routes`, options, what, flows, "fast", "10", String(routes)),
+        baselines: [side("1 route", options, what, flows, "fast", "10", "1")],
+        remarks: () => [`${ms} ms to build the tables, ${mib} MiB`],
+        end: nothing,
+      };
+    },
+  };
+}
+
 const HOW_MANY: Readonly<Record<Crossing, string>> = {
   apart: "none handed over",
   half: "half of the packets handed over",
@@ -91,8 +112,8 @@ function firstPackets(rules: number): Case {
     goals: "P2",
     unit: "ns/packet",
     prepare: async (options) => ({
-      subject: side(`${rules} rules`, options, "first", String(rules)),
-      baselines: [side("10 rules", options, "first", "10")],
+      subject: side(`${rules} rules`, options, "first", "1000", "fast", String(rules)),
+      baselines: [side("10 rules", options, "first", "1000", "fast", "10")],
       end: nothing,
     }),
   };
@@ -104,6 +125,8 @@ export const MEMORY_CASES: readonly Case[] = [
   known(1_000_000),
   firstPackets(1000),
   knownUnderRules(10_000),
+  manyRoutes(500_000, "known"),
+  manyRoutes(500_000, "first"),
   twoWorkers("apart"),
   twoWorkers("half"),
   twoWorkers("crossing"),

@@ -78,9 +78,7 @@ export function compile(state: State, self: Self): SharedArrayBuffer {
   );
   const gateways = gatewaysOf(ports);
   const { ports: portWords, addresses } = buildPorts(ports);
-  const { index: routeIndex, routes } = buildRoutes(
-    names.map(({ name }) => routesOf(state, ports, name, rowOf)),
-  );
+  const routes = buildRoutes(names.map(({ name }) => routesOf(state, ports, name, rowOf)));
   const { index: groupIndex, members: groupMembers } = buildGroups(
     names.map((_, row) => groupOf(ports, row)),
   );
@@ -118,8 +116,7 @@ export function compile(state: State, self: Self): SharedArrayBuffer {
       ownAddresses: index(5, ports, (port) =>
         port.router < 0 ? [] : port.addresses.map((a) => [port.router, ...a]),
       ),
-      routeIndex,
-      routes,
+      ...routes,
       groupIndex,
       groupMembers,
       endpoints: buildEndpoints(endpoints),

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as packet from "@rhone/rings/packet";
+import type { Tables } from "@rhone/tables/generation";
 import type { BackendRow, VipRow } from "@rhone/tables/load-balancers";
 import { formatAddress } from "@rhone/wire/address";
 import * as checksum from "@rhone/wire/checksum";
@@ -47,8 +48,12 @@ const VM4_ONLY: readonly VipRow[] = [
   vip(VIP_V6, UDP, 53, { address: ip("fd00:0:0:2::10"), port: 5353 }),
 ];
 
+function tablesWith(generation: number, vips: readonly VipRow[]): Tables {
+  return buildTables(generation, [], null, new Map(), [], [], vips);
+}
+
 function workerWith(vips: readonly VipRow[]): TestWorker {
-  return new TestWorker(0, buildTables(1, [], null, new Map(), vips));
+  return new TestWorker(0, tablesWith(1, vips));
 }
 
 /** Connections outlive a test: each has a port of its own. */
@@ -108,7 +113,7 @@ test("a flow keeps its backend when others come, and when all of them go", () =>
   };
   assert.equal(send(), 1);
   for (const own of [many, many.toReversed(), many.slice(1), []]) {
-    worker.core.tables = buildTables(2, [], null, new Map(), [vip(VIP, UDP, 53, ...own)]);
+    worker.core.tables = tablesWith(2, [vip(VIP, UDP, 53, ...own)]);
     assert.equal(send(), 1);
   }
 });

@@ -25,7 +25,7 @@ import {
   LOCATED_NOWHERE,
   type PortRow,
 } from "@rhone/tables/ports";
-import { buildRoutes } from "@rhone/tables/routes";
+import { buildRoutes, type Route } from "@rhone/tables/routes";
 import { type Address, linkLocalFromMac, parseAddress, parseMac } from "@rhone/wire/address";
 import { Batch, Core } from "../src/core.ts";
 import { fastPath } from "../src/fast-path.ts";
@@ -91,7 +91,7 @@ function portRow(row: number, rest: Omit<PortRow, "macHigh" | "macLow" | "addres
   };
 }
 
-function buildPortRows(): PortRow[] {
+function buildPortRows(open: readonly number[]): PortRow[] {
   return [
     ...SPECS.map((spec) =>
       portRow(spec.row, {
@@ -100,7 +100,7 @@ function buildPortRows(): PortRow[] {
         kind: KIND_VIF,
         location: spec.location,
         device: spec.device,
-        isSecured: true,
+        isSecured: !open.includes(spec.row),
         router: -1,
         isUp: spec.row !== VM6,
       }),
@@ -116,16 +116,19 @@ function buildPortRows(): PortRow[] {
 
 /**
  * `rules` stand in the order in which they decide; `keys` are those of the other chassis, for the
- * stamps' tags; `places` say where stages run that are not run here.
+ * stamps' tags; `places` say where stages run that are not run here. `routes` are more of router1;
+ * what comes and goes by `open` ports is not checked for its addresses.
  */
 export function buildTables(
   generation = 1,
   rules: readonly AclRule[] = [],
   keys: EndpointKeys | null = null,
   places: ReadonlyMap<number, Place> = new Map(),
+  routes: readonly Route[] = [],
+  open: readonly number[] = [],
   vips: readonly VipRow[] = [],
 ): Tables {
-  const ports = buildPortRows();
+  const ports = buildPortRows(open);
   const index = (width: number, keysOf: (port: PortRow) => readonly (readonly number[])[]) =>
     buildExactTable(
       width,
@@ -134,7 +137,7 @@ export function buildTables(
   const connected = (text: string, length: number, outPort: number) => ({
     ...{ prefix: ip(text), length, outPort, nextHop: null },
   });
-  const routes = buildRoutes([
+  const routeImages = buildRoutes([
     [],
     [],
     [
@@ -143,6 +146,7 @@ export function buildTables(
       connected("fd00:0:0:1::", 64, ROUTER_WEB),
       connected("fd00:0:0:2::", 64, ROUTER_DB),
       { prefix: ip("10.9.0.0"), length: 112, outPort: ROUTER_DB, nextHop: ip("10.0.2.10") },
+      ...routes,
     ],
   ]);
   const groups = buildGroups([
@@ -174,8 +178,7 @@ export function buildTables(
         ownAddresses: index(5, (port) =>
           port.router < 0 ? [] : port.addresses.map((a) => [port.router, ...a]),
         ),
-        routeIndex: routes.index,
-        routes: routes.routes,
+        ...routeImages,
         groupIndex: groups.index,
         groupMembers: groups.members,
         endpoints: buildEndpoints([peer]),

@@ -37,8 +37,10 @@ const SECTIONS = [
   "portByMac", // [datapath row, mac high, mac low] → port row
   "neighbours", // [datapath row, address × 4] → port row
   "ownAddresses", // [router row, address × 4] → port row
-  "routeIndex",
-  "routes",
+  "routeRoots",
+  "routeNodes",
+  "routeLeaves",
+  "nextHops",
   "groupIndex",
   "groupMembers",
   "endpoints",
@@ -89,6 +91,8 @@ export class Tables {
   /** Tells these tables from all others of the chassis; a generation's number may come again. */
   readonly edition: number;
   readonly generation: number;
+  /** Bytes of all tables. */
+  readonly size: number;
   readonly shortId: number;
   readonly tunnelMtu: number;
   readonly datapaths: Datapaths;
@@ -112,6 +116,7 @@ export class Tables {
   /** Throws when the buffer is no generation of this layout. */
   constructor(buffer: SharedArrayBuffer, edition = --unpublished) {
     this.edition = edition;
+    this.size = buffer.byteLength;
     const words = new Int32Array(buffer);
     if (words[0] !== MAGIC) {
       throw new Error(`expected a table image with magic ${MAGIC}, got ${words[0]}`);
@@ -131,7 +136,10 @@ export class Tables {
     this.portByMac = new ExactTable(section("portByMac"));
     this.neighbours = new ExactTable(section("neighbours"));
     this.ownAddresses = new ExactTable(section("ownAddresses"));
-    this.routes = new Routes(section("routeIndex"), section("routes"));
+    this.routes = new Routes({
+      ...{ routeRoots: section("routeRoots"), routeNodes: section("routeNodes") },
+      ...{ routeLeaves: section("routeLeaves"), nextHops: section("nextHops") },
+    });
     this.groups = new Groups(section("groupIndex"), section("groupMembers"));
     this.endpoints = new Endpoints(section("endpoints"));
     this.endpointByAddress = new ExactTable(section("endpointByAddress"));

