@@ -1,12 +1,13 @@
 /** A lab for the tests of one file: up before the first, gone after the last. */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { after, before, describe } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { CountersView } from "@rhone/api/context";
 import { type LabOptions, type RunningLab, startLab } from "@rhone/cli/lab";
 import { readLabFile } from "@rhone/cli/lab-file";
-import { runIn } from "@rhone/cli/namespaces";
+import { namespaceNames, runIn } from "@rhone/cli/namespaces";
 import { type RunResult, runOrThrow } from "@rhone/cli/run";
 import { runtimeCommand } from "@rhone/cli/runtime";
 import { WorkloadAgent } from "@rhone/cli/workload";
@@ -82,6 +83,19 @@ export class LabFixture {
     return found.process.client.get<CountersView>("/v1/counters");
   }
 
+  /**
+   * From now on no frame overtakes another one between two devices: a veth device queues it for the
+   * processor that its sender runs on, and a sender comes to another one at any time.
+   */
+  async keepOrder(): Promise<void> {
+    const { lab, prefix } = this.running;
+    const file = "/sys/class/net/*/queues/rx-*/rps_cpus";
+    const everyDevice = `for file in ${file}; do echo 1 > $file; done`;
+    for (const namespace of namespaceNames(lab, prefix)) {
+      await runOrThrow(["ip", "netns", "exec", namespace, "sh", "-c", everyDevice]);
+    }
+  }
+
   /** The workloads' kernels send nothing by themselves any more. IPv6 does not work afterwards. */
   async silence(): Promise<void> {
     for (const { name } of this.running.lab.workloads) {
@@ -115,6 +129,15 @@ export function underWorkers(
       body(useLab(`${name}-w${workers}`, { ...options, workers }), workers);
     });
   }
+}
+
+/**
+ * Frames that this machine's kernel has dropped between any two devices, as too many waited there:
+ * it was busy with something else.
+ */
+export function frameLosses(): number {
+  const lines = readFileSync("/proc/net/softnet_stat", "utf8").trim().split("\n");
+  return lines.reduce((sum, line) => sum + Number.parseInt(line.split(" ")[1]!, 16), 0);
 }
 
 /** Drops of one reason so far. */

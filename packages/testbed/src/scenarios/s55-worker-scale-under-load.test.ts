@@ -6,16 +6,31 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { WorkersView } from "@rhone/api/context";
-import { succeeded } from "@rhone/cli/rest-client";
+import { runOrThrow } from "@rhone/cli/run";
+import { runtimeCommand, scriptPath } from "@rhone/cli/runtime";
 import { socketLosses, withFlows } from "../flows.ts";
-import { useLab } from "../lab-fixture.ts";
+import { type StreamReport, withStreams } from "../iperf.ts";
+import { frameLosses, useLab } from "../lab-fixture.ts";
 import { labOf } from "../topology.ts";
 
-const LIMIT = { timeout: 120_000 };
+const LIMIT = { timeout: 240_000 };
 const WORKLOADS = ["vm1", "vm2", "vm3"] as const;
+const CHASSIS = ["a", "b"] as const;
+/** To each of two workloads: one on the same chassis, one on the other. */
+const FLOWS = 500;
+/** Two processors carry it with all that belongs to it, and do not notice. */
+const LOAD = { from: "vm1", to: ["10.0.1.11", "10.0.1.12"], flows: FLOWS, rate: 4000 };
+/** For what is still under way when all has ended. */
+const LOOK_MS = 50;
+const LOOKS_MAX = 100;
+const STREAMS = [
+  { from: "vm1", to: "vm2", address: "10.0.1.11", megabitsPerSecond: 40 },
+  { from: "vm1", to: "vm3", address: "10.0.1.12", megabitsPerSecond: 40 },
+];
+
 const lab = labOf({
   name: "s55",
-  chassis: ["a", "b"],
+  chassis: CHASSIS,
   ports: [
     { name: "vm1", switch: "s", chassis: "a", addresses: ["10.0.1.10"] },
     { name: "vm2", switch: "s", chassis: "a", addresses: ["10.0.1.11"] },
@@ -24,45 +39,73 @@ const lab = labOf({
 });
 const fixture = useLab("s55", { lab, workers: 1 });
 
-/** Returns when the chassis has so many workers, and everything has its place. */
+/** As an operator does; returns when everything has its place. */
 async function scale(chassis: string, workers: number): Promise<void> {
   const { client } = fixture.running.chassis.find(
     ({ process }) => process.name === chassis,
   )!.process;
-  const path = `/v1/chassis/${chassis}/dataplane?wait=applied&timeout=20000`;
-  const options = { body: { workers }, timeoutMs: 30_000 };
-  succeeded(await client.request("PUT", path, options));
+  const command = [...runtimeCommand("node"), scriptPath("./main.ts"), "--server", client.server];
+  await runOrThrow([...command, "dataplane", "scale", String(workers), "--wait"]);
+  const view = await client.get<WorkersView>("/v1/workers");
+  assert.equal(view.workers.length, workers, JSON.stringify(view));
 }
 
-test("S55: 1 → 4 → 2 workers, and not a packet is lost or out of order", LIMIT, async () => {
+/** What the chassis have dropped so far, by chassis and reason. */
+async function drops(): Promise<object> {
+  const counts = CHASSIS.map(async (name) => [name, (await fixture.counters(name)).drops]);
+  return Object.fromEntries(await Promise.all(counts));
+}
+
+test("S55: 1 → 4 → 2 workers, and not a packet is lost or out of order", LIMIT, async (t) => {
+  await fixture.keepOrder();
   for (const workload of WORKLOADS) await fixture.agent(workload);
-  const before = await socketLosses(fixture, WORKLOADS);
-  const load = { from: "vm1", to: ["10.0.1.11", "10.0.1.12"], flows: 200, rate: 2000 };
-  const { sent, received, reordered, tcp } = await withFlows(fixture, load, async () => {
-    await sleep(1000); // Every flow is known.
-    for (const workers of [4, 2, 3, 1]) {
-      await scale("a", workers);
-      await scale("b", workers);
-      await sleep(500);
-    }
+  const lossesBefore = await socketLosses(fixture, WORKLOADS);
+  const framesBefore = frameLosses();
+  let report: StreamReport;
+  const { sent, received, reordered, tcp } = await withFlows(fixture, LOAD, async () => {
+    report = await withStreams(fixture, STREAMS, async (goOn) => {
+      await sleep(1000); // Every flow is known.
+      const dropsBefore = await drops();
+      for (const workers of [4, 2]) {
+        for (const chassis of CHASSIS) await scale(chassis, workers);
+        await goOn();
+        await sleep(1000);
+      }
+      assert.deepEqual(await drops(), dropsBefore);
+    });
   });
-  const missed = (await socketLosses(fixture, WORKLOADS)) - before;
-  const drops = (await Promise.all(["a", "b"].map((name) => fixture.counters(name)))).map(
-    (counters) => counters.drops,
-  );
-  const told = JSON.stringify({ sent, received, missed, tcp, drops });
-  assert.ok(sent > 2000, told);
-  assert.equal(received + missed, sent, told);
+  const missed = (await socketLosses(fixture, WORKLOADS)) - lossesBefore;
+  const told = JSON.stringify({ sent, received, reordered, missed, tcp, report: report! });
+  assert.ok(sent > 2 * FLOWS, told);
   assert.equal(reordered, 0, told);
   for (const { bytes, failure } of tcp) {
     assert.equal(failure, "", told);
     assert.ok(bytes > 100_000, told);
   }
+  for (const { bytes, failure } of report!.streams) {
+    assert.equal(failure, "", told);
+    assert.ok(bytes > 1_000_000, told);
+  }
+  assert.equal(report!.tcp.resets, 0, told);
+  if (frameLosses() > framesBefore) {
+    t.diagnostic(`this machine lost frames between its devices: ${told}`);
+    return;
+  }
+  assert.equal(received + missed, sent, told);
+  assert.equal(report!.tcp.outOfOrder, 0, told);
+});
+
+test("S55: afterwards every slot is where it should be", LIMIT, async () => {
   for (const { process } of fixture.running.chassis) {
-    const { slots } = await process.client.get<WorkersView>("/v1/workers");
-    const { total, unaccounted, ...parts } = slots;
-    assert.equal(unaccounted, 0);
-    const sum = Object.values(parts).reduce((all, part) => all + part, 0);
-    assert.equal(sum, total, JSON.stringify(slots));
+    let misplaced = Number.NaN;
+    // The workers say one after the other what they have; a packet may travel meanwhile.
+    for (let look = 0; look < LOOKS_MAX && misplaced !== 0; look++) {
+      const { slots } = await process.client.get<WorkersView>("/v1/workers");
+      const { total, unaccounted, ...parts } = slots;
+      assert.equal(unaccounted, 0);
+      misplaced = total - Object.values(parts).reduce((all, part) => all + part, 0);
+      await sleep(LOOK_MS);
+    }
+    assert.equal(misplaced, 0, process.name);
   }
 });
