@@ -126,9 +126,8 @@ export function loadZone(vni: number, port: number): void {
 }
 
 /**
- * The entry of the loaded key, or NONE. `flowHash` is that of the packet, the same for both
- * directions. One that has run out is removed and not found. `nowMs`, here and below: a 32-bit
- * integer that wraps.
+ * The entry of the loaded key, or NONE. `flowHash` is the packet's, the same for both directions.
+ * One that has run out is removed. `nowMs`, here and below: a 32-bit integer that wraps.
  */
 export function find(flowHash: number, nowMs: number): number {
   const bucket = bucketOf(flowHash);
