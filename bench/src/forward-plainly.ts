@@ -20,8 +20,7 @@ const [left, right] = process.argv
   .slice(2)
   .map((device, index) => openAfXdp(device, { index, allocator, counters }));
 const poller = new Poller();
-poller.add(left!.descriptor);
-poller.add(right!.descriptor);
+for (const port of [left!, right!]) poller.add(...port.descriptors);
 const slots = new Int32Array(BATCH);
 process.stdout.write("ready\n");
 for (;;) {

@@ -44,7 +44,7 @@ const TURNS = 64;
 const { words } = poolViews();
 
 class PacketMaker implements Port {
-  readonly descriptor = -1;
+  readonly descriptors = [];
   readonly carriesOffloads = true;
   readonly isUp = true;
   sent = 0;

@@ -101,7 +101,7 @@ export function pureClock(file: SourceFile): Finding[] {
 const HOT_FILES = [
   /^packages\/rings\/src\/ring\.ts$/,
   /^packages\/pipeline-stages\/src\/[\w-]+\.ts$/,
-  /^packages\/netio\/src\/(?:af-packet|af-xdp|tap|udp-[a-z]+)\.ts$/,
+  /^packages\/netio\/src\/(?:af-packet|af-xdp|tap|udp-[a-z]+|xdp-queue)\.ts$/,
   /^packages\/netio\/src\/(?:frame-receiver|join|overruns|receive-buffers|segment)\.ts$/,
   /^packages\/dataplane-worker\/src\/run-loop\.ts$/,
 ];
@@ -111,7 +111,7 @@ const HOT_FILES = [
  * Every `constructor` and `close` is one as well.
  */
 export const SET_UP_FUNCTIONS: Readonly<Record<string, readonly string[]>> = {
-  "packages/netio/src/af-xdp.ts": ["adoptAfXdp"],
+  "packages/netio/src/af-xdp.ts": ["adoptAfXdp", "openAfXdp", "openQueues", "detach"],
   "packages/netio/src/udp-socket.ts": ["closeTunnelSockets"],
 };
 

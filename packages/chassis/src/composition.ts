@@ -9,6 +9,7 @@ import { NatsServer } from "@rhone/gossip/nats-server";
 import { NatsTransport } from "@rhone/gossip/nats-transport";
 import { Replicator } from "@rhone/gossip/replicator";
 import { setRealTimer } from "@rhone/gossip/transport";
+import { receiveQueueCount } from "@rhone/netio/device";
 import { openSqliteStore } from "@rhone/state/sqlite-store";
 import type { Store } from "@rhone/state/store";
 import { UDP_PORT } from "@rhone/wire/geneve";
@@ -43,7 +44,8 @@ export function compose(config: Config): DependencyContainer {
   single(tokens.REPLICATOR, makeReplicator);
   single(tokens.DATAPLANE, makeDataplane);
   single(tokens.DEVICES, (parts) => {
-    return new Devices(config.name, config.driver, parts.resolve(tokens.DATAPLANE));
+    const dataplane = parts.resolve(tokens.DATAPLANE);
+    return new Devices(config.name, config.driver, dataplane, receiveQueueCount);
   });
   single(tokens.STAMP_KEYS, (parts) => makeStampKeys(config, parts.resolve(tokens.LOG)));
   single(tokens.RULE_HITS, (parts) => {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { XdpQueueState } from "@rhone/netio/movable-port";
 import { createMemoryStore } from "@rhone/state/memory-store";
 import type { State } from "@rhone/state/state";
 import { type DeviceOpener, Devices } from "./devices.ts";
@@ -42,7 +43,7 @@ class Recorder implements DeviceOpener {
 
 test("opens what is wanted here, once", () => {
   const recorder = new Recorder();
-  const devices = new Devices("a", "af-packet", recorder);
+  const devices = new Devices("a", "af-packet", recorder, () => 0);
   const state = stateWith([
     { name: "vm1", device: "t1" },
     { name: "vm2", device: "t2" },
@@ -61,17 +62,19 @@ test("opens what is wanted here, once", () => {
 
 test("tries a refused device again, and says why it was refused", () => {
   const recorder = new Recorder();
-  const devices = new Devices("a", "af-packet", recorder);
+  const devices = new Devices("a", "af-packet", recorder, () => 0);
   devices.follow(stateWith([{ name: "vm1", device: "t1" }]));
-  devices.report({ type: "refused", index: 0, detail: "no such device" });
+  const refused = { type: "refused", index: 0, detail: "no such device" } as const;
+  assert.ok(devices.report(refused), "peers must know why");
   assert.equal(devices.list()[0]!.detail, "no such device");
+  assert.ok(!devices.report(refused), "and hear of it once");
   devices.retry();
   devices.retry();
   assert.deepEqual(recorder.calls, ["open t1 as 0", "open t1 as 0"]);
 });
 
 test("a device that goes away by itself is down, and tried again", () => {
-  const devices = new Devices("a", "af-packet", new Recorder());
+  const devices = new Devices("a", "af-packet", new Recorder(), () => 0);
   devices.follow(stateWith([{ name: "vm1", device: "t1" }]));
   devices.report(OPENED);
   assert.ok(devices.report({ type: "closed", index: 0, detail: "the device is gone" }));
@@ -80,7 +83,7 @@ test("a device that goes away by itself is down, and tried again", () => {
 
 test("another device for the same port opens when the old one is closed", () => {
   const recorder = new Recorder();
-  const devices = new Devices("a", "af-packet", recorder);
+  const devices = new Devices("a", "af-packet", recorder, () => 0);
   devices.follow(stateWith([{ name: "vm1", device: "t1" }]));
   devices.report(OPENED);
   const changed = stateWith([{ name: "vm1", device: "t9" }]);
@@ -89,4 +92,22 @@ test("another device for the same port opens when the old one is closed", () => 
   devices.report({ type: "closed", index: 0, detail: "closed" });
   devices.follow(changed);
   assert.deepEqual(recorder.calls, ["open t1 as 0", "close 0", "open t9 as 0"]);
+});
+
+test("a device that has more queues than its port serves is opened again", () => {
+  const recorder = new Recorder();
+  let queues = 2;
+  const devices = new Devices("a", "af-xdp", recorder, () => queues);
+  const state = stateWith([{ name: "vm1", device: "t1" }]);
+  devices.follow(state);
+  const served = [0, 1].map((queue) => ({ queue }) as XdpQueueState);
+  const port = { driver: "af-xdp", program: 9, ringSize: 64, queues: served, lent: [] } as const;
+  devices.report({ type: "opened", index: 0, state: port });
+  devices.retry();
+  queues = 4;
+  devices.retry();
+  devices.retry();
+  assert.ok(devices.report({ type: "closed", index: 0, detail: "closed" }));
+  devices.follow(state);
+  assert.deepEqual(recorder.calls, ["open t1 as 0", "close 0", "open t1 as 0"]);
 });

@@ -29,6 +29,8 @@ interface DeviceRecord {
   readonly index: number;
   phase: Phase;
   detail: string;
+  /** Receive queues that its port serves; 0 when that is not the port's business. */
+  queues: number;
 }
 
 /** The few calls into the data plane that devices need. */
@@ -44,13 +46,21 @@ export class Devices {
   readonly #self: string;
   readonly #driver: Driver;
   readonly #opener: DeviceOpener;
+  readonly #queuesOf: (device: string) => number;
   readonly #records = new Map<number, DeviceRecord>();
   #homeless: readonly string[] = [];
 
-  constructor(self: string, driver: Driver, opener: DeviceOpener) {
+  /** `queuesOf` says how many receive queues a device has now, 0 when nobody knows. */
+  constructor(
+    self: string,
+    driver: Driver,
+    opener: DeviceOpener,
+    queuesOf: (device: string) => number,
+  ) {
     this.#self = self;
     this.#driver = driver;
     this.#opener = opener;
+    this.#queuesOf = queuesOf;
   }
 
   /** Opens what the state wants here and is not open, closes what it wants no more. */
@@ -77,9 +87,16 @@ export class Devices {
     return this.#homeless;
   }
 
-  /** Tries again what was refused. */
+  /**
+   * Tries again what was refused, and closes what has another number of queues now: frames on those
+   * that its port does not serve would be lost on it. It opens again as soon as it is closed.
+   */
   retry(): void {
     for (const record of this.#records.values()) {
+      if (record.phase === "up" && record.queues > 0) {
+        const queues = this.#queuesOf(record.device);
+        if (queues > 0 && queues !== record.queues) this.#close(record);
+      }
       if (record.phase !== "refused") continue;
       record.phase = "opening";
       this.#opener.openDevice(record.index, record.device, record.driver);
@@ -91,17 +108,18 @@ export class Devices {
     if (!("index" in report)) return false;
     const record = this.#records.get(report.index);
     if (record === undefined) return false;
-    const before = record.phase;
+    const { phase: before, detail: known } = record;
     switch (report.type) {
       case "opened":
         if (record.phase !== "closing") record.phase = "up";
         record.detail = "";
+        record.queues = report.state.driver === "af-xdp" ? report.state.queues.length : 0;
         return before !== record.phase;
       case "refused":
         if (record.phase === "closing") this.#records.delete(record.index);
         else record.phase = "refused";
         record.detail = report.detail;
-        return before === "up" || before === "closing";
+        return before === "up" || before === "closing" || report.detail !== known;
       case "closed":
         if (record.phase === "closing") this.#records.delete(record.index);
         else record.phase = "refused"; // The device went away by itself.
@@ -120,14 +138,17 @@ export class Devices {
 
   list(): readonly DeviceView[] {
     return [...this.#records.values()]
-      .map((record) => ({ ...record, worker: this.#opener.workerOf(record.index) }))
+      .map(({ queues: _, ...record }) => {
+        return { ...record, worker: this.#opener.workerOf(record.index) };
+      })
       .toSorted((a, b) => (a.port < b.port ? -1 : 1));
   }
 
   #open(port: string, device: string, driver: Driver): boolean {
     const index = this.#freeIndex();
     if (index < 0) return false;
-    this.#records.set(index, { port, device, driver, index, phase: "opening", detail: "" });
+    const beginning = { phase: "opening", detail: "", queues: 0 } as const;
+    this.#records.set(index, { port, device, driver, index, ...beginning });
     this.#opener.openDevice(index, device, driver);
     return true;
   }

@@ -3,12 +3,13 @@
  * mailbox.
  */
 import { receiveMessageOnPort } from "node:worker_threads";
+import { QUEUES_MAX } from "@rhone/netio/af-xdp";
 import { Poller } from "@rhone/netio/doorbell";
 import { FrameReceiver } from "@rhone/netio/frame-receiver";
 import { UdpUnderlay } from "@rhone/netio/udp-underlay";
 import { Core } from "@rhone/pipeline-stages/core";
-import { NOBODY } from "@rhone/rings/buckets";
-import { Counters } from "@rhone/rings/counters";
+import { NOBODY, WORKERS_MAX } from "@rhone/rings/buckets";
+import { Counters, DEVICES_MAX } from "@rhone/rings/counters";
 import { RingConsumer, RingProducer } from "@rhone/rings/ring";
 import { RuleCounters } from "@rhone/rings/rule-counters";
 import { SlotAllocator } from "@rhone/rings/slot-allocator";
@@ -26,6 +27,9 @@ import { SlotFlow } from "./slot-flow.ts";
 import { TableHistory } from "./table-history.ts";
 import { WorkerPorts } from "./worker-ports.ts";
 
+/** Every queue of every device; the tunnel's sockets, at most one a worker; the doorbell. */
+const POLLED_MAX = DEVICES_MAX * QUEUES_MAX + WORKERS_MAX + 1;
+
 export class Actor {
   readonly #plan: WorkerPlan;
   readonly #status: WorkerStatus;
@@ -34,7 +38,7 @@ export class Actor {
   readonly #history: TableHistory;
   readonly #core: Core;
   readonly #underlay: UdpUnderlay;
-  readonly #poller = new Poller();
+  readonly #poller = new Poller(POLLED_MAX);
   readonly #ports: WorkerPorts;
   readonly #handOver: HandOver;
   readonly #loop: RunLoop;

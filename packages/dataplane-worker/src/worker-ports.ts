@@ -95,13 +95,13 @@ export class WorkerPorts {
   #add(index: number, port: MovablePort): void {
     this.byIndex[index] = port;
     this.open.push(port);
-    this.#poller.add(port.descriptor);
+    this.#poller.add(...port.descriptors);
   }
 
   #take(index: number): MovablePort | null {
     const port = this.byIndex[index] ?? null;
     if (port === null) return null;
-    this.#poller.remove(port.descriptor);
+    this.#poller.remove(...port.descriptors);
     this.open.splice(this.open.indexOf(port), 1);
     this.byIndex[index] = null;
     return port;

@@ -90,10 +90,11 @@ function configure(socket: number, device: number): void {
 }
 
 class AfPacketPort implements MovablePort {
-  readonly descriptor: number;
+  readonly descriptors: readonly number[];
   readonly carriesOffloads = true;
   readonly lent = 0; // The kernel copies.
   isUp = true;
+  readonly #descriptor: number;
   readonly #context: PortContext;
   /** Keeps the host's stack away from the device; -1 where the kernel cannot. */
   readonly #hiding: number;
@@ -102,7 +103,8 @@ class AfPacketPort implements MovablePort {
   #isClosed = false;
 
   constructor(socket: number, hiding: number, overruns: number | null, context: PortContext) {
-    this.descriptor = socket;
+    this.descriptors = [socket];
+    this.#descriptor = socket;
     this.#hiding = hiding;
     this.#context = context;
     this.#receiver = FrameReceiver.open(context.allocator);
@@ -112,7 +114,7 @@ class AfPacketPort implements MovablePort {
   receive(slots: Int32Array, limit: number): number {
     if (!this.isUp) return 0;
     const receiver = this.#receiver;
-    const count = receiver.receive(this.descriptor, this.#context, slots, limit);
+    const count = receiver.receive(this.#descriptor, this.#context, slots, limit);
     // The socket says once that its device went down. Whether that was all, or the device is gone,
     // is not to be seen from here: who opens the port again finds out.
     if (receiver.hasFailed && native.meansDeviceDown(native.errno())) this.isUp = false;
@@ -131,7 +133,7 @@ class AfPacketPort implements MovablePort {
   }
 
   get state(): AfPacketState {
-    const { descriptor } = this;
+    const descriptor = this.#descriptor;
     return { driver: "af-packet", descriptor, hiding: this.#hiding, overruns: null };
   }
 
@@ -145,7 +147,7 @@ class AfPacketPort implements MovablePort {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    libc.close(this.descriptor);
+    libc.close(this.#descriptor);
     if (this.#hiding >= 0) libc.close(this.#hiding);
     this.#receiver.close();
     this.isUp = false;
@@ -160,7 +162,7 @@ class AfPacketPort implements MovablePort {
       outgoing.setBuffer(i, 0, at, virtio.SIZE + packet.length(slot));
     }
     for (let first = 0; first < count; ) {
-      const sent = this.isUp ? outgoing.send(this.descriptor, first, count - first) : -1;
+      const sent = this.isUp ? outgoing.send(this.#descriptor, first, count - first) : -1;
       if (sent > 0) {
         this.#countSent(slots, from + first, sent);
         first += sent;

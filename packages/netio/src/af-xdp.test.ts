@@ -144,7 +144,7 @@ describe("an AF_XDP port", { timeout: 60_000 }, () => {
   test("polls readable when a frame waits", () => {
     withPorts((ours, peer) => {
       const poller = new Poller();
-      poller.add(ours.descriptor);
+      poller.add(...ours.descriptors);
       assert.equal(poller.poll(0), 0);
       worker.transmit(peer, [testFrame(100, 1)]);
       assert.equal(poller.poll(2000), 1);

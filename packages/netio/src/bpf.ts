@@ -3,7 +3,7 @@
  * RFC 9669). Every descriptor is close-on-exec, and a link ends with its descriptor: whatever
  * happens to the process, no program stays behind on a device.
  */
-import { check, libc } from "./native.ts";
+import { check, EAGAIN, libc, NativeError } from "./native.ts";
 import { allocate, putText } from "./native-memory.ts";
 
 const SYS_BPF = process.arch === "arm64" ? 280n : 321n;
@@ -13,6 +13,7 @@ const PROG_LOAD = 5;
 const PROG_TEST_RUN = 10;
 const LINK_CREATE = 28;
 const TEST_XDP_LIVE_FRAMES = 2;
+const LOAD_TRIES = 10;
 const ATTRIBUTES_SIZE = 128; // bytes; the kernel accepts more than it knows when the rest is zero
 
 export const MAP_TYPE_XSKMAP = 17;
@@ -95,7 +96,15 @@ export function loadProgram(
   attributes.view.setBigUint64(8, code.address, true);
   attributes.view.setBigUint64(16, license.address, true);
   attributes.words[68 / 4] = attachType;
-  return bpf(PROG_LOAD, what);
+  for (let tries = 1; ; tries++) {
+    try {
+      return bpf(PROG_LOAD, what);
+    } catch (error) {
+      // The kernel gives up verifying when the thread gets a signal, as V8 sends them.
+      const isInterrupted = error instanceof NativeError && error.errno === EAGAIN;
+      if (!isInterrupted || tries === LOAD_TRIES) throw error;
+    }
+  }
 }
 
 /** Attaches a program to a device for as long as the descriptor that is returned stays open. */

@@ -3,7 +3,7 @@
  * doorbell, an eventfd that any thread of the process may ring (eventfd(2), poll(2)).
  */
 import { check, libc } from "./native.ts";
-import { allocate } from "./native-memory.ts";
+import { allocate, type NativeMemory } from "./native-memory.ts";
 
 const { eventfd_read, eventfd_write, poll } = libc;
 
@@ -31,8 +31,8 @@ export function closeDoorbell(descriptor: number): void {
   libc.close(descriptor);
 }
 
-/** Descriptors that one poller can watch: every device, the tunnel, the doorbell. */
-const POLLED_MAX = 512;
+/** Descriptors that a poller watches unless told otherwise. */
+const POLLED_MAX = 64;
 const POLLIN = 1;
 
 /**
@@ -40,29 +40,40 @@ const POLLIN = 1;
  * and returned events in the high half of a word.
  */
 export class Poller {
-  readonly #memory = allocate(POLLED_MAX * 8);
-  readonly #address = this.#memory.address;
+  readonly #most: number;
+  readonly #memory: NativeMemory;
+  readonly #address: bigint;
   #count = 0;
 
-  /** Watches a descriptor for something to read; -1 (a port without one) is left out. */
-  add(descriptor: number): void {
-    if (descriptor < 0) return;
-    if (this.#count === POLLED_MAX) {
-      throw new RangeError(`expected at most ${POLLED_MAX} descriptors in a poller`);
-    }
-    this.#memory.words[this.#count * 2] = descriptor;
-    this.#memory.words[this.#count * 2 + 1] = POLLIN;
-    this.#count++;
+  /** Watches at most so many descriptors. */
+  constructor(most = POLLED_MAX) {
+    this.#most = most;
+    this.#memory = allocate(most * 8);
+    this.#address = this.#memory.address;
   }
 
-  /** The last one takes its index. */
-  remove(descriptor: number): void {
+  /** Watches descriptors for something to read. */
+  add(...descriptors: readonly number[]): void {
+    for (const descriptor of descriptors) {
+      if (this.#count === this.#most) {
+        throw new RangeError(`expected at most ${this.#most} descriptors in a poller`);
+      }
+      this.#memory.words[this.#count * 2] = descriptor;
+      this.#memory.words[this.#count * 2 + 1] = POLLIN;
+      this.#count++;
+    }
+  }
+
+  /** Of those that are left, the last ones take their indices. */
+  remove(...descriptors: readonly number[]): void {
     const { words } = this.#memory;
-    for (let i = 0; i < this.#count; i++) {
-      if (words[i * 2] !== descriptor) continue;
-      this.#count--;
-      words[i * 2] = words[this.#count * 2]!;
-      return;
+    for (const descriptor of descriptors) {
+      for (let i = 0; i < this.#count; i++) {
+        if (words[i * 2] !== descriptor) continue;
+        this.#count--;
+        words[i * 2] = words[this.#count * 2]!;
+        break;
+      }
     }
   }
 

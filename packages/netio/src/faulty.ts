@@ -61,8 +61,8 @@ export class FaultyPort implements Port {
     this.#outgoing = new FaultyLine(allocator, generator(~seed), transmit, this.counts);
   }
 
-  get descriptor(): number {
-    return this.#port.descriptor;
+  get descriptors(): readonly number[] {
+    return this.#port.descriptors;
   }
 
   get carriesOffloads(): boolean {

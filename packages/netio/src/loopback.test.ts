@@ -12,7 +12,7 @@ describe("a loopback pair", () => {
   test("carries frames to the other end, in order, and wakes it", () => {
     const [left, right] = createLoopback(worker.context(0), worker.context(1));
     const poller = new Poller();
-    poller.add(right.descriptor);
+    poller.add(...right.descriptors);
     const frames = [60, 1514, 40_000].map(testFrame);
     worker.transmit(left, frames);
     assert.equal(poller.poll(0), 1);

@@ -49,7 +49,7 @@ class FrameQueue {
 }
 
 export class LoopbackPort implements Port {
-  readonly descriptor: number;
+  readonly descriptors: readonly number[];
   readonly carriesOffloads: boolean;
   readonly #context: PortContext;
   readonly #incoming: FrameQueue;
@@ -61,7 +61,7 @@ export class LoopbackPort implements Port {
     outgoing: FrameQueue,
     carriesOffloads: boolean,
   ) {
-    this.descriptor = incoming.doorbell;
+    this.descriptors = [incoming.doorbell];
     this.carriesOffloads = carriesOffloads;
     this.#context = context;
     this.#incoming = incoming;
@@ -84,7 +84,7 @@ export class LoopbackPort implements Port {
       total += packet.length(slot);
       slots[count++] = slot;
     }
-    if (count < limit && this.#incoming.isOpen) drainDoorbell(this.descriptor);
+    if (count < limit && this.#incoming.isOpen) drainDoorbell(this.#incoming.doorbell);
     if (count > 0) counters.countReceived(index, count, total);
     return count;
   }
@@ -110,7 +110,7 @@ export class LoopbackPort implements Port {
   close(): void {
     if (!this.#incoming.isOpen) return;
     this.#incoming.isOpen = false;
-    closeDoorbell(this.descriptor);
+    closeDoorbell(this.#incoming.doorbell);
     for (;;) {
       const slot = this.#incoming.pop();
       if (slot < 0) return;

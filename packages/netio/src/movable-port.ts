@@ -21,11 +21,20 @@ export interface RingState {
   readonly ours: number;
 }
 
-export interface XdpRingStates {
-  readonly fill: RingState;
-  readonly completion: RingState;
-  readonly rx: RingState;
-  readonly tx: RingState;
+/** A socket of a port over AF_XDP, and the queue that it serves. */
+export interface XdpQueueState {
+  readonly queue: number;
+  readonly descriptor: number;
+  readonly rings: {
+    readonly fill: RingState;
+    readonly completion: RingState;
+    readonly rx: RingState;
+    readonly tx: RingState;
+  };
+  /** Slots that the kernel has to receive into, and to send from. */
+  readonly filling: number;
+  readonly sending: number;
+  readonly overruns: number | null;
 }
 
 /**
@@ -42,15 +51,12 @@ export type PortState =
   | { readonly driver: "tap"; readonly descriptor: number }
   | {
       readonly driver: "af-xdp";
-      readonly descriptor: number;
+      /** What holds the XDP program on the device; -1 when that is not the port's. */
       readonly program: number;
       readonly ringSize: number;
-      readonly rings: XdpRingStates;
+      readonly queues: readonly XdpQueueState[];
       /** Slots that the kernel has: to receive into and to send from. */
       readonly lent: readonly number[];
-      readonly filling: number;
-      readonly sending: number;
-      readonly overruns: number | null;
     };
 
 export interface MovablePort extends Port {
@@ -67,11 +73,18 @@ export interface MovablePort extends Port {
  * themselves. Run by any thread of the process.
  */
 export function closePort(state: PortState): void {
-  if (state.driver === "af-packet" && state.hiding >= 0) libc.close(state.hiding);
   if (state.driver === "af-xdp") {
-    libc.close(state.program);
-    const { fill, completion, rx, tx } = state.rings;
-    for (const { address, size } of [fill, completion, rx, tx]) libc.munmap(address, size);
+    if (state.program >= 0) libc.close(state.program);
+    for (const queue of state.queues) closeXdpQueue(queue);
+    return;
   }
+  if (state.driver === "af-packet" && state.hiding >= 0) libc.close(state.hiding);
   libc.close(state.descriptor);
+}
+
+/** Ends a socket so that the kernel touches no slot after it: the rings hold it open otherwise. */
+export function closeXdpQueue({ descriptor, rings }: XdpQueueState): void {
+  const { fill, completion, rx, tx } = rings;
+  for (const { address, size } of [fill, completion, rx, tx]) libc.munmap(address, size);
+  libc.close(descriptor);
 }

@@ -16,6 +16,7 @@ export const { libc, addressOf, bufferAt } = native;
 const errnoWord = new Int32Array(bufferAt(libc.__errno_location(), 4));
 
 export const EAGAIN = 11;
+export const EINVAL = 22;
 export const EBUSY = 16;
 export const ENODEV = 19;
 export const EIO = 5;
@@ -23,6 +24,7 @@ export const ENXIO = 6;
 export const EMSGSIZE = 90;
 export const ENETDOWN = 100;
 export const EBADFD = 77;
+export const EOPNOTSUPP = 95;
 export const ENOBUFS = 105;
 
 /** Why the call that has just returned -1 failed. Read it before anything else is called. */

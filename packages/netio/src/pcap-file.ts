@@ -36,7 +36,7 @@ export function openPcapFile(files: PcapFiles, context: PortContext): Port {
 }
 
 class PcapPort implements Port {
-  readonly descriptor = -1;
+  readonly descriptors = [];
   readonly carriesOffloads = false;
   isUp = true;
   readonly #context: PortContext;

@@ -17,8 +17,8 @@ export interface PortContext {
 }
 
 export interface Port {
-  /** File descriptor that polls readable when `receive` would find a frame; -1 if there is none. */
-  readonly descriptor: number;
+  /** File descriptors of which one polls readable when `receive` would find a frame; maybe none. */
+  readonly descriptors: readonly number[];
   /**
    * Whether `transmit` takes super-frames and unfinished checksums. Where it does not, the worker
    * cuts and finishes first (segment.ts).

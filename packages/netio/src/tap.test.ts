@@ -65,7 +65,7 @@ describe("a TAP port", { timeout: 60_000 }, () => {
   test("polls readable when a frame waits", () => {
     withPorts((port, workload) => {
       const poller = new Poller();
-      poller.add(port.descriptor);
+      poller.add(...port.descriptors);
       until("quiet", () => worker.receive(port).length === 0);
       assert.equal(poller.poll(0), 0);
       worker.transmit(workload, [testFrame(100, 1)]);

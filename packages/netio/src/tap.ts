@@ -94,16 +94,18 @@ function control(descriptor: number, command: bigint, argument: bigint): number 
 }
 
 class TapPort implements MovablePort {
-  readonly descriptor: number;
+  readonly descriptors: readonly number[];
   readonly carriesOffloads = true;
   readonly lent = 0; // The kernel copies.
   isUp = true;
+  readonly #descriptor: number;
   readonly #context: PortContext;
   readonly #receiver: FrameReceiver;
   #isClosed = false;
 
   constructor(descriptor: number, context: PortContext) {
-    this.descriptor = descriptor;
+    this.descriptors = [descriptor];
+    this.#descriptor = descriptor;
     this.#context = context;
     this.#receiver = FrameReceiver.open(context.allocator);
   }
@@ -111,7 +113,7 @@ class TapPort implements MovablePort {
   receive(slots: Int32Array, limit: number): number {
     if (!this.isUp) return 0;
     const receiver = this.#receiver;
-    const count = receiver.read(this.descriptor, this.#context, slots, limit);
+    const count = receiver.read(this.#descriptor, this.#context, slots, limit);
     if (receiver.hasFailed && native.meansDeviceDown(errno())) this.isUp = false;
     return count;
   }
@@ -142,7 +144,7 @@ class TapPort implements MovablePort {
   }
 
   get state(): PortState {
-    return { driver: "tap", descriptor: this.descriptor };
+    return { driver: "tap", descriptor: this.#descriptor };
   }
 
   detach(): PortState {
@@ -155,7 +157,7 @@ class TapPort implements MovablePort {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    libc.close(this.descriptor);
+    libc.close(this.#descriptor);
     this.#receiver.close();
     this.isUp = false;
   }
@@ -164,7 +166,7 @@ class TapPort implements MovablePort {
     const at = packet.frameAt(slot) - virtio.SIZE;
     virtio.write(at, slot);
     outgoing.setBuffer(0, 0, at, virtio.SIZE + packet.length(slot));
-    return outgoing.writeFirst(this.descriptor) >= 0;
+    return outgoing.writeFirst(this.#descriptor) >= 0;
   }
 
   /** Why the kernel has just refused a frame. */

@@ -91,8 +91,7 @@ for (const driver of ["AF_PACKET", "TAP"] as const) {
     ): Promise<void> {
       const [left, right] = ports;
       const poller = new Poller();
-      poller.add(left!.descriptor);
-      poller.add(right!.descriptor);
+      for (const port of ports) poller.add(...port.descriptors);
       const slots = new Int32Array(64);
       const move = (from: Port, to: Port): number => {
         const count = from.receive(slots, 64);

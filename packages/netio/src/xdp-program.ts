@@ -13,12 +13,13 @@ const XDP_FLAGS_DRV_MODE = 4;
 
 /**
  * Attaches the program to a device for as long as the descriptor that is returned stays open: in
- * the driver where it can, else in front of the stack. Throws NativeError.
+ * the driver where it can, else in front of the stack. `sockets` are by queue. Throws NativeError.
  */
-export function attachRedirect(device: number, queue: number, socket: number): number {
-  const map = bpf.createMap(bpf.MAP_TYPE_XSKMAP, queue + 1, "make the socket map");
+export function attachRedirect(device: number, sockets: ReadonlyMap<number, number>): number {
+  const size = Math.max(...sockets.keys()) + 1;
+  const map = createSocketMap(size);
   try {
-    bpf.updateMap(map, queue, socket, "put the socket into its map");
+    putSockets(map, sockets);
     const instructions = [
       bpf.loadWord(2, 1, RX_QUEUE_INDEX),
       bpf.loadMap(1, map),
@@ -26,16 +27,34 @@ export function attachRedirect(device: number, queue: number, socket: number): n
       bpf.call(BPF_REDIRECT_MAP),
       bpf.exit,
     ];
-    const { PROG_TYPE_XDP, ATTACH_XDP } = bpf;
-    const program = bpf.loadProgram(PROG_TYPE_XDP, ATTACH_XDP, instructions, "load XDP program");
-    try {
-      return attach(program, device);
-    } finally {
-      libc.close(program);
-    }
+    return attachProgram(device, instructions);
   } finally {
-    // The program holds the map, and the link holds the program.
-    libc.close(map);
+    libc.close(map); // The program holds it, and the link holds the program.
+  }
+}
+
+/** A map for the sockets of so many queues; it is empty. */
+export function createSocketMap(size: number): number {
+  return bpf.createMap(bpf.MAP_TYPE_XSKMAP, size, "make the socket map");
+}
+
+/**
+ * From now on a program with this map sends what arrives on a queue to its socket; one that closes
+ * leaves the map by itself.
+ */
+export function putSockets(map: number, sockets: ReadonlyMap<number, number>): void {
+  for (const [queue, socket] of sockets) {
+    bpf.updateMap(map, queue, socket, `put the socket of queue ${queue} into its map`);
+  }
+}
+
+function attachProgram(device: number, instructions: readonly bpf.Instruction[]): number {
+  const { PROG_TYPE_XDP, ATTACH_XDP } = bpf;
+  const program = bpf.loadProgram(PROG_TYPE_XDP, ATTACH_XDP, instructions, "load XDP program");
+  try {
+    return attach(program, device);
+  } finally {
+    libc.close(program);
   }
 }
 

@@ -19,6 +19,7 @@ const XDP_TX_RING = 3;
 const XDP_UMEM_REG = 4;
 const XDP_UMEM_FILL_RING = 5;
 const XDP_UMEM_COMPLETION_RING = 6;
+const XDP_SHARED_UMEM = 1;
 const XDP_COPY = 2;
 const XDP_USE_NEED_WAKEUP = 8;
 const RX_PAGE = 0n;
@@ -30,8 +31,8 @@ const COMPLETION_PAGE = 0x180000000n;
 const KERNEL_HEADROOM = 256; // XDP_PACKET_HEADROOM, linux/bpf.h
 const HEADROOM = FRAME_OFFSET - KERNEL_HEADROOM;
 
-/** A socket that was just closed leaves its queue late. */
-const BIND_TRIES = 200;
+/** A socket that was just closed leaves its queue late. The worker does nothing else meanwhile. */
+const BIND_TRIES = 50;
 const BIND_PAUSE_MS = 10;
 
 /** Bytes of frames on their way through the kernel: it refuses more, whatever the rings hold. */
@@ -53,12 +54,18 @@ export interface XdpRings {
   readonly tx: XdpRing;
 }
 
-/** Opens a socket with rings of `ringSize` entries each, a power of two; it is not yet bound. */
-export function openXdpSocket(ringSize: number): { descriptor: number; rings: XdpRings } {
+/**
+ * Opens a socket with rings of `ringSize` entries each, a power of two; it is not yet bound. It has
+ * a UMEM of its own unless it is to be bound to share that of another one.
+ */
+export function openXdpSocket(
+  ringSize: number,
+  isSharing: boolean,
+): { descriptor: number; rings: XdpRings } {
   const descriptor = openSocket(AF_XDP, SOCK_RAW, 0, "AF_XDP");
   const mapped: XdpRing[] = [];
   try {
-    registerPool(descriptor);
+    if (!isSharing) registerPool(descriptor);
     setBufferSizes(descriptor, BUFFER_SIZE, BUFFER_SIZE);
     setOption(descriptor, SOL_XDP, XDP_UMEM_FILL_RING, ringSize, "the fill ring");
     setOption(descriptor, SOL_XDP, XDP_UMEM_COMPLETION_RING, ringSize, "the completion ring");
@@ -97,12 +104,22 @@ export function closeXdpSocket(descriptor: number, rings: XdpRings): void {
   libc.close(descriptor);
 }
 
-/** Binds to a device's queue in copy mode, which every driver has. */
-export function bindXdpSocket(descriptor: number, device: number, queue: number): void {
+/**
+ * Binds to a device's queue in copy mode, which every driver has. With `sharer`, a bound socket,
+ * the UMEM and the mode are that one's: the kernel takes no other flags then.
+ */
+export function bindXdpSocket(
+  descriptor: number,
+  device: number,
+  queue: number,
+  sharer: number | null,
+): void {
+  const flags = sharer === null ? XDP_COPY | XDP_USE_NEED_WAKEUP : XDP_SHARED_UMEM;
   socketAddress.view.setUint16(0, AF_XDP, true);
-  socketAddress.view.setUint16(2, XDP_COPY | XDP_USE_NEED_WAKEUP, true);
+  socketAddress.view.setUint16(2, flags, true);
   socketAddress.view.setUint32(4, device, true);
   socketAddress.view.setUint32(8, queue, true);
+  socketAddress.view.setUint32(12, sharer ?? 0, true);
   for (let tries = 1; libc.bind(descriptor, socketAddress.address, 16) === -1; tries++) {
     const number = errno();
     if (number !== EBUSY || tries === BIND_TRIES) {

@@ -8,7 +8,7 @@ import type { Random } from "./random.ts";
 const { bytes } = poolViews();
 
 export class VirtualPort implements Port {
-  readonly descriptor = -1;
+  readonly descriptors = [];
   readonly carriesOffloads = false;
   readonly isUp = true;
   /** Frames that wait to be received. */
