@@ -101,7 +101,8 @@ export function pureClock(file: SourceFile): Finding[] {
 const HOT_FILES = [
   /^packages\/rings\/src\/ring\.ts$/,
   /^packages\/pipeline-stages\/src\/[\w-]+\.ts$/,
-  /^packages\/netio\/src\/(?:af-packet|af-xdp|tap|udp-[a-z]+|xdp-queue)\.ts$/,
+  /^packages\/netio\/src\/(?:af-packet|af-xdp|tap|udp-[a-z]+)\.ts$/,
+  /^packages\/netio\/src\/(?:outer-headers|xdp-queue|xdp-underlay)\.ts$/,
   /^packages\/netio\/src\/(?:frame-receiver|join|overruns|receive-buffers|segment)\.ts$/,
   /^packages\/dataplane-worker\/src\/run-loop\.ts$/,
 ];

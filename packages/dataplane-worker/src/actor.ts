@@ -3,7 +3,7 @@
  * mailbox.
  */
 import { receiveMessageOnPort } from "node:worker_threads";
-import { QUEUES_MAX } from "@rhone/netio/af-xdp";
+import { QUEUES_MAX } from "@rhone/netio/device";
 import { Poller } from "@rhone/netio/doorbell";
 import { FrameReceiver } from "@rhone/netio/frame-receiver";
 import { UdpUnderlay } from "@rhone/netio/udp-underlay";

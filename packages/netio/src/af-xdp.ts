@@ -12,7 +12,7 @@
  */
 import { DROP } from "@rhone/rings/drop-reason";
 import { poolViews } from "@rhone/rings/pool";
-import { deviceIndex, receiveQueueCount } from "./device.ts";
+import { deviceIndex, QUEUES_MAX, servedQueueCount } from "./device.ts";
 import {
   closeXdpQueue,
   type MovablePort,
@@ -36,8 +36,6 @@ export interface AfXdpOptions {
   readonly ringSize?: number;
 }
 
-/** Queues of one device that a port serves. */
-export const QUEUES_MAX = 64;
 /** Frames that come while the worker waits for a core: 2048 are some 7 ms of 4 Gbit/s. */
 const RING_SIZE = 2048;
 /** The part of the free slots that a port may keep in the kernel to receive into. */
@@ -90,11 +88,7 @@ function openQueues(
   ringSize: number,
   opened: XdpQueueState[],
 ): void {
-  const count = receiveQueueCount(device);
-  if (count > QUEUES_MAX) {
-    const limit = `at most ${QUEUES_MAX} receive queues of the device "${device}"`;
-    throw new Error(`expected ${limit}, got ${count}: ethtool --set-channels makes them fewer`);
-  }
+  const count = servedQueueCount(device);
   const end = count === 0 ? QUEUES_MAX : count;
   for (let queue = 0; queue < end; queue++) {
     const sharer = opened[0]?.descriptor ?? null;

@@ -46,10 +46,17 @@ export const andImmediate = (target: number, value: number): Instruction =>
 /** Goes on `offset` instructions further when the register is greater, unsigned. */
 export const jumpIfGreater = (target: number, source: number, offset: number): Instruction =>
   instruction(0x2d, target, source, offset, 0);
+/** Goes on `offset` instructions further when the lower half of the register is not the value. */
+export const jumpUnlessEqual = (target: number, value: number, offset: number): Instruction =>
+  instruction(0x56, target, 0, offset, value);
 export const storeHalf = (target: number, source: number, offset: number): Instruction =>
   instruction(0x6b, target, source, offset, 0);
 export const loadWord = (target: number, source: number, offset: number): Instruction =>
   instruction(0x61, target, source, offset, 0);
+export const loadHalf = (target: number, source: number, offset: number): Instruction =>
+  instruction(0x69, target, source, offset, 0);
+export const loadByte = (target: number, source: number, offset: number): Instruction =>
+  instruction(0x71, target, source, offset, 0);
 /** Loads a map's address by its descriptor: BPF_PSEUDO_MAP_FD in a 16-byte instruction. */
 export const loadMap = (target: number, map: number): Instruction => [
   ...instruction(0x18, target, 1, 0, map),

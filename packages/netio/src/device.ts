@@ -1,7 +1,9 @@
 /** Network devices by name, as the thread's network namespace has them (netdevice(7)). */
-import { check, ENODEV, EOPNOTSUPP, errno, libc, NativeError } from "./native.ts";
+import { check, libc } from "./native.ts";
 import { allocate, putText } from "./native-memory.ts";
-import { openSocket } from "./socket-option.ts";
+
+/** Receive queues that a device may have to be served by AF_XDP. */
+export const QUEUES_MAX = 64;
 
 const IFNAMSIZ = 16;
 const REQUEST_SIZE = 40; // struct ifreq
@@ -13,6 +15,7 @@ const RX_COUNT = 5;
 const COMBINED_COUNT = 8;
 const AF_INET = 2;
 const SOCK_DGRAM = 2;
+const SOCK_CLOEXEC = 0x80000;
 
 const name = allocate(IFNAMSIZ);
 const request = allocate(REQUEST_SIZE);
@@ -27,26 +30,27 @@ export function deviceIndex(device: string): number {
 }
 
 /**
- * Queues that a device receives by now; 0 when its driver does not say, or the device is gone
- * (linux/ethtool.h).
+ * Queues that a device receives by now; 0 when nobody can say: the driver does not, or the device
+ * is gone (linux/ethtool.h).
  */
 export function receiveQueueCount(device: string): number {
-  const socket = openSocket(AF_INET, SOCK_DGRAM, 0, "ethtool");
-  try {
-    putText(name, device);
-    request.words.fill(0);
-    request.words.set(name.words);
-    request.view.setBigUint64(IFNAMSIZ, channels.address, true);
-    channels.words.fill(0);
-    channels.words[0] = ETHTOOL_GCHANNELS;
-    const descriptor = BigInt(socket);
-    if (libc.syscall(SYS_IOCTL, descriptor, SIOCETHTOOL, request.address) === -1) {
-      const number = errno();
-      if (number === EOPNOTSUPP || number === ENODEV) return 0;
-      throw new NativeError(`ask the device "${device}" for its channels`, number);
-    }
-    return channels.words[RX_COUNT]! + channels.words[COMBINED_COUNT]!;
-  } finally {
-    libc.close(socket);
-  }
+  const socket = libc.socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (socket === -1) return 0;
+  putText(name, device);
+  request.words.fill(0);
+  request.words.set(name.words);
+  request.view.setBigUint64(IFNAMSIZ, channels.address, true);
+  channels.words.fill(0);
+  channels.words[0] = ETHTOOL_GCHANNELS;
+  const asked = libc.syscall(SYS_IOCTL, BigInt(socket), SIOCETHTOOL, request.address);
+  libc.close(socket);
+  return asked === -1 ? 0 : channels.words[RX_COUNT]! + channels.words[COMBINED_COUNT]!;
+}
+
+/** The same; throws when they are more than QUEUES_MAX. */
+export function servedQueueCount(device: string): number {
+  const count = receiveQueueCount(device);
+  if (count <= QUEUES_MAX) return count;
+  const limit = `at most ${QUEUES_MAX} receive queues of the device "${device}"`;
+  throw new Error(`expected ${limit}, got ${count}: ethtool --set-channels makes them fewer`);
 }

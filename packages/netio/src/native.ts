@@ -24,7 +24,6 @@ export const ENXIO = 6;
 export const EMSGSIZE = 90;
 export const ENETDOWN = 100;
 export const EBADFD = 77;
-export const EOPNOTSUPP = 95;
 export const ENOBUFS = 105;
 
 /** Why the call that has just returned -1 failed. Read it before anything else is called. */

@@ -14,6 +14,8 @@ export interface PortContext {
   readonly index: number;
   readonly allocator: SlotAllocator;
   readonly counters: Counters;
+  /** Bytes of each frame that are no part of the packet, and are not counted; none: 0. */
+  readonly outerSize?: number;
 }
 
 export interface Port {

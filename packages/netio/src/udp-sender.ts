@@ -17,6 +17,7 @@ import {
   type Endpoint,
   openTunnelSocket,
   SOL_UDP,
+  SOURCE_PORT_FIRST,
   SOURCE_PORTS_DEFAULT,
   writeName,
 } from "./udp-socket.ts";
@@ -26,7 +27,6 @@ const CONTROL_SIZE = 24; // a cmsghdr of 16 and one 16-bit number, aligned
 /** Of the kernel: UDP_MAX_SEGMENTS and the largest datagram. */
 const RUN_MAX = 64;
 const RUN_SIZE_MAX = 65000;
-const SOURCE_PORT_FIRST = 49152; // RFC 6335: the dynamic ports
 /** Bytes that may wait in a socket that only sends: next to nothing. */
 const RECEIVE_SIZE = 4096;
 /** Packets that are put in order at once. */

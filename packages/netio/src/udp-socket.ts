@@ -22,6 +22,8 @@ const PMTUDISC_DO = 2; // Set DF, refuse what is larger.
 const NAME_SIZE = 28; // struct sockaddr_in6, the larger one
 
 export const SOL_UDP = 17;
+/** Of the source ports that flows leave by: RFC 6335, the dynamic ports. */
+export const SOURCE_PORT_FIRST = 49152;
 /**
  * Source ports that a worker sends from unless told otherwise; each has a socket of its own. A
  * batch leaves in as many calls as it has ports, and so many paths or queues can be used.

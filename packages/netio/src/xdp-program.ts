@@ -1,6 +1,6 @@
 /**
- * The XDP program of a port: sends what arrives on a queue to the AF_XDP socket that stands in the
- * map under the queue's number, and passes the rest on to the kernel.
+ * XDP programs that send what arrives on a queue to the AF_XDP socket that stands in a map under
+ * the queue's number, and pass the rest on to the kernel: the one of a port, and parts of others.
  */
 import * as bpf from "./bpf.ts";
 import { libc, NativeError } from "./native.ts";
@@ -20,17 +20,16 @@ export function attachRedirect(device: number, sockets: ReadonlyMap<number, numb
   const map = createSocketMap(size);
   try {
     putSockets(map, sockets);
-    const instructions = [
-      bpf.loadWord(2, 1, RX_QUEUE_INDEX),
-      bpf.loadMap(1, map),
-      bpf.moveImmediate(3, XDP_PASS),
-      bpf.call(BPF_REDIRECT_MAP),
-      bpf.exit,
-    ];
+    const instructions = [bpf.loadWord(2, 1, RX_QUEUE_INDEX), ...redirectTo(map), bpf.exit];
     return attachProgram(device, instructions);
   } finally {
     libc.close(map); // The program holds it, and the link holds the program.
   }
+}
+
+/** Sends the frame to the map's socket for register 2; without one, the kernel gets it. */
+export function redirectTo(map: number): bpf.Instruction[] {
+  return [bpf.loadMap(1, map), bpf.moveImmediate(3, XDP_PASS), bpf.call(BPF_REDIRECT_MAP)];
 }
 
 /** A map for the sockets of so many queues; it is empty. */
@@ -48,7 +47,8 @@ export function putSockets(map: number, sockets: ReadonlyMap<number, number>): v
   }
 }
 
-function attachProgram(device: number, instructions: readonly bpf.Instruction[]): number {
+/** Attaches a program to a device for as long as the descriptor that is returned stays open. */
+export function attachProgram(device: number, instructions: readonly bpf.Instruction[]): number {
   const { PROG_TYPE_XDP, ATTACH_XDP } = bpf;
   const program = bpf.loadProgram(PROG_TYPE_XDP, ATTACH_XDP, instructions, "load XDP program");
   try {

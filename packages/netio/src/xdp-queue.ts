@@ -50,6 +50,7 @@ export class XdpQueue {
   readonly #queue: number;
   readonly #rings: XdpRings;
   readonly #context: PortContext;
+  readonly #outerSize: number;
   /** Of the port: marks each small slot that the kernel has. */
   readonly #isLent: Uint8Array;
   readonly #fillMax: number;
@@ -70,6 +71,7 @@ export class XdpQueue {
       tx: new XdpRing(rings.tx),
     };
     this.#context = context;
+    this.#outerSize = context.outerSize ?? 0;
     this.#isLent = isLent;
     this.#fillMax = fillMax;
     this.#filling = state.filling;
@@ -115,7 +117,7 @@ export class XdpQueue {
     }
     rx.release(count);
     this.#filling -= count;
-    counters.countReceived(index, count, total);
+    counters.countReceived(index, count, total - count * this.#outerSize);
     this.refill();
     return count;
   }
@@ -149,7 +151,7 @@ export class XdpQueue {
     if (put === 0) return i;
     tx.publish(put);
     this.#sending += put;
-    counters.countSent(index, put, total);
+    counters.countSent(index, put, total - put * this.#outerSize);
     return i;
   }
 

@@ -103,6 +103,10 @@ const REASONS = [
     "translation-conflict",
     "The packet has the addresses and ports of a flow that a load balancer made of another one.",
   ],
+  [
+    "tunnel-outer-malformed",
+    "The outer IP or UDP header contradicts the frame's length, or has a wrong checksum.",
+  ],
 ] as const;
 
 export type DropReasonName = (typeof REASONS)[number][0];
