@@ -177,7 +177,7 @@ export class MemoryWorker {
       departures: new Departures(core, byIndex, neighbours, NO_TUNNEL),
       ...{ handOver, held: new HeldPackets(held) },
       ...{ status: statuses[worker]!, doorbell: -1, clockOffsetMs: 0, poller: new Poller() },
-      ...{ open: this.#ports, drainMailbox: () => true, onPortDown: () => {} },
+      ...{ open: this.#ports, tunnelPorts: [], drainMailbox: () => true, onPortDown: () => {} },
     });
   }
 

@@ -5,7 +5,6 @@
 import { createApi } from "@rhone/api/api";
 import type { ApiContext, HealthView, PeerView } from "@rhone/api/context";
 import { type ServedApi, serveApi } from "@rhone/api/serve";
-import { DEVICES_MAX } from "@rhone/rings/counters";
 import { loadPage } from "@rhone/ui/bundle";
 import type { DependencyContainer } from "tsyringe";
 import type { Config } from "./config.ts";
@@ -37,6 +36,7 @@ export class Chassis {
   async start(): Promise<void> {
     const parts = this.#parts;
     parts.resolve(tokens.CONTROLLER);
+    parts.resolve(tokens.DIRECT_TUNNEL);
     await parts.resolve(tokens.NATS_SERVER).start();
     parts.resolve(tokens.REPLICATOR);
     this.#announce();
@@ -60,6 +60,7 @@ export class Chassis {
     await parts.resolve(tokens.TRANSPORT).close();
     await parts.resolve(tokens.NATS_SERVER).stop();
     parts.resolve(tokens.CONTROLLER).stop();
+    parts.resolve(tokens.DIRECT_TUNNEL)?.stop();
     await parts.resolve(tokens.DATAPLANE).stop();
     parts.resolve(tokens.STORE).close();
   }
@@ -78,12 +79,13 @@ export class Chassis {
     const parts = this.#parts;
     const dataplane = parts.resolve(tokens.DATAPLANE);
     const devices = parts.resolve(tokens.DEVICES);
+    const tunnel = parts.resolve(tokens.DIRECT_TUNNEL);
     return {
       chassisName: this.#config.name,
       page,
       store: parts.resolve(tokens.STORE),
       counters: () => countersView(this.#config.name, dataplane, devices),
-      workers: () => workersView(this.#config.name, dataplane, devices),
+      workers: () => workersView(this.#config.name, dataplane, devices, tunnel),
       pipeline: pipelineView,
       ruleHits: (name) => parts.resolve(tokens.RULE_HITS).of(name),
       health: () => this.#health(),
@@ -113,7 +115,8 @@ export class Chassis {
     const nats = parts.resolve(tokens.NATS_SERVER).state;
     const storage = parts.resolve(tokens.STORE).storageError;
     const { failure } = parts.resolve(tokens.CONTROLLER);
-    const { homeless } = parts.resolve(tokens.DEVICES);
+    const { homeless, most } = parts.resolve(tokens.DEVICES);
+    const tunnel = parts.resolve(tokens.DIRECT_TUNNEL)?.check();
     const connections = dataplane.connections();
     const checks = [
       workersCheck(dataplane),
@@ -124,8 +127,9 @@ export class Chassis {
         detail:
           homeless.length === 0
             ? "every port has a place"
-            : `no place for more than ${DEVICES_MAX} devices: ${homeless.join(", ")}`,
+            : `no place for more than ${most} devices: ${homeless.join(", ")}`,
       },
+      ...(tunnel === undefined ? [] : [{ name: "tunnel", ...tunnel }]),
       {
         name: "connections",
         ok: connections.inUse < connections.capacity * CONNECTIONS_ALARM,

@@ -10,8 +10,10 @@ import { NatsTransport } from "@rhone/gossip/nats-transport";
 import { Replicator } from "@rhone/gossip/replicator";
 import { setRealTimer } from "@rhone/gossip/transport";
 import { receiveQueueCount } from "@rhone/netio/device";
+import { DEVICES_MAX } from "@rhone/rings/counters";
 import { openSqliteStore } from "@rhone/state/sqlite-store";
 import type { Store } from "@rhone/state/store";
+import { parseAddress } from "@rhone/wire/address";
 import { UDP_PORT } from "@rhone/wire/geneve";
 import { destination, type Logger, pino } from "pino";
 import { container, type DependencyContainer, instanceCachingFactory } from "tsyringe";
@@ -20,6 +22,7 @@ import { type Config, tunnelMtu, workersMax } from "./config.ts";
 import { Controller, workersOf } from "./controller.ts";
 import { Dataplane } from "./dataplane.ts";
 import { Devices } from "./devices.ts";
+import { DirectTunnel } from "./direct-tunnel.ts";
 import { RuleHits } from "./rule-hits.ts";
 import { epochAt, StampKeys } from "./stamp-keys.ts";
 import * as tokens from "./tokens.ts";
@@ -45,8 +48,12 @@ export function compose(config: Config): DependencyContainer {
   single(tokens.DATAPLANE, makeDataplane);
   single(tokens.DEVICES, (parts) => {
     const dataplane = parts.resolve(tokens.DATAPLANE);
-    return new Devices(config.name, config.driver, dataplane, receiveQueueCount);
+    const { tunnelProgram } = dataplane.memory;
+    // The last places are those of the tunnel's queues.
+    const most = DEVICES_MAX - (tunnelProgram?.count ?? 0);
+    return new Devices(config.name, config.driver, dataplane, receiveQueueCount, most);
   });
+  single(tokens.DIRECT_TUNNEL, makeDirectTunnel);
   single(tokens.STAMP_KEYS, (parts) => makeStampKeys(config, parts.resolve(tokens.LOG)));
   single(tokens.RULE_HITS, (parts) => {
     return new RuleHits(parts.resolve(tokens.DATAPLANE).memory.ruleCounters);
@@ -113,6 +120,23 @@ function makeReplicator(parts: DependencyContainer): Replicator {
   });
 }
 
+function makeDirectTunnel(parts: DependencyContainer): DirectTunnel | null {
+  const config = parts.resolve(tokens.CONFIG);
+  const dataplane = parts.resolve(tokens.DATAPLANE);
+  const store = parts.resolve(tokens.STORE);
+  const program = dataplane.memory.tunnelProgram;
+  if (program === null) return null;
+  return new DirectTunnel({
+    ...{ program, opener: dataplane, underlay: parseAddress(config.underlay)! },
+    peers: () => {
+      const others = store.snapshot().chassis.filter(({ name }) => name !== config.name);
+      return others.map(({ value }) => value.underlay);
+    },
+    publish: (image) => dataplane.publishPaths(image),
+    log: parts.resolve(tokens.LOG),
+  });
+}
+
 function makeDataplane(parts: DependencyContainer): Dataplane {
   const config = parts.resolve(tokens.CONFIG);
   const log = parts.resolve(tokens.LOG);
@@ -129,7 +153,11 @@ function makeDataplane(parts: DependencyContainer): Dataplane {
     underlayPort: UDP_PORT,
     sourcePorts: config.sourcePorts,
     tables: compile(state, self),
-    onReport: (_worker, report) => parts.resolve(tokens.CONTROLLER).onReport(report),
+    hasXdpTunnel: config.tunnelDriver === "af-xdp",
+    onReport: (_worker, report) => {
+      parts.resolve(tokens.CONTROLLER).onReport(report);
+      parts.resolve(tokens.DIRECT_TUNNEL)?.report(report);
+    },
     onWorkerLost: (worker, error) => {
       log.error({ worker, err: error }, "a worker died");
       parts.resolve(tokens.CONTROLLER).mark(); // No stage is placed with it any more.

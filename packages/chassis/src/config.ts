@@ -46,6 +46,11 @@ const schema = z.strictObject({
     .max(SOURCE_PORTS_MAX)
     .refine((count) => (count & (count - 1)) === 0, "expected a power of two")
     .default(SOURCE_PORTS_DEFAULT),
+  /**
+   * How packets go to other chassis: by UDP sockets, or over AF_XDP on the device that has the
+   * underlay address, and by the sockets only what AF_XDP cannot carry.
+   */
+  tunnelDriver: z.enum(["udp", "af-xdp"]).default("udp"),
   /** How devices are opened whose port does not say. */
   driver: z.enum(["af-packet", "af-xdp", "tap"]).default("af-packet"),
   api: z.strictObject({

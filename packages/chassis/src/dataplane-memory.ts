@@ -6,6 +6,7 @@ import { randomInt } from "node:crypto";
 import { RING_CAPACITY } from "@rhone/dataplane-worker/plan";
 import { closeDoorbell, createDoorbell } from "@rhone/netio/doorbell";
 import { wantHugePages } from "@rhone/netio/huge-pages";
+import { openTunnelProgram, type TunnelProgram } from "@rhone/netio/tunnel-program";
 import {
   closeTunnelSockets,
   openTunnelSockets,
@@ -30,6 +31,8 @@ export interface MemoryOptions {
   readonly underlayPort: number;
   /** Of a worker's packets to other chassis, a power of two. */
   readonly sourcePorts?: number;
+  /** Whether packets to and from them go over AF_XDP where they can. */
+  readonly hasXdpTunnel?: boolean;
 }
 
 export class DataplaneMemory {
@@ -52,8 +55,13 @@ export class DataplaneMemory {
   readonly doorbells: readonly number[];
   /** Of the tunnel, to receive from. */
   readonly sockets: readonly number[];
+  /** On the underlay device, for the tunnel's queues there; null: it goes by sockets alone. */
+  readonly tunnelProgram: TunnelProgram | null;
 
-  /** Throws when this machine does not have the underlay address or its port is taken. */
+  /**
+   * Throws when this machine does not have the underlay address, its port is taken, or its device
+   * cannot carry the tunnel in the way that was asked for.
+   */
   constructor(options: MemoryOptions) {
     const { workersMax, connections, underlay, underlayPort } = options;
     const { sourcePorts = SOURCE_PORTS_DEFAULT } = options;
@@ -82,6 +90,8 @@ export class DataplaneMemory {
     this.senders = each(sourcePorts * 4);
     for (const senders of this.senders) new Int32Array(senders).fill(-1);
     this.sockets = openTunnelSockets(underlay, underlayPort, workersMax);
+    const hasXdpTunnel = options.hasXdpTunnel === true;
+    this.tunnelProgram = hasXdpTunnel ? openTunnelProgram(underlay, underlayPort) : null;
     this.doorbells = numbers.map(() => createDoorbell());
   }
 
@@ -139,6 +149,7 @@ export class DataplaneMemory {
   }
 
   close(): void {
+    this.tunnelProgram?.close();
     for (const doorbell of this.doorbells) closeDoorbell(doorbell);
     closeTunnelSockets(this.sockets);
     for (const senders of this.senders) {

@@ -53,6 +53,8 @@ export class Dataplane {
   #wanted: number;
   /** The newest generations, for workers that start: the newest first. */
   #tables: readonly TablesEdition[];
+  /** How the other chassis are reached without the kernel's sockets, for workers that start. */
+  #paths: SharedArrayBuffer | null = null;
   #timer: NodeJS.Timeout | null = null;
   #isStopping = false;
 
@@ -128,6 +130,12 @@ export class Dataplane {
     this.#tables = [newest, ...this.#tables].slice(0, GENERATIONS_HELD);
     this.#threads.postAll({ type: "tables", ...newest });
     return newest.edition;
+  }
+
+  /** Gives every worker the ways to the tunnel's other endpoints, an image of tunnel-paths.ts. */
+  publishPaths(image: SharedArrayBuffer): void {
+    this.#paths = image;
+    this.#threads.postAll({ type: "paths", image });
   }
 
   /** The oldest edition that a worker runs; -1 while none runs. */
@@ -333,7 +341,8 @@ export class Dataplane {
       this.#coming.delete(worker);
       if (this.#isStopping) return;
       const slots = this.memory.recover(worker, sent);
-      this.#threads.start(worker, { slots, tables: this.#tables, allotment: this.#allotment });
+      const [tables, allotment, paths] = [this.#tables, this.#allotment, this.#paths];
+      this.#threads.start(worker, { slots, tables, allotment, paths });
     });
   }
 }

@@ -47,20 +47,26 @@ export class Devices {
   readonly #driver: Driver;
   readonly #opener: DeviceOpener;
   readonly #queuesOf: (device: string) => number;
+  readonly #most: number;
   readonly #records = new Map<number, DeviceRecord>();
   #homeless: readonly string[] = [];
 
-  /** `queuesOf` says how many receive queues a device has now, 0 when nobody knows. */
+  /**
+   * `queuesOf` says how many receive queues a device has now, 0 when nobody knows. There is a place
+   * for `most` devices.
+   */
   constructor(
     self: string,
     driver: Driver,
     opener: DeviceOpener,
     queuesOf: (device: string) => number,
+    most = DEVICES_MAX,
   ) {
     this.#self = self;
     this.#driver = driver;
     this.#opener = opener;
     this.#queuesOf = queuesOf;
+    this.#most = most;
   }
 
   /** Opens what the state wants here and is not open, closes what it wants no more. */
@@ -82,7 +88,12 @@ export class Devices {
       .map(([port]) => port);
   }
 
-  /** Ports that found no place: a chassis serves DEVICES_MAX devices. */
+  /** Devices that there is a place for. */
+  get most(): number {
+    return this.#most;
+  }
+
+  /** Ports that found no place. */
   get homeless(): readonly string[] {
     return this.#homeless;
   }
@@ -159,7 +170,7 @@ export class Devices {
   }
 
   #freeIndex(): number {
-    for (let index = 0; index < DEVICES_MAX; index++) if (!this.#records.has(index)) return index;
+    for (let index = 0; index < this.#most; index++) if (!this.#records.has(index)) return index;
     return -1;
   }
 }

@@ -11,6 +11,7 @@ import type { Config } from "./config.ts";
 import type { Controller } from "./controller.ts";
 import type { Dataplane } from "./dataplane.ts";
 import type { Devices } from "./devices.ts";
+import type { DirectTunnel } from "./direct-tunnel.ts";
 import type { RuleHits } from "./rule-hits.ts";
 import type { StampKeys } from "./stamp-keys.ts";
 
@@ -22,6 +23,7 @@ export const TRANSPORT: InjectionToken<Transport> = Symbol("transport");
 export const REPLICATOR: InjectionToken<Replicator> = Symbol("replicator");
 export const DATAPLANE: InjectionToken<Dataplane> = Symbol("dataplane");
 export const DEVICES: InjectionToken<Devices> = Symbol("devices");
+export const DIRECT_TUNNEL: InjectionToken<DirectTunnel | null> = Symbol("direct-tunnel");
 export const STAMP_KEYS: InjectionToken<StampKeys | null> = Symbol("stamp-keys");
 export const RULE_HITS: InjectionToken<RuleHits> = Symbol("rule-hits");
 export const CONTROLLER: InjectionToken<Controller> = Symbol("controller");

@@ -32,7 +32,7 @@ test("a worker that fails says why, and another one can start in its place", LIM
   const begin = (): void => {
     const slots = memory.recover(0, memory.slotsSentBy(0));
     const allotment = firstAllotment([0], memory.sockets.length);
-    threads.start(0, { slots, allotment, tables: [{ buffer, edition: 0 }] });
+    threads.start(0, { slots, allotment, paths: null, tables: [{ buffer, edition: 0 }] });
   };
   begin();
   assert.equal(await heard.promise, "started");

@@ -5,6 +5,7 @@
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import type { Command, Report, SlotAccount, WorkerPlan } from "@rhone/dataplane-worker/plan";
 import { ringDoorbell } from "@rhone/netio/doorbell";
+import type { TunnelQueues } from "@rhone/netio/tunnel-program";
 import { Piscina } from "piscina";
 import type { DataplaneMemory } from "./dataplane-memory.ts";
 
@@ -13,7 +14,7 @@ const WATCH_MS = 1000;
 const STALLS_MAX = 5;
 
 /** What a worker needs to start, beside the memory. */
-export type Beginning = Pick<WorkerPlan, "slots" | "tables" | "allotment">;
+export type Beginning = Pick<WorkerPlan, "slots" | "tables" | "allotment" | "paths">;
 
 export interface ThreadEvents {
   onReport(worker: number, report: Report): void;
@@ -101,6 +102,7 @@ export class WorkerThreads {
       underlay: {
         ...this.#underlay,
         ...{ sockets: memory.sockets, senders: memory.senders[worker]! },
+        queues: queuesOf(memory),
       },
       mailbox: port2,
     };
@@ -218,4 +220,11 @@ export class WorkerThreads {
     }
     this.#events.onReport(worker, report);
   }
+}
+
+/** Of the program what another thread can be told. */
+function queuesOf({ tunnelProgram }: DataplaneMemory): TunnelQueues | null {
+  if (tunnelProgram === null) return null;
+  const { device, count, socketMap } = tunnelProgram;
+  return { device, count, socketMap };
 }

@@ -4,6 +4,7 @@ import { STAGES } from "@rhone/pipeline-stages/pipeline";
 import { type Counters, FAST_PATH_CLOCK } from "@rhone/rings/counters";
 import type { Dataplane } from "./dataplane.ts";
 import type { Devices } from "./devices.ts";
+import type { DirectTunnel } from "./direct-tunnel.ts";
 
 type WorkerView = WorkersView["workers"][number];
 
@@ -17,6 +18,7 @@ export async function workersView(
   chassis: string,
   dataplane: Dataplane,
   devices: Devices,
+  tunnel: DirectTunnel | null,
 ): Promise<WorkersView> {
   const slots = await slotsOf(dataplane);
   const { memory, workersWanted } = dataplane;
@@ -25,7 +27,7 @@ export async function workersView(
     ...{ chassis, wanted: workersWanted, most: memory.workersMax, settled: dataplane.isComplete },
     workers: numbers.flatMap((worker) => {
       const state = stateOf(dataplane, worker);
-      return state === null ? [] : [workerView(dataplane, devices, worker, state)];
+      return state === null ? [] : [workerView(dataplane, devices, tunnel, worker, state)];
     }),
     slots,
   };
@@ -42,6 +44,7 @@ function stateOf(dataplane: Dataplane, worker: number): WorkerView["state"] | nu
 function workerView(
   { memory, allotment }: Dataplane,
   devices: Devices,
+  tunnel: DirectTunnel | null,
   worker: number,
   state: WorkerView["state"],
 ): WorkerView {
@@ -53,7 +56,8 @@ function workerView(
     devices: devices
       .list()
       .filter((device) => device.worker === worker)
-      .map(({ device }) => device),
+      .map(({ device }) => device)
+      .concat(tunnel?.queuesOf(worker) ?? []),
     tunnelSockets: countOf(allotment.sockets),
     ringDepth: memory.ringDepth(worker),
     ...counters.worker(),

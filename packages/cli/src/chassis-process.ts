@@ -8,7 +8,7 @@ import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from "nod
 import { setTimeout as sleep } from "node:timers/promises";
 import { stringify } from "yaml";
 import type { Lab } from "./lab-file.ts";
-import { type Driver, namespaceName } from "./namespaces.ts";
+import { type Driver, namespaceName, type TunnelDriver } from "./namespaces.ts";
 import { RestClient } from "./rest-client.ts";
 import { runDirectory } from "./run-directory.ts";
 import { type Runtime, runtimeCommand, scriptPath } from "./runtime.ts";
@@ -26,6 +26,7 @@ export interface ChassisOptions {
   readonly prefix: string;
   readonly runtime: Runtime;
   readonly driver: Driver;
+  readonly tunnelDriver: TunnelDriver;
   readonly workers: number;
   readonly connections: number | undefined;
   /** Of all chassis of the lab, 64 hexadecimal digits. */
@@ -161,6 +162,7 @@ export class ChassisProcess {
       workers: this.#options.workers,
       connections: this.#options.connections,
       driver: this.#options.driver,
+      tunnelDriver: this.#options.tunnelDriver,
       api: { listen: `127.0.0.1:${API_PORT}`, socket: this.socketPath },
       nats: {
         peers: lab.chassis.filter(({ name }) => name !== this.name).map(({ underlay }) => underlay),

@@ -5,7 +5,7 @@ import { checkLab } from "./check.ts";
 import { formatReport } from "./check-report.ts";
 import { type RunningLab, startLab } from "./lab.ts";
 import { readLabFile } from "./lab-file.ts";
-import type { Driver } from "./namespaces.ts";
+import type { Driver, TunnelDriver } from "./namespaces.ts";
 import { cleanUp } from "./reaper.ts";
 import { checkRequirements } from "./requirements.ts";
 import { type LabRecord, listLabRecords, ownerIsAlive, readLabRecord } from "./run-directory.ts";
@@ -18,6 +18,7 @@ interface UpOptions {
   readonly once?: boolean;
   readonly runtime: Runtime;
   readonly driver: Driver;
+  readonly tunnelDriver: TunnelDriver;
   readonly workers: number;
   readonly prefix?: string;
   readonly restPort: number;
@@ -50,6 +51,7 @@ export function addLabCommands(program: Command): void {
     .option("--once", "end when the lab is up, or checked; exit status 1 if a check failed")
     .addOption(choice("--runtime <name>", "what runs the chassis", ["node", "deno"]))
     .addOption(choice("--driver <name>", "how workload ports are opened", ["af-packet", "af-xdp"]))
+    .addOption(choice("--tunnel-driver <name>", "what carries the tunnel", ["udp", "af-xdp"]))
     .option("--workers <count>", "data-plane threads of each chassis", count(1, WORKERS_MAX), 2)
     .option("--prefix <name>", "first part of the namespaces' names (default: rhone-<lab>)")
     .option(
@@ -70,13 +72,24 @@ export function addLabCommands(program: Command): void {
 }
 
 async function up(file: string, options: UpOptions & { readonly json?: boolean }): Promise<void> {
-  const { driver, runtime, workers, prefix, restPort } = options;
+  const { driver, tunnelDriver, runtime, workers, prefix, restPort } = options;
   const lab = readLabFile(file);
-  checkRequirements({ usesXdp: driver === "af-xdp", usesPing: options.check === true });
+  checkRequirements({
+    usesXdp: [driver, tunnelDriver].includes("af-xdp"),
+    usesPing: options.check === true,
+  });
   const stopped = Promise.withResolvers<void>();
   for (const signal of SIGNALS) process.once(signal, () => stopped.resolve());
   const running = await startLab({
-    ...{ lab, driver, runtime, workers, restPort, ...(prefix === undefined ? {} : { prefix }) },
+    ...{
+      lab,
+      driver,
+      tunnelDriver,
+      runtime,
+      workers,
+      restPort,
+      ...(prefix === undefined ? {} : { prefix }),
+    },
     onEvent: (text) => process.stderr.write(`rhone: ${text}\n`),
   });
   try {

@@ -7,7 +7,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { PortStatusView } from "@rhone/api/context";
 import { ChassisProcess } from "./chassis-process.ts";
 import type { Lab } from "./lab-file.ts";
-import { createNamespaces, type Driver, namespaceName, namespaceNames } from "./namespaces.ts";
+import {
+  createNamespaces,
+  type Driver,
+  namespaceName,
+  namespaceNames,
+  type TunnelDriver,
+} from "./namespaces.ts";
 import { cleanUp, type Reaper, startReaper } from "./reaper.ts";
 import { succeeded } from "./rest-client.ts";
 import { forwardRest, type RestForward } from "./rest-forward.ts";
@@ -22,6 +28,8 @@ export interface LabOptions {
   readonly runtime?: Runtime;
   /** Of ports that do not say. */
   readonly driver?: Driver;
+  /** Of each chassis, or by chassis; one that is left out has the sockets alone. */
+  readonly tunnelDriver?: TunnelDriver | Readonly<Record<string, TunnelDriver>>;
   /** Of each chassis. */
   readonly workers?: number;
   /** Connections that each chassis can track, its default when left out. */
@@ -112,8 +120,10 @@ class Run implements RunningLab {
     const onEvent = this.#options.onEvent ?? ((): void => {});
     const clusterKey = randomBytes(32).toString("hex");
     for (const self of lab.chassis) {
-      const { connections } = this.#options;
-      const options = { prefix, runtime, driver, workers, connections, clusterKey, onEvent };
+      const { connections, tunnelDriver: asked = "udp" } = this.#options;
+      const tunnelDriver = typeof asked === "string" ? asked : (asked[self.name] ?? "udp");
+      const drivers = { driver, tunnelDriver };
+      const options = { prefix, runtime, ...drivers, workers, connections, clusterKey, onEvent };
       this.#processes.push(new ChassisProcess(lab, self, options));
     }
     for (const [index, { socketPath }] of this.#processes.entries()) {

@@ -10,6 +10,7 @@ import { run, runOrThrow } from "./run.ts";
 import { EXIT_FAILED, UserError } from "./user-error.ts";
 
 export type Driver = "af-packet" | "af-xdp";
+export type TunnelDriver = "udp" | "af-xdp";
 
 /** Largest IP packet that fits into the tunnel: 1500 less outer IPv4, UDP, Geneve and Ethernet. */
 const WORKLOAD_MTU = { 4: 1418, 6: 1398 } as const; // by family of the underlay

@@ -6,7 +6,11 @@ import { receiveMessageOnPort } from "node:worker_threads";
 import { QUEUES_MAX } from "@rhone/netio/device";
 import { Poller } from "@rhone/netio/doorbell";
 import { FrameReceiver } from "@rhone/netio/frame-receiver";
+import { outerSizeOf } from "@rhone/netio/outer-headers";
+import { TunnelPaths } from "@rhone/netio/tunnel-paths";
+import { parseEndpoint } from "@rhone/netio/udp-socket";
 import { UdpUnderlay } from "@rhone/netio/udp-underlay";
+import { XdpUnderlay } from "@rhone/netio/xdp-underlay";
 import { Core } from "@rhone/pipeline-stages/core";
 import { NOBODY, WORKERS_MAX } from "@rhone/rings/buckets";
 import { Counters, DEVICES_MAX } from "@rhone/rings/counters";
@@ -38,6 +42,8 @@ export class Actor {
   readonly #history: TableHistory;
   readonly #core: Core;
   readonly #underlay: UdpUnderlay;
+  /** The tunnel over AF_XDP, around the one above; null: that one is all. */
+  readonly #xdpUnderlay: XdpUnderlay | null;
   readonly #poller = new Poller(POLLED_MAX);
   readonly #ports: WorkerPorts;
   readonly #handOver: HandOver;
@@ -76,8 +82,10 @@ export class Actor {
       senders: new Int32Array(underlay.senders),
       mayJoin: (at, end, source) => mayJoin(this.#history.newest, at, end, source),
     });
-    const context = { allocator: this.#allocator, counters };
-    this.#ports = new WorkerPorts(context, this.#poller, (report) => this.#report(report));
+    this.#ports = this.#openPorts(counters);
+    this.#xdpUnderlay = this.#openXdpUnderlay(counters);
+    if (plan.paths !== null) this.#xdpUnderlay?.adoptPaths(new TunnelPaths(plan.paths));
+    const tunnel = this.#xdpUnderlay ?? this.#underlay;
     this.#core.owners.fill(NOBODY);
     this.#core.deviceOwners.fill(NOBODY);
     this.#handOver = new HandOver({
@@ -90,13 +98,13 @@ export class Actor {
       return { ring, status: statuses[to]!, doorbell: doorbells[to]! };
     });
     this.#loop = new RunLoop({
-      ...{ core, history: this.#history, underlay: this.#underlay, rings: incoming },
-      departures: new Departures(core, this.#ports.byIndex, neighbours, this.#underlay),
+      ...{ core, history: this.#history, underlay: tunnel, rings: incoming },
+      departures: new Departures(core, this.#ports.byIndex, neighbours, tunnel),
       ...{ handOver: this.#handOver, held: new HeldPackets(held), status: this.#status },
       doorbell: doorbells[worker]!,
       // Every thread's own clock starts with the thread.
       clockOffsetMs: performance.timeOrigin - plan.clockOriginMs,
-      ...{ poller: this.#poller, open: this.#ports.open },
+      ...{ poller: this.#poller, open: this.#ports.open, tunnelPorts: this.#ports.tunnel },
       drainMailbox: () => this.#drainMailbox(),
       onPortDown: (port) => this.#ports.closePort(this.#ports.indexOf(port), "the device is gone"),
     });
@@ -121,6 +129,24 @@ export class Actor {
     this.#ports.closeAll();
     this.#underlay.close();
     this.#allocator.flush();
+  }
+
+  #openPorts(counters: Counters): WorkerPorts {
+    const { queues, address } = this.#plan.underlay;
+    const outerSize = outerSizeOf(parseEndpoint(address));
+    const tunnel = queues === null ? null : { queues, outerSize };
+    const context = { allocator: this.#allocator, counters, tunnel };
+    return new WorkerPorts(context, this.#poller, (report) => this.#report(report));
+  }
+
+  #openXdpUnderlay(counters: Counters): XdpUnderlay | null {
+    const { queues, address, port, senders } = this.#plan.underlay;
+    if (queues === null) return null;
+    return new XdpUnderlay({
+      ...{ endpoint: parseEndpoint(address), port, allocator: this.#allocator, counters },
+      sourcePorts: senders.byteLength / 4,
+      ...{ udp: this.#underlay, queues: this.#ports.tunnel },
+    });
   }
 
   #luggage(): Luggage {
@@ -159,6 +185,9 @@ export class Actor {
         break;
       case "allotment":
         this.#handOver.adopt(command.allotment);
+        break;
+      case "paths":
+        this.#xdpUnderlay?.adoptPaths(new TunnelPaths(command.image));
         break;
       case "forget":
         this.#handOver.forget(command.worker);

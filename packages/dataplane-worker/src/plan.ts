@@ -4,6 +4,7 @@
  */
 import type { MessagePort } from "node:worker_threads";
 import type { PortState } from "@rhone/netio/movable-port";
+import type { TunnelQueues } from "@rhone/netio/tunnel-program";
 import type { Pool } from "@rhone/rings/pool";
 import type { Allotment } from "./allotment.ts";
 
@@ -54,7 +55,11 @@ export interface WorkerPlan {
     readonly sockets: readonly number[];
     /** This worker's sockets to send by, an Int32Array. */
     readonly senders: SharedArrayBuffer;
+    /** The device's queues that the tunnel goes by as well; null: by the sockets alone. */
+    readonly queues: TunnelQueues | null;
   };
+  /** An image of tunnel-paths.ts; null while there is none. */
+  readonly paths: SharedArrayBuffer | null;
   readonly mailbox: MessagePort;
 }
 
@@ -68,6 +73,8 @@ export type Command =
       readonly driver: Driver;
     }
   | { readonly type: "close"; readonly index: number }
+  /** Other ways to the tunnel's endpoints. */
+  | { readonly type: "paths"; readonly image: SharedArrayBuffer }
   | { readonly type: "allotment"; readonly allotment: Allotment }
   /** Another worker died, and all that it had sent is taken. */
   | { readonly type: "forget"; readonly worker: number }

@@ -57,6 +57,8 @@ export interface LoopParts {
   readonly poller: Poller;
   /** Open ports; changes as devices come and go. */
   readonly open: readonly Port[];
+  /** Ports that the tunnel goes by: they are the tunnel's to receive from. */
+  readonly tunnelPorts: readonly Port[];
   /** Handles the messages in the mailbox; false when the worker shall end. */
   drainMailbox(): boolean;
   /** Told about a port whose device is gone; takes it out of `open`. */
@@ -241,11 +243,15 @@ export class RunLoop {
 
   /** True while the kernel still holds frames of ours. */
   #reclaim(): boolean {
-    const { open, underlay } = this.#parts;
+    const { open, tunnelPorts, underlay } = this.#parts;
     let isInFlight = underlay.reclaim();
     for (let i = 0; i < open.length; i++) {
       if (open[i]!.reclaim()) isInFlight = true;
       if (!open[i]!.isUp) this.#parts.onPortDown(open[i]!);
+    }
+    for (let i = 0; i < tunnelPorts.length; i++) {
+      if (tunnelPorts[i]!.reclaim()) isInFlight = true;
+      if (!tunnelPorts[i]!.isUp) this.#parts.onPortDown(tunnelPorts[i]!);
     }
     return isInFlight;
   }

@@ -3,33 +3,42 @@
  * another one. Run by that worker, between two batches.
  */
 import { adoptAfPacket, openAfPacket } from "@rhone/netio/af-packet";
-import { adoptAfXdp, openAfXdp } from "@rhone/netio/af-xdp";
+import { type AfXdpOptions, adoptAfXdp, openAfXdp } from "@rhone/netio/af-xdp";
 import type { Poller } from "@rhone/netio/doorbell";
 import type { MovablePort, PortState } from "@rhone/netio/movable-port";
 import type { Port, PortContext } from "@rhone/netio/port";
 import { adoptTap, openTap } from "@rhone/netio/tap";
-import { DEVICES_MAX } from "@rhone/rings/counters";
+import type { TunnelQueues } from "@rhone/netio/tunnel-program";
+import { DEVICES_MAX, TUNNEL_DEVICE } from "@rhone/rings/counters";
 import type { Driver, Report } from "./plan.ts";
+import { queueOfIndex } from "./tunnel-queues.ts";
 
 const OPENERS = { "af-packet": openAfPacket, "af-xdp": openAfXdp, tap: openTap } as const;
 
+/** Entries of the rings of all the tunnel's queues together, and of each at least. */
+const TUNNEL_RING_SIZE = 2048;
+const TUNNEL_RING_MIN = 256;
+
+/** What ports need of the worker. */
+export interface PortsContext extends Omit<PortContext, "index"> {
+  /** The tunnel's queues, and bytes of outer headers; null: it has none. */
+  readonly tunnel: { readonly queues: TunnelQueues; readonly outerSize: number } | null;
+}
+
 export class WorkerPorts {
-  /** Those that are open, in no order. */
+  /** Those that are open, in no order: of devices, and of the tunnel's queues. */
   readonly open: MovablePort[] = [];
+  readonly tunnel: MovablePort[] = [];
   readonly byIndex: (MovablePort | null)[] = Array.from({ length: DEVICES_MAX }, () => null);
   /** Slots that came with ports, less those that went. */
   slotsMoved = 0;
-  readonly #context: Omit<PortContext, "index">;
+  readonly #context: PortsContext;
   readonly #poller: Poller;
   readonly #report: (report: Report) => void;
   /** Detached, and not passed on yet. */
   readonly #detached: { index: number; state: PortState | null }[] = [];
 
-  constructor(
-    context: Omit<PortContext, "index">,
-    poller: Poller,
-    report: (report: Report) => void,
-  ) {
+  constructor(context: PortsContext, poller: Poller, report: (report: Report) => void) {
     this.#context = context;
     this.#poller = poller;
     this.#report = report;
@@ -37,7 +46,7 @@ export class WorkerPorts {
 
   /** Slots that the kernel has. */
   get lent(): number {
-    return this.open.reduce((sum, { lent }) => sum + lent, 0);
+    return [...this.open, ...this.tunnel].reduce((sum, { lent }) => sum + lent, 0);
   }
 
   indexOf(port: Port): number {
@@ -47,7 +56,12 @@ export class WorkerPorts {
   openPort(index: number, device: string, driver: Driver): void {
     if (this.byIndex[index] !== null) this.closePort(index, "reopened");
     try {
-      const port = OPENERS[driver](device, { index, ...this.#context });
+      const queue = this.#queueOf(index);
+      const context = this.#contextOf(index);
+      const port =
+        queue < 0
+          ? OPENERS[driver](device, context)
+          : openAfXdp(device, context, this.#queueOptions(queue));
       this.#add(index, port);
       this.#report({ type: "opened", index, state: port.state });
     } catch (error) {
@@ -57,7 +71,7 @@ export class WorkerPorts {
   }
 
   adoptPort(index: number, state: PortState): void {
-    const context = { index, ...this.#context };
+    const context = this.#contextOf(index);
     const port =
       state.driver === "af-packet"
         ? adoptAfPacket(state, context)
@@ -89,12 +103,33 @@ export class WorkerPorts {
   }
 
   closeAll(): void {
-    for (const port of this.open) port.close();
+    for (const port of [...this.open, ...this.tunnel]) port.close();
+  }
+
+  /** The tunnel's queue of that index, -1 when it is a device's. */
+  #queueOf(index: number): number {
+    return queueOfIndex(index, this.#context.tunnel?.queues.count ?? 0);
+  }
+
+  #contextOf(index: number): PortContext {
+    const { allocator, counters, tunnel } = this.#context;
+    if (tunnel === null || this.#queueOf(index) < 0) return { index, allocator, counters };
+    return { index: TUNNEL_DEVICE, allocator, counters, outerSize: tunnel.outerSize };
+  }
+
+  #queueOptions(queue: number): AfXdpOptions {
+    const { count, socketMap } = this.#context.tunnel!.queues;
+    const share = 2 ** Math.floor(Math.log2(TUNNEL_RING_SIZE / count));
+    return { queue, socketMap, ringSize: Math.max(TUNNEL_RING_MIN, share) };
+  }
+
+  #listOf(index: number): MovablePort[] {
+    return this.#queueOf(index) < 0 ? this.open : this.tunnel;
   }
 
   #add(index: number, port: MovablePort): void {
     this.byIndex[index] = port;
-    this.open.push(port);
+    this.#listOf(index).push(port);
     this.#poller.add(...port.descriptors);
   }
 
@@ -102,7 +137,8 @@ export class WorkerPorts {
     const port = this.byIndex[index] ?? null;
     if (port === null) return null;
     this.#poller.remove(...port.descriptors);
-    this.open.splice(this.open.indexOf(port), 1);
+    const list = this.#listOf(index);
+    list.splice(list.indexOf(port), 1);
     this.byIndex[index] = null;
     return port;
   }

@@ -20,6 +20,12 @@ const FLOW_LABEL_MASK = 0xfffff;
 
 const { view } = poolViews();
 
+/** Bytes of the headers of a tunnel between addresses of this kind. */
+export function outerSizeOf({ isIpv4 }: Endpoint): number {
+  const ipSize = isIpv4 ? ipv4.HEADER_SIZE : ipv6.HEADER_SIZE;
+  return ethernet.HEADER_SIZE + ipSize + udp.HEADER_SIZE;
+}
+
 export class OuterHeaders {
   /** Bytes of all three headers. */
   readonly size: number;
@@ -34,7 +40,7 @@ export class OuterHeaders {
     this.#source = endpoint.words;
     this.#port = port;
     this.#sourcePortMask = sourcePorts - 1;
-    this.size = ethernet.HEADER_SIZE + this.#ipSize + udp.HEADER_SIZE;
+    this.size = outerSizeOf(endpoint);
   }
 
   get #ipSize(): number {

@@ -7,7 +7,7 @@ import { parseAddress, parseMac } from "@rhone/wire/address";
 import * as checksum from "@rhone/wire/checksum";
 import { openAfPacket } from "./af-packet.ts";
 import { openAfXdp } from "./af-xdp.ts";
-import { OuterHeaders } from "./outer-headers.ts";
+import { OuterHeaders, outerSizeOf } from "./outer-headers.ts";
 import type { Port, Tunnel } from "./port.ts";
 import { ip, TestNetwork, until } from "./test-network.ts";
 import { frameOf, TestWorker } from "./test-worker.ts";
@@ -99,7 +99,7 @@ for (const addresses of FAMILIES) {
       const udp = openUdp(side);
       const endpoint = parseEndpoint(addresses[side]);
       const underlay = new XdpUnderlay({ endpoint, port: PORT, udp, queues, allocator, counters });
-      const context = { ...worker.context(TUNNEL_DEVICE), outerSize: underlay.outerSize };
+      const context = { ...worker.context(TUNNEL_DEVICE), outerSize: outerSizeOf(endpoint) };
       const { socketMap } = program;
       const open = () => openAfXdp(side, context, { queue: 0, socketMap });
       queues.push(keep(network.inside(spaces[side], open)));

@@ -61,11 +61,6 @@ export class XdpUnderlay implements Tunnel {
     this.#headers = new OuterHeaders(endpoint, port, sourcePorts);
   }
 
-  /** Bytes of a frame that are not the packet's: they are not counted. */
-  get outerSize(): number {
-    return this.#headers.size;
-  }
-
   /** From now on packets go these ways. */
   adoptPaths(paths: TunnelPaths): void {
     this.#paths = paths;

@@ -103,7 +103,14 @@ export class VirtualWorker {
         handOver: this.handOver,
         held: new HeldPackets(new RingConsumer(rings[worker]![worker]!)),
       },
-      ...{ status: statuses[worker]!, doorbell: -1, clockOffsetMs: 0, poller, open: this.#open },
+      ...{
+        status: statuses[worker]!,
+        doorbell: -1,
+        clockOffsetMs: 0,
+        poller,
+        open: this.#open,
+        tunnelPorts: [],
+      },
       drainMailbox: () => true,
       onPortDown: () => {},
     });
