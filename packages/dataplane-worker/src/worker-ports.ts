@@ -78,7 +78,8 @@ export class WorkerPorts {
         : state.driver === "tap"
           ? adoptTap(state, context)
           : adoptAfXdp(state, context);
-    this.slotsMoved += port.lent;
+    // Not what the port says: it has lent some of our own already.
+    if (state.driver === "af-xdp") this.slotsMoved += state.lent.length;
     this.#add(index, port);
   }
 
