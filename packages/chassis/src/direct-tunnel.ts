@@ -78,6 +78,13 @@ export class DirectTunnel {
   /** For the operator: whether everything is as wanted, and how it is. */
   check(): { readonly ok: boolean; readonly detail: string } {
     const { device } = this.#options.program;
+    if (!this.#paths.isDeviceThere) {
+      const remedy = "restart the chassis to use the one that came in its place";
+      return {
+        ok: false,
+        detail: `the device ${device} is gone; all goes by UDP sockets; ${remedy}`,
+      };
+    }
     const missing = this.#queues.filter(({ phase }) => phase !== "up");
     const { found, wanted } = this.#paths.reached;
     const up = this.#queues.length - missing.length;

@@ -39,6 +39,7 @@ export class PathFinder {
   #restsUntilMs = Number.NEGATIVE_INFINITY;
   #failure = "";
   #hasChanged = true;
+  #isDeviceThere = true;
 
   constructor(options: PathFinderOptions) {
     this.#options = options;
@@ -47,6 +48,11 @@ export class PathFinder {
   /** Peers that have a path, of how many. */
   get reached(): { readonly found: number; readonly wanted: number } {
     return { found: this.#found, wanted: this.#wanted };
+  }
+
+  /** Whether the underlay device still is; another one of its name is not it. */
+  get isDeviceThere(): boolean {
+    return this.#isDeviceThere;
   }
 
   /** Looks whether something has changed, and publishes what has come of it. To be called often. */
@@ -92,6 +98,7 @@ export class PathFinder {
   #ask(peers: readonly Address[]): TunnelPath[] {
     const { underlay, device } = this.#options;
     const link = this.#table.link(device);
+    this.#isDeviceThere = link !== null;
     if (link?.mac == null) return [];
     const neighbours = new Map<string, Neighbour | null>();
     return peers.flatMap((address) => {

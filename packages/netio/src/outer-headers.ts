@@ -47,7 +47,7 @@ export class OuterHeaders {
     return this.#isIpv4 ? ipv4.HEADER_SIZE : ipv6.HEADER_SIZE;
   }
 
-  /** Whether there is room for the headers in front of a packet, and an outer MTU lets it pass. */
+  /** Whether a small slot has room for the headers, and an outer MTU lets its packet pass. */
   fit(slot: number, mtu: number): boolean {
     const room = (packet.frameAt(slot) & (SLOT_SIZE - 1)) - METADATA_SIZE;
     return room >= this.size && packet.length(slot) + this.size - ethernet.HEADER_SIZE <= mtu;

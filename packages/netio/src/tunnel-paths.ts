@@ -86,7 +86,8 @@ export class TunnelPaths {
   writeHeader(row: number, target: DataView, at: number): void {
     const base = row * ROW_WORDS;
     const from = (base + HEADER) * 4;
-    this.#words[base + IS_USED] = 1;
+    // Stored once, not with every packet: the other workers read the same cache line.
+    if (this.#words[base + IS_USED] !== 1) this.#words[base + IS_USED] = 1;
     target.setInt32(at, this.#view.getInt32(from));
     target.setInt32(at + 4, this.#view.getInt32(from + 4));
     target.setInt32(at + 8, this.#view.getInt32(from + 8));

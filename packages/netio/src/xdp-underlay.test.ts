@@ -200,6 +200,44 @@ for (const addresses of FAMILIES) {
       assert.equal(counters.dropped(DROP["too-big"]), before + 1, "as the socket says");
     });
 
+    test("a frame in a large slot leaves by the socket, however wide the path", () => {
+      const from = openXdp("left");
+      from.adoptPaths(pathTo("right", 9000));
+      const before = counters.dropped(DROP["too-big"]);
+      send("left", from, [payload(3000, 1)]);
+      assert.equal(counters.dropped(DROP["too-big"]), before + 1, "as the socket says");
+    });
+
+    test("the sockets get their turn while the queue is never empty", () => {
+      const [from, to] = [openXdp("left"), openXdp("right")];
+      const slots = new Int32Array(4);
+      const wanted = new Uint8Array(2000).map((_, i) => i);
+      send(
+        "left",
+        from,
+        Array.from({ length: 64 }, (_, i) => payload(100, i)),
+      );
+      const send2000 = `
+        const socket = require("node:dgram").createSocket("udp${isIpv6 ? 6 : 4}");
+        const close = () => socket.close();
+        const bytes = Uint8Array.from({ length: 2000 }, (_, i) => i);
+        socket.send(bytes, ${PORT}, "${addresses.right}", close);
+      `;
+      network.run(spaces.left, process.execPath, "-e", send2000); // In fragments.
+      const sizes: number[] = [];
+      for (let calls = 0; calls < 8; calls++) {
+        const received = to.receive(slots, 4);
+        for (let i = 0; i < received; i++) {
+          const frame = frameOf(slots[i]!);
+          sizes.push(frame.length);
+          if (frame.length !== 100) assert.deepEqual(frame, wanted);
+          allocator.give(slots[i]!);
+        }
+      }
+      assert.deepEqual(sizes, [...new Array(30).fill(100), 2000]);
+      receive("right", to, 34);
+    });
+
     test("the kernel gets what is not the tunnel's, and what is no plain datagram", () => {
       const [from, to] = [openXdp("left"), openXdp("right")];
       send("left", from, [payload(100, 1)]);

@@ -6,8 +6,9 @@
  *   a datagram to us, whole, of the device's queue         the queue (tunnel-program.ts)
  *   fragments, IP options, VLAN tags, jumbo frames, ARP    the kernel, and its sockets
  *   a packet to an endpoint whose next hop is known        the worker's first queue
- *   super-frames; what the path's MTU or the headroom      the sockets
- *   refuses; next hops that the kernel must find first
+ *   super-frames and other frames in large slots; what     the sockets
+ *   the path's MTU or the headroom refuses; next hops
+ *   that the kernel must find first
  *
  * A flow has one worker, and an endpoint one path at a time, so a flow's packets of ordinary size
  * go one way.
@@ -22,7 +23,7 @@ import { type Endpoint, SOURCE_PORTS_DEFAULT } from "./udp-socket.ts";
 const BURST = 64;
 /** Packets that are sorted at once. */
 const SORTED_MAX = 256;
-/** Calls of `receive` in which the queues had something, until the sockets are asked as well. */
+/** Of so many calls of `receive` that find something in the queues, one asks the sockets, too. */
 const UDP_TURNS = 8;
 const NO_PATH = -1;
 
@@ -68,8 +69,10 @@ export class XdpUnderlay implements Tunnel {
 
   receive(slots: Int32Array, limit: number): number {
     const most = Math.min(limit, BURST);
-    const received = this.#receiveDirect(slots, most);
-    if (received === most || (received > 0 && ++this.#udpPause < UDP_TURNS)) return received;
+    const isUdpTurn = ++this.#udpPause >= UDP_TURNS;
+    // However much the queues have, the sockets get a part of their turn.
+    const received = this.#receiveDirect(slots, isUdpTurn ? most >>> 1 : most);
+    if (received > 0 && !isUdpTurn) return received;
     this.#udpPause = 0;
     const count = this.#udp.receive(this.#received, most - received);
     for (let i = 0; i < count; i++) {
@@ -143,6 +146,7 @@ export class XdpUnderlay implements Tunnel {
     end: number,
     destinations: Int32Array,
   ): void {
+    const { allocator } = this.#context;
     let direct = 0;
     let indirect = 0;
     let row = NO_PATH;
@@ -151,7 +155,7 @@ export class XdpUnderlay implements Tunnel {
       if (i === from || !isSame(destinations, i * 4, (i - 1) * 4)) {
         row = paths.find(destinations, i * 4);
       }
-      if (row !== NO_PATH && this.#headers.fit(slot, paths.mtu(row))) {
+      if (row !== NO_PATH && !allocator.isLarge(slot) && this.#headers.fit(slot, paths.mtu(row))) {
         this.#headers.add(slot, paths, row, destinations, i * 4);
         this.#direct[direct++] = slot;
         continue;
