@@ -114,6 +114,18 @@ export function useLab(name: string, options: LabOptions): LabFixture {
   return fixture;
 }
 
+/** From here on chassis obey worker-killer.ts. Registered before the lab that is for. */
+export function useWorkerKiller(): void {
+  const optionsBefore = process.env["NODE_OPTIONS"];
+  before(() => {
+    process.env["NODE_OPTIONS"] = `--import ${import.meta.resolve("./worker-killer.ts")}`;
+  });
+  after(() => {
+    if (optionsBefore === undefined) delete process.env["NODE_OPTIONS"];
+    else process.env["NODE_OPTIONS"] = optionsBefore;
+  });
+}
+
 /**
  * Registers the tests of `body` once for each count of workers, each time with a lab of its own.
  * `name` is unique among the files.

@@ -4,8 +4,9 @@ import type { RouterDocument } from "@rhone/state/schema";
 
 export interface Topology {
   readonly name: string;
-  /** Names; their underlay addresses are 192.168.100.1 and so on. */
+  /** Names; their underlay addresses are 192.168.100.1 and so on, or fd64::1 and so on. */
   readonly chassis: readonly string[];
+  readonly underlay?: "ipv4" | "ipv6";
   /** Each gets a namespace, unless it says that nothing is plugged in. */
   readonly ports: readonly {
     readonly name: string;
@@ -18,10 +19,11 @@ export interface Topology {
 }
 
 /** Throws UserError like a file would. */
-export function labOf({ name, chassis, ports, routers = [] }: Topology): Lab {
+export function labOf({ name, chassis, underlay, ports, routers = [] }: Topology): Lab {
+  const network = underlay === "ipv6" ? "fd64::" : "192.168.100.";
   const lab = {
     ...{ kind: "lab", name },
-    chassis: chassis.map((name, index) => ({ name, underlay: `192.168.100.${index + 1}` })),
+    chassis: chassis.map((name, index) => ({ name, underlay: `${network}${index + 1}` })),
     workloads: ports
       .filter(({ unplugged }) => unplugged !== true)
       .map((port) => ({ port: port.name })),

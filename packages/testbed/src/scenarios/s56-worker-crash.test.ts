@@ -4,11 +4,11 @@
  * With one worker there is nobody to inherit: chassis/dataplane.test.ts has that.
  */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { HealthView, WorkersView } from "@rhone/api/context";
 import { socketLosses, withFlows } from "../flows.ts";
-import { type LabFixture, underWorkers } from "../lab-fixture.ts";
+import { type LabFixture, underWorkers, useWorkerKiller } from "../lab-fixture.ts";
 import { labOf } from "../topology.ts";
 
 const LIMIT = { timeout: 120_000 };
@@ -28,14 +28,7 @@ const lab = labOf({
     { name: "vm3", switch: "s", chassis: "b", addresses: ["10.0.1.12"] },
   ],
 });
-const optionsBefore = process.env["NODE_OPTIONS"];
-before(() => {
-  process.env["NODE_OPTIONS"] = `--import ${import.meta.resolve("../worker-killer.ts")}`;
-});
-after(() => {
-  if (optionsBefore === undefined) delete process.env["NODE_OPTIONS"];
-  else process.env["NODE_OPTIONS"] = optionsBefore;
-});
+useWorkerKiller();
 
 const chassisOf = (fixture: LabFixture) => fixture.running.chassis[0]!.process;
 const workersOf = (fixture: LabFixture) =>

@@ -5,18 +5,16 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { CountersView, HealthView, WorkersView } from "@rhone/api/context";
+import type { CountersView } from "@rhone/api/context";
 import type { TunnelDriver } from "@rhone/cli/namespaces";
-import { runOrThrow } from "@rhone/cli/run";
 import { withCapture } from "../capture.ts";
+import { assertNoSlotIsLost, datagramsOf, tunnelCheck, whenDirect } from "../direct-tunnel.ts";
 import { socketLosses, withFlows } from "../flows.ts";
 import { type LabFixture, useLab } from "../lab-fixture.ts";
 import { labOf } from "../topology.ts";
 import { readTunnel, TUNNEL_FILTER } from "../tunnel.ts";
 
 const LIMIT = { timeout: 60_000 };
-const REACHED_MS = 5000;
-const POLL_MS = 50;
 const VM1 = ["10.0.1.10", "fd00:0:0:1::10"];
 const VM2 = ["10.0.1.11", "fd00:0:0:1::11"];
 const lab = labOf({
@@ -33,39 +31,11 @@ type Drivers = Readonly<Record<"a" | "b", TunnelDriver>>;
 const namespaceOf = (fixture: LabFixture, name: string): string =>
   fixture.running.namespaceOf(name);
 
-function chassis(fixture: LabFixture, name: string) {
-  return fixture.running.chassis.find(({ process }) => process.name === name)!.process;
-}
-
 /** Resolves when every chassis that can has the path to its peer. */
 async function whenReached(fixture: LabFixture, drivers: Drivers): Promise<void> {
-  const deadline = performance.now() + REACHED_MS;
-  for (const [name, driver] of Object.entries(drivers)) {
-    for (;;) {
-      const { checks } = await chassis(fixture, name).client.get<HealthView>("/healthz");
-      const tunnel = checks.find((check) => check.name === "tunnel");
-      if (driver === "udp") assert.equal(tunnel, undefined);
-      if (driver === "udp" || / 1 of 1 peers /.test(tunnel!.detail)) break;
-      assert.ok(performance.now() < deadline, tunnel!.detail);
-      await sleep(POLL_MS);
-    }
-  }
-}
-
-/** Datagrams that a chassis's kernel has handed to sockets. */
-async function datagramsOf(fixture: LabFixture, name: string): Promise<number> {
-  const inside = ["ip", "netns", "exec", namespaceOf(fixture, name)];
-  const text = await runOrThrow([...inside, "cat", "/proc/net/snmp"]);
-  return Number(/^Udp: (\d+)/m.exec(text)![1]);
-}
-
-async function assertNoSlotIsLost(fixture: LabFixture): Promise<void> {
-  for (const { process } of fixture.running.chassis) {
-    const { slots } = await process.client.get<WorkersView>("/v1/workers");
-    const { total, unaccounted, ...parts } = slots;
-    assert.equal(unaccounted, 0);
-    const sum = Object.values(parts).reduce((all, part) => all + part, 0);
-    assert.equal(sum, total, JSON.stringify(slots));
+  for (const name of ["a", "b"] as const) {
+    if (drivers[name] === "af-xdp") await whenDirect(fixture, [name]);
+    else assert.equal(await tunnelCheck(fixture, name), undefined);
   }
 }
 
