@@ -1,11 +1,14 @@
 /** One thing that is measured, with what it is compared with, both in the same run. */
+import type { Runtime } from "@rhone/cli/runtime";
 
 export interface Options {
   /** How often each side is measured; the sides take turns. */
   readonly rounds: number;
   /** Seconds of one measurement under load. */
   readonly seconds: number;
-  readonly runtime: "node" | "deno";
+  readonly runtime: Runtime;
+  /** Whether only the subject is wanted, without what it is compared with. */
+  readonly isAlone?: boolean;
 }
 
 /** A side of a comparison: its name, and one measurement, or what makes it impossible here. */

@@ -110,6 +110,9 @@ async function prepare(driver: Driver, size: number, options: Options): Promise<
     const subject = floods.side("Rhône", await pathThrough(lab));
     const baselines: Side[] = [];
     const missing: string[] = [];
+    if (options.isAlone === true) {
+      return { subject, baselines, remarks: () => floods.remarks(), end };
+    }
     if (await hasOpenVSwitch()) {
       if (driver === "af-xdp") {
         baselines.push(await openVSwitch("P4: ", "af-xdp", floods, ends));

@@ -10,6 +10,7 @@ import { FORWARDING_CASES } from "./forwarding.ts";
 import { LATENCY_CASES } from "./latency.ts";
 import { LOSS_CASES } from "./loss.ts";
 import { MEMORY_CASES } from "./memory.ts";
+import { onBothRuntimes } from "./runtimes.ts";
 import { format, type Summary, summarize } from "./statistics.ts";
 import { TCP_CASES } from "./tcp.ts";
 
@@ -21,11 +22,16 @@ const CASES: readonly Case[] = [
   ...LOSS_CASES,
 ];
 
+/** Whose ratio says something about the runtime, and not about a peer or the kernel. */
+const COMPARED_CASES: readonly Case[] = [...MEMORY_CASES, ...FORWARDING_CASES];
+
 const USAGE = `Usage: npm run bench -- [options]
 
   --filter WORD   only cases whose name or goal has the word; may be given more than once
   --quick         three short rounds instead of five
   --runtime R     node (default) or deno
+  --compare-runtimes   the cases on Deno beside the same on Node; without --filter those in memory
+                  and those of forwarding
   --json          one JSON object a case
   --list          the cases, and nothing is measured
   --help          this
@@ -87,6 +93,7 @@ async function main(): Promise<number> {
       filter: { type: "string", multiple: true },
       quick: { type: "boolean" },
       runtime: { type: "string", default: "node" },
+      "compare-runtimes": { type: "boolean" },
       json: { type: "boolean" },
       list: { type: "boolean" },
       help: { type: "boolean" },
@@ -101,10 +108,14 @@ async function main(): Promise<number> {
     throw new Error(`expected --runtime node or deno, got ${runtime}`);
   }
   const words = values.filter ?? [];
-  const wanted = CASES.filter(
-    ({ name, goals }) =>
-      words.length === 0 || words.some((word) => `${name} ${goals}`.includes(word)),
-  );
+  const areCompared = values["compare-runtimes"] === true;
+  const cases = areCompared && words.length === 0 ? COMPARED_CASES : CASES;
+  const wanted = cases
+    .filter(
+      ({ name, goals }) =>
+        words.length === 0 || words.some((word) => `${name} ${goals}`.includes(word)),
+    )
+    .map((each) => (areCompared ? onBothRuntimes(each) : each));
   if (wanted.length === 0)
     throw new Error(`expected a case with ${words.join(" or ")}: see --list`);
   if (values.list === true) {

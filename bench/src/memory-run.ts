@@ -26,7 +26,8 @@ const [what, first, second, ...counts] = process.argv.slice(2);
 const flowCount = Number(first);
 const [ruleCount = 10, routeCount = 0] = counts.map(Number);
 inlineMore();
-const memory = createConnections(flowCount > 50_000 ? 4_194_304 : 65_536);
+// Each flow has two of them.
+const memory = createConnections(flowCount > 20_000 ? 4_194_304 : 65_536);
 wantHugePages(memory); // As a chassis does.
 installConnections(memory);
 const { buildTables, TestWorker, VM4 } = await import("@rhone/pipeline-stages/test-network");

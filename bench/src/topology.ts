@@ -36,9 +36,12 @@ export interface LabSpec {
 
 /** A lab that is up and whose chassis run on their processor. */
 export async function startRouter(spec: LabSpec, options: Options): Promise<Router> {
+  if (spec.isMortal === true && options.runtime !== "node") {
+    throw new Error(`expected Node, which loads what kills a worker, got ${options.runtime}`);
+  }
   const lab = parseLab(labText(spec), `bench ${spec.name}`);
   const { driver, workers } = spec;
-  const prefix = `rhone-bench${process.pid}-${spec.name}`;
+  const prefix = `rhone-bench${process.pid}-${spec.name}-${options.runtime}`;
   const killer = `--import ${import.meta.resolve("@rhone/testbed/worker-killer")}`;
   if (spec.isMortal === true) process.env["NODE_OPTIONS"] = killer;
   const running = await startLab({ lab, prefix, driver, workers, runtime: options.runtime });
