@@ -5,12 +5,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { WorkersView } from "@rhone/api/context";
+import type { CountersView, WorkersView } from "@rhone/api/context";
 import { runOrThrow } from "@rhone/cli/run";
 import { runtimeCommand, scriptPath } from "@rhone/cli/runtime";
 import { socketLosses, withFlows } from "../flows.ts";
 import { type StreamReport, withStreams } from "../iperf.ts";
-import { frameLosses, useLab } from "../lab-fixture.ts";
+import { dropsOf, frameLosses, useLab } from "../lab-fixture.ts";
 import { labOf } from "../topology.ts";
 
 const LIMIT = { timeout: 240_000 };
@@ -51,16 +51,22 @@ async function scale(chassis: string, workers: number): Promise<void> {
 }
 
 /** What the chassis have dropped so far, by chassis and reason. */
-async function drops(): Promise<object> {
+async function drops(): Promise<Record<string, CountersView["drops"]>> {
   const counts = CHASSIS.map(async (name) => [name, (await fixture.counters(name)).drops]);
   return Object.fromEntries(await Promise.all(counts));
+}
+
+/** What they have dropped for want of processor time, while the flows began. */
+async function overruns(): Promise<number> {
+  const views = await Promise.all(CHASSIS.map((name) => fixture.counters(name)));
+  return views.reduce((sum, view) => sum + dropsOf(view, "device-overrun"), 0);
 }
 
 test("S55: 1 → 4 → 2 workers, and not a packet is lost or out of order", LIMIT, async (t) => {
   await fixture.keepOrder();
   for (const workload of WORKLOADS) await fixture.agent(workload);
   const lossesBefore = await socketLosses(fixture, WORKLOADS);
-  const framesBefore = frameLosses();
+  const framesBefore = frameLosses() + (await overruns());
   let report: StreamReport;
   const { sent, received, reordered, tcp } = await withFlows(fixture, LOAD, async () => {
     report = await withStreams(fixture, STREAMS, async (goOn) => {
@@ -87,12 +93,12 @@ test("S55: 1 → 4 → 2 workers, and not a packet is lost or out of order", LIM
     assert.ok(bytes > 1_000_000, told);
   }
   assert.equal(report!.tcp.resets, 0, told);
-  if (frameLosses() > framesBefore) {
-    t.diagnostic(`this machine lost frames between its devices: ${told}`);
-    return;
-  }
-  assert.equal(received + missed, sent, told);
-  assert.equal(report!.tcp.outOfOrder, 0, told);
+  // The machine was too busy to begin with; while workers came and went, no chassis dropped any.
+  const frames = frameLosses() + (await overruns()) - framesBefore;
+  const lost = sent - received - missed;
+  assert.ok(lost >= 0 && lost <= frames, `${lost} lost, ${frames} counted: ${told}`);
+  if (frames === 0) assert.equal(report!.tcp.outOfOrder, 0, told);
+  else t.diagnostic(`this machine lost ${frames} frames in front of a device`);
 });
 
 test("S55: afterwards every slot is where it should be", LIMIT, async () => {
