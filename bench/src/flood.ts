@@ -57,9 +57,20 @@ export async function macOf(namespace: string): Promise<string> {
   return (await runOrThrow(["ip", "netns", "exec", namespace, "cat", file])).trim();
 }
 
-async function received(namespace: string): Promise<number> {
-  const file = "/sys/class/net/eth0/statistics/rx_packets";
+/** Packets that have come to the path's server so far. */
+function received(namespace: string): Promise<number> {
+  return statistic(namespace, "rx_packets");
+}
+
+async function statistic(namespace: string, name: string): Promise<number> {
+  const file = `/sys/class/net/eth0/statistics/${name}`;
   return Number(await runOrThrow(["ip", "netns", "exec", namespace, "cat", file]));
+}
+
+/** Packets that the client has sent and that have come to the server so far. */
+export async function progress({ client, server }: Path): Promise<{ sent: number; came: number }> {
+  const [sent, came] = await Promise.all([statistic(client, "tx_packets"), received(server)]);
+  return { sent, came };
 }
 
 /** One of this folder's generators, in the path's client. */

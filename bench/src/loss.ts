@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { WorkersView } from "@rhone/api/context";
 import { succeeded } from "@rhone/cli/rest-client";
 import type { Case, Options } from "./case.ts";
-import { pathThrough, trickle } from "./flood.ts";
+import { type Path, pathThrough, progress, trickle } from "./flood.ts";
 import { type Router, startRouter } from "./topology.ts";
 
 /** Packets a second. */
@@ -11,6 +11,9 @@ const RATE = 150_000;
 /** Changes that are under way at once. */
 const CHANGES = 8;
 const SETTLE_TIMEOUT_MS = 20_000;
+/** For the first packet of a chassis that starts. */
+const LOOK_MS = 5;
+const LOOKS_MAX = 4000;
 
 /** What happens; says what is worth a remark. */
 type Event = (router: Router, options: Options) => Promise<string>;
@@ -99,8 +102,57 @@ function loss(what: string, workers: number, event: Event): Case {
   };
 }
 
+/** Packets of one second that do not come out, from when the first one does. */
+async function lostInSecond(path: Path): Promise<number> {
+  const begin = await progress(path);
+  let first = begin;
+  for (let look = 0; look < LOOKS_MAX && first.came === begin.came; look++) {
+    await sleep(LOOK_MS);
+    first = await progress(path);
+  }
+  if (first.came === begin.came) throw new Error("expected packets to come out, got none");
+  await sleep(1000);
+  const last = await progress(path);
+  return Math.max(0, last.sent - first.sent - (last.came - first.came));
+}
+
+/** Its code is not compiled yet, and nobody else takes the load meanwhile. */
+const COLD: Case = {
+  name: "loss: the first second of a chassis that starts under load",
+  goals: "P14",
+  unit: "packets",
+  prepare: async (options) => {
+    const spec = { name: "cold", chassis: 1, driver: "af-packet", workers: 1 } as const;
+    const router = await startRouter({ ...spec, isFree: true, rules: 100 }, options);
+    const path = await pathThrough(router);
+    const { process: chassis } = router.chassis[0]!;
+    const side = (name: string, before: () => Promise<void>) => ({
+      name,
+      measure: async () => {
+        let lost = Number.NaN;
+        await trickle(path, RATE, async () => {
+          await before();
+          lost = await lostInSecond(path);
+        });
+        return lost;
+      },
+    });
+    const restart = async (): Promise<void> => {
+      await chassis.stop();
+      chassis.start();
+    };
+    return {
+      subject: side("it has just started", restart),
+      baselines: [side("it has run for seconds", () => sleep(2000))],
+      remarks: () => [`${RATE / 1000} packets are one millisecond's`],
+      end: () => router.down(),
+    };
+  },
+};
+
 export const LOSS_CASES: readonly Case[] = [
   loss("rules change all the time", 1, ruleChanges),
   loss("workers 1 → 2 → 1", 1, scaling),
   loss("a worker of two dies", 2, crash),
+  COLD,
 ];
