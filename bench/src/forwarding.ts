@@ -5,7 +5,7 @@
  * in the remarks.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Driver } from "@rhone/cli/namespaces";
+import type { Driver, TunnelDriver } from "@rhone/cli/namespaces";
 import type { Case, Options, Prepared, Side } from "./case.ts";
 import { deafen, flood, macOf, type Path, pathThrough, trickle } from "./flood.ts";
 import { startBridge } from "./kernel-peers.ts";
@@ -146,13 +146,13 @@ function forwarding(goals: string, driver: Driver, size: number): Case {
 }
 
 /** What a packet costs in all: with a tunnel on its way, and without. */
-const TUNNEL_COST: Case = {
-  name: "forwarding: cost of a packet over two chassis, af-xdp",
+const tunnelCost = (tunnelDriver: TunnelDriver): Case => ({
+  name: `forwarding: cost of a packet over two chassis, af-xdp, the tunnel by ${tunnelDriver}`,
   goals: "P6",
   unit: "ns/packet",
   prepare: async (options) => {
     const spec = { driver: "af-xdp", workers: 1, rules: 100 } as const;
-    const two = await startRouter({ ...spec, name: "c2", chassis: 2 }, options);
+    const two = await startRouter({ ...spec, name: "c2", chassis: 2, tunnelDriver }, options);
     const one = await startRouter({ ...spec, name: "c1", chassis: 1 }, options);
     const [far, near] = [await pathThrough(two), await pathThrough(one)];
     // While code is compiled and flows are new, some are lost.
@@ -181,11 +181,12 @@ const TUNNEL_COST: Case = {
       },
     };
   },
-};
+});
 
 export const FORWARDING_CASES: readonly Case[] = [
   forwarding("P3 P4 P5", "af-xdp", 64),
   forwarding("P3 P4 P5", "af-xdp", 1400),
   forwarding("", "af-packet", 64),
-  TUNNEL_COST,
+  tunnelCost("udp"),
+  tunnelCost("af-xdp"),
 ];

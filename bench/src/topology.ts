@@ -5,7 +5,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { type RunningLab, startLab } from "@rhone/cli/lab";
 import { parseLab } from "@rhone/cli/lab-file";
-import type { Driver } from "@rhone/cli/namespaces";
+import type { Driver, TunnelDriver } from "@rhone/cli/namespaces";
 import { runOrThrow } from "@rhone/cli/run";
 import type { Options } from "./case.ts";
 
@@ -25,6 +25,8 @@ export interface LabSpec {
   readonly name: string;
   readonly chassis: 1 | 2;
   readonly driver: Driver;
+  /** What carries the tunnel; UDP sockets when left out. */
+  readonly tunnelDriver?: TunnelDriver;
   readonly workers: number;
   /** Whether it may run on the load's processor, too. */
   readonly isFree?: boolean;
@@ -40,11 +42,12 @@ export async function startRouter(spec: LabSpec, options: Options): Promise<Rout
     throw new Error(`expected Node, which loads what kills a worker, got ${options.runtime}`);
   }
   const lab = parseLab(labText(spec), `bench ${spec.name}`);
-  const { driver, workers } = spec;
+  const { driver, tunnelDriver = "udp", workers } = spec;
   const prefix = `rhone-bench${process.pid}-${spec.name}-${options.runtime}`;
   const killer = `--import ${import.meta.resolve("@rhone/testbed/worker-killer")}`;
   if (spec.isMortal === true) process.env["NODE_OPTIONS"] = killer;
-  const running = await startLab({ lab, prefix, driver, workers, runtime: options.runtime });
+  const drivers = { driver, tunnelDriver };
+  const running = await startLab({ lab, prefix, ...drivers, workers, runtime: options.runtime });
   delete process.env["NODE_OPTIONS"];
   for (const { process: chassis } of spec.isFree === true ? [] : running.chassis) {
     for (const pid of treeOf(chassis.pid!)) await pin(pid, ROUTER_PROCESSOR);
