@@ -97,8 +97,9 @@ test("S55: 1 → 4 → 2 workers, and not a packet is lost or out of order", LIM
   const frames = frameLosses() + (await overruns()) - framesBefore;
   const lost = sent - received - missed;
   assert.ok(lost >= 0 && lost <= frames, `${lost} lost, ${frames} counted: ${told}`);
-  if (frames === 0) assert.equal(report!.tcp.outOfOrder, 0, told);
-  else t.diagnostic(`this machine lost ${frames} frames in front of a device`);
+  // What the kernel drops for want of time, TCP sends again, and that comes out of order.
+  if (frames + missed === 0) assert.equal(report!.tcp.outOfOrder, 0, told);
+  else t.diagnostic(`lost: ${frames} frames in front of a device, ${missed} datagrams at a socket`);
 });
 
 test("S55: afterwards every slot is where it should be", LIMIT, async () => {
