@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { createMemoryStore } from "@rhone/state/memory-store";
 import type { Store } from "@rhone/state/store";
 import { NatsServer } from "./nats-server.ts";
+import type { NatsIdentity } from "./nats-tls.ts";
 import { NatsTransport } from "./nats-transport.ts";
 import { assertPortIsFree } from "./port-holder.ts";
 import { Replicator } from "./replicator.ts";
@@ -51,8 +52,14 @@ export function makeDirectory(): string {
 export class NatsCluster {
   readonly chassis: Chassis[] = [];
   readonly directory = makeDirectory();
+  readonly #identityOf: ((name: string) => NatsIdentity) | undefined;
   #clientPorts: number[] = [];
   #clusterPorts: number[] = [];
+
+  /** With `identityOf`, servers and clients show certificates to each other. */
+  constructor(identityOf?: (name: string) => NatsIdentity) {
+    this.#identityOf = identityOf;
+  }
 
   /** Gives `count` chassis their ports. The first `startedCount` of them start now. */
   async start(count: number, startedCount = count): Promise<void> {
@@ -66,8 +73,11 @@ export class NatsCluster {
     const name = `c${index + 1}`;
     const clientPort = this.#clientPorts[index]!;
     const clusterPorts = this.#clusterPorts;
+    const identityOf = this.#identityOf;
+    const tls = identityOf === undefined ? {} : { identity: () => identityOf(name) };
     const server = new NatsServer({
       name,
+      ...tls,
       clientPort,
       underlay: LOOPBACK,
       clusterPort: clusterPorts[index]!,
@@ -76,7 +86,7 @@ export class NatsCluster {
         .map((port) => ({ address: LOOPBACK, port })),
       directory: this.directory,
     });
-    const transport = new NatsTransport({ name, port: clientPort });
+    const transport = new NatsTransport({ name, port: clientPort, ...tls });
     const store = createMemoryStore(name);
     const replicator = new Replicator({
       store,

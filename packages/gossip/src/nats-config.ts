@@ -27,7 +27,19 @@ export interface NatsServerConfig {
   readonly peers: readonly { readonly address: string; readonly port: number }[];
   /** Serves figures of the server over HTTP, to this machine only. */
   readonly monitorPort?: number;
+  /** Files with the server's certificate; without them clients and routes are not checked. */
+  readonly tls?: NatsTlsFiles;
 }
+
+/** Paths of PEM files that the server's user can read. */
+export interface NatsTlsFiles {
+  readonly certificate: string;
+  readonly key: string;
+  readonly authority: string;
+}
+
+/** For a slow machine; the default of half a second is for a fast one. */
+const TLS_TIMEOUT_SECONDS = 3;
 
 /** The configuration as text: NATS reads JSON. */
 export function renderConfig(config: NatsServerConfig): string {
@@ -38,12 +50,14 @@ export function renderConfig(config: NatsServerConfig): string {
     ...(config.monitorPort === undefined
       ? {}
       : { http: hostAndPort(LOOPBACK, config.monitorPort) }),
+    ...tlsSettings(config.tls),
     max_payload: 1024 * 1024,
     ping_interval: "2s",
     ping_max: 2,
     write_deadline: "2s",
     cluster: {
       name: "rhone",
+      ...tlsSettings(config.tls),
       listen: cluster,
       advertise: cluster,
       no_advertise: true, // Clients stay with their own server.
@@ -69,6 +83,12 @@ export function findBinary(): string {
   );
 }
 
+/** Whom the server runs as when it may not run as us; null when it runs as we do. */
+export function serverUser(): { readonly uid: string; readonly gid: string } | null {
+  const mayChange = process.getuid?.() === 0 && findOnPath("setpriv") !== null;
+  return mayChange ? readNobody() : null;
+}
+
 /**
  * The command line that starts `binary` such that the kernel kills it when the thread that started
  * it ends (prctl(2), PR_SET_PDEATHSIG), as an unprivileged user if we are root. setpriv(1) sets the
@@ -77,7 +97,7 @@ export function findBinary(): string {
 export function launchCommand(binary: string, args: readonly string[]): string[] {
   const setpriv = findOnPath("setpriv");
   if (setpriv === null) return [binary, ...args];
-  const user = process.getuid?.() === 0 ? readNobody() : null;
+  const user = serverUser();
   const drop =
     user === null ? [] : [`--reuid=${user.uid}`, `--regid=${user.gid}`, "--clear-groups"];
   return [setpriv, ...drop, "--no-new-privs", "--pdeathsig=KILL", "--", binary, ...args];
@@ -99,6 +119,14 @@ export function assertReachable(directory: string): void {
 
 export function hostAndPort(address: string, port: number): string {
   return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/** Both sides of every connection show a certificate of the authority. */
+function tlsSettings(files: NatsTlsFiles | undefined): object {
+  if (files === undefined) return {};
+  const { certificate, key, authority } = files;
+  const paths = { cert_file: certificate, key_file: key, ca_file: authority };
+  return { tls: { ...paths, verify: true, timeout: TLS_TIMEOUT_SECONDS } };
 }
 
 function findOnPath(program: string): string | null {

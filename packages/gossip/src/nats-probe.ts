@@ -4,6 +4,7 @@
  * would reconnect and retry behind our back; the supervisor wants to know.
  */
 import { connect, type Socket } from "node:net";
+import { type ConnectionOptions, connect as connectTls } from "node:tls";
 
 const BUFFER_MAX = 64 * 1024; // characters; the server's first line is about one thousand
 const PONG = "PONG\r\n";
@@ -16,26 +17,45 @@ export interface Probe {
   close(): void;
 }
 
-/** A probe whose first ping the server at 127.0.0.1 has answered; null if it has not in time. */
-export async function connectProbe(port: number, timeoutMs: number): Promise<Probe | null> {
-  const socket = connect({ host: "127.0.0.1", port });
-  const probe = new SocketProbe(socket);
+/**
+ * A probe whose first ping the server at 127.0.0.1 has answered; null if it has not in time. With
+ * `tls` the connection becomes secure behind the server's first line, as the protocol has it.
+ */
+export async function connectProbe(
+  port: number,
+  timeoutMs: number,
+  tls?: ConnectionOptions,
+): Promise<Probe | null> {
+  const plain = connect({ host: "127.0.0.1", port });
   const first = Promise.withResolvers<boolean>();
-  socket.setTimeout(timeoutMs, () => first.resolve(false));
-  socket.on("error", () => first.resolve(false));
-  socket.on("close", () => first.resolve(false));
-  socket.setEncoding("utf8");
-  socket.on("data", (text: string) => {
-    probe.receive(text);
-    if (probe.isAnswered) first.resolve(true);
-  });
-  const options = { verbose: false, pedantic: false, echo: false, name: "probe", lang: "rhone" };
-  socket.write(`CONNECT ${JSON.stringify(options)}\r\n`);
-  probe.ping();
+  const timer = setTimeout(() => first.resolve(false), timeoutMs);
+  const fail = (): void => first.resolve(false);
+  plain.on("error", fail).on("close", fail);
+  let probe: SocketProbe | null = null;
+  const talk = (socket: Socket): void => {
+    const talking = new SocketProbe(socket);
+    probe = talking;
+    socket.setEncoding("utf8");
+    socket.on("data", (text: string) => {
+      talking.receive(text);
+      if (talking.isAnswered) first.resolve(true);
+    });
+    const options = { verbose: false, pedantic: false, echo: false, name: "probe", lang: "rhone" };
+    socket.write(`CONNECT ${JSON.stringify(options)}\r\n`);
+    talking.ping();
+  };
+  if (tls === undefined) talk(plain);
+  else {
+    // The server's first line comes in one piece and says nothing that we do not know.
+    plain.once("data", () => {
+      const secure = connectTls({ ...tls, socket: plain }, () => talk(secure));
+      secure.on("error", fail).on("close", fail);
+    });
+  }
   const isAnswered = await first.promise;
-  socket.setTimeout(0);
+  clearTimeout(timer);
   if (isAnswered) return probe;
-  probe.close();
+  plain.destroy();
   return null;
 }
 

@@ -20,6 +20,13 @@ import {
   renderConfig,
 } from "./nats-config.ts";
 import { connectProbe, type Probe } from "./nats-probe.ts";
+import {
+  clientTls,
+  type NatsIdentity,
+  removeTlsFiles,
+  tlsFiles,
+  writeTlsFiles,
+} from "./nats-tls.ts";
 import { assertPortIsFree } from "./port-holder.ts";
 
 const START_TIMEOUT_MS = 5000;
@@ -34,9 +41,11 @@ const STABLE_MS = 10_000;
 const TERMINATE_TIMEOUT_MS = 2000;
 const LOG_LINES_MAX = 20;
 
-export interface NatsServerOptions extends NatsServerConfig {
+export interface NatsServerOptions extends Omit<NatsServerConfig, "tls"> {
   /** Where the configuration file is written; made if it does not exist. */
   readonly directory: string;
+  /** Who the chassis is now; without it clients and other servers are not checked. */
+  readonly identity?: () => NatsIdentity;
 }
 
 export interface NatsServerState {
@@ -65,9 +74,13 @@ export class NatsServer {
   #state: NatsServerState = { status: "stopped", pid: null, restartCount: 0, reason: "" };
   #supervision: Promise<void> | null = null;
   #child: Child | null = null;
+  #peers: NatsServerConfig["peers"];
+  /** Whether the child began with an older configuration than there is now. */
+  #isStale = false;
 
   constructor(options: NatsServerOptions) {
     this.#options = options;
+    this.#peers = options.peers;
     this.#configFile = join(resolvePath(options.directory), `nats-server-${options.name}.conf`);
   }
 
@@ -90,6 +103,16 @@ export class NatsServer {
     const attempt = Promise.withResolvers<void>();
     this.#supervision = this.#supervise(attempt);
     await attempt.promise;
+  }
+
+  /** Lets the server go on with these peers and with the chassis' newest certificate. */
+  reload(peers: NatsServerConfig["peers"] = this.#peers): void {
+    this.#peers = peers;
+    if (this.#supervision === null || this.#isStopping) return; // The start will see them.
+    this.#writeConfig();
+    // Before it answers, the signal would end it.
+    this.#isStale = this.#state.status === "starting";
+    if (this.#state.status === "running") this.#child?.process.kill("SIGHUP");
   }
 
   /** Ends the server, gently at first; resolves when it is gone. */
@@ -144,7 +167,9 @@ export class NatsServer {
     const deadlineMs = performance.now() + START_TIMEOUT_MS;
     while (performance.now() < deadlineMs && !this.#isStopping) {
       if (child.endedWith !== null) throw new Error(child.endedWith);
-      const probe = await connectProbe(clientPort, PROBE_INTERVAL_MS);
+      const identity = this.#options.identity?.();
+      const tls = identity === undefined ? undefined : clientTls(identity);
+      const probe = await connectProbe(clientPort, PROBE_INTERVAL_MS, tls);
       if (probe !== null) return { child, probe };
       await this.#pause(START_POLL_MS);
     }
@@ -157,15 +182,29 @@ export class NatsServer {
     const binary = findBinary();
     const directory = resolvePath(this.#options.directory);
     mkdirSync(directory, { recursive: true, mode: 0o755 });
-    writeFileSync(this.#configFile, renderConfig(this.#options), { mode: 0o644 });
+    this.#writeConfig();
     const command = launchCommand(binary, ["-c", this.#configFile]);
     if (command.some((argument) => argument.startsWith("--reuid="))) assertReachable(directory);
     return command;
   }
 
+  #writeConfig(): void {
+    const { identity, ...options } = this.#options;
+    const files = this.#tlsFiles;
+    if (identity !== undefined) writeTlsFiles(files, identity());
+    const tls = identity === undefined ? {} : { tls: files };
+    const text = renderConfig({ ...options, ...tls, peers: this.#peers });
+    writeFileSync(this.#configFile, text, { mode: 0o644 });
+  }
+
+  get #tlsFiles() {
+    return tlsFiles(resolvePath(this.#options.directory), this.#options.name);
+  }
+
   /** Resolves with the reason when the child has ended, by itself or because it hung. */
   async #watch(child: Child, probe: Probe): Promise<string> {
     this.#setState({ status: "running", reason: "" });
+    if (this.#isStale) this.reload();
     let unansweredCount = 0;
     try {
       while (child.endedWith === null && !this.#isStopping) {
@@ -202,6 +241,7 @@ export class NatsServer {
 
   #cleanUp(): void {
     rmSync(this.#configFile, { force: true });
+    if (this.#options.identity !== undefined) removeTlsFiles(this.#tlsFiles);
     this.#setState({ status: "stopped", pid: null, reason: "" });
   }
 

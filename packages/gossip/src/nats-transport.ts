@@ -8,6 +8,7 @@
  */
 import { connect, type NatsConnection, type Subscription } from "@nats-io/transport-node";
 import { hostAndPort } from "./nats-config.ts";
+import { clientTls, type NatsIdentity } from "./nats-tls.ts";
 import type { MessageHandler, Transport } from "./transport.ts";
 
 const PING_INTERVAL_MS = 500;
@@ -22,6 +23,8 @@ export interface NatsTransportOptions {
   readonly port: number;
   /** Default 127.0.0.1. */
   readonly address?: string;
+  /** Who the chassis is now, when its server checks that. */
+  readonly identity?: () => NatsIdentity;
 }
 
 interface Wanted {
@@ -45,6 +48,11 @@ export class NatsTransport implements Transport {
   constructor(options: NatsTransportOptions) {
     this.#options = options;
     this.#finished = this.#run();
+  }
+
+  /** Of the chassis' own server. */
+  get port(): number {
+    return this.#options.port;
   }
 
   get isConnected(): boolean {
@@ -115,11 +123,12 @@ export class NatsTransport implements Transport {
 
   /** Null when the server did not answer. */
   async #connectOnce(): Promise<NatsConnection | null> {
-    const { name, port, address = "127.0.0.1" } = this.#options;
+    const { name, port, address = "127.0.0.1", identity } = this.#options;
     try {
       return await connect({
         name,
         servers: [hostAndPort(address, port)],
+        ...(identity === undefined ? {} : { tls: lateTls(identity) }),
         timeout: CONNECT_TIMEOUT_MS,
         pingInterval: PING_INTERVAL_MS,
         maxPingOut: PINGS_OUT_MAX,
@@ -180,6 +189,16 @@ export class NatsTransport implements Transport {
     this.#droppedCount++;
     return false;
   }
+}
+
+/** The library reads it at each reconnection, so that a renewed certificate is used at the next. */
+function lateTls(identity: () => NatsIdentity): object {
+  return {
+    ...clientTls(identity()),
+    get cert() {
+      return identity().nats.certificate;
+    },
+  };
 }
 
 function wait(delayMs: number): Promise<void> {

@@ -1,0 +1,154 @@
+import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
+import { readdirSync, statSync } from "node:fs";
+import { connect as connectTcp } from "node:net";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { connect } from "node:tls";
+import type { Identity } from "./identity/identity.ts";
+import { IdentityFixture } from "./identity/identity-fixture.ts";
+import { freePorts, NatsCluster, waitUntil } from "./nats-cluster-fixture.ts";
+import { NatsServer } from "./nats-server.ts";
+import { clientTls } from "./nats-tls.ts";
+import { NatsTransport } from "./nats-transport.ts";
+
+const NAMES = ["c1", "c2", "c3"];
+const LIMIT = { timeout: 30_000 };
+
+function makeIdentities(): IdentityFixture {
+  const members = NAMES.map((name, index) => ({ name, underlay: `127.0.0.${index + 1}` }));
+  return new IdentityFixture(members, Date.now());
+}
+
+describe("servers with certificates", () => {
+  const identities = makeIdentities();
+  const cluster = new NatsCluster((name) => identities.identity(name));
+  before(() => cluster.start(3), LIMIT);
+  after(async () => {
+    await cluster.stop();
+    identities.remove();
+  }, LIMIT);
+
+  test("carry gossip between chassis of one cluster", LIMIT, async () => {
+    await cluster.connected(10_000);
+    cluster.put(0, "web");
+    await cluster.converged(1, 5000);
+  });
+
+  test("come back with their certificates when they are killed", LIMIT, async () => {
+    process.kill(cluster.chassis[1]!.server.state.pid!, "SIGKILL");
+    cluster.put(0, "db");
+    await cluster.converged(2, 10_000);
+  });
+
+  test("let only their own user read the key", () => {
+    const key = join(cluster.directory, "nats-server-c1.key");
+    assert.equal(statSync(key).mode & 0o777, 0o400);
+    if (process.getuid?.() === 0) assert.notEqual(statSync(key).uid, 0);
+  });
+
+  test("show a renewed certificate, without losing a connection", LIMIT, async () => {
+    const { server, transport } = cluster.chassis[0]!;
+    const before = identities.identity("c1");
+    const port = await clientPortOf(before);
+    identities.join({ name: "c1", underlay: "127.0.0.1" });
+    const renewed = new X509Certificate(identities.identity("c1").nats.certificate);
+    const { pid } = server.state;
+    let lostCount = 0;
+    const ends = transport.onReconnect(() => lostCount++);
+    server.reload();
+    await waitUntil("the new one is shown", 5000, () => shown.at(-1) === renewed.fingerprint256);
+    clearInterval(port.timer);
+    ends();
+    assert.equal(server.state.pid, pid);
+    assert.equal(lostCount, 0);
+  });
+
+  const shown: string[] = [];
+
+  /** Looks at the server's certificate, over and over. */
+  async function clientPortOf(identity: Identity) {
+    const port = Number(cluster.chassis[0]!.transport.port);
+    const timer = setInterval(() => {
+      const plain = connectTcp(port, "127.0.0.1");
+      plain.on("error", () => {});
+      plain.once("data", () => {
+        const secure = connect({ ...clientTls(identity), socket: plain }, () => {
+          shown.push(secure.getPeerX509Certificate()?.fingerprint256 ?? "");
+          plain.destroy();
+        });
+        secure.on("error", () => plain.destroy());
+      });
+    }, 50);
+    await sleep(100);
+    return { timer };
+  }
+});
+
+test(
+  "a server of another cluster gets no route, and a client of it no connection",
+  LIMIT,
+  async () => {
+    const [ours, theirs] = [makeIdentities(), makeIdentities()];
+    const ports = await freePorts(4);
+    const cluster = new NatsCluster((name) => ours.identity(name));
+    const make = (
+      name: string,
+      client: number,
+      route: number,
+      peer: number,
+      who: IdentityFixture,
+    ) =>
+      new NatsServer({
+        name,
+        clientPort: client,
+        underlay: "127.0.0.1",
+        clusterPort: route,
+        peers: [{ address: "127.0.0.1", port: peer }],
+        directory: cluster.directory,
+        identity: () => who.identity(name),
+      });
+    const one = make("c1", ports[0]!, ports[1]!, ports[3]!, ours);
+    const other = make("c2", ports[2]!, ports[3]!, ports[1]!, theirs);
+    const good = new NatsTransport({
+      name: "c1",
+      port: ports[0]!,
+      identity: () => ours.identity("c1"),
+    });
+    const foreign = new NatsTransport({
+      name: "c2",
+      port: ports[2]!,
+      identity: () => theirs.identity("c2"),
+    });
+    // Their chassis c1, at our server.
+    const intruder = new NatsTransport({
+      name: "x",
+      port: ports[0]!,
+      identity: () => theirs.identity("c1"),
+    });
+    const plain = new NatsTransport({ name: "p", port: ports[0]! });
+    try {
+      await Promise.all([one.start(), other.start()]);
+      await waitUntil("clients of their own cluster connect", 5000, () => {
+        return good.isConnected && foreign.isConnected;
+      });
+      const heard: string[] = [];
+      good.subscribe("t", () => heard.push("t"));
+      for (let round = 0; round < 10; round++) {
+        foreign.publish("t", Uint8Array.of(1));
+        await sleep(100);
+      }
+      assert.deepEqual(heard, []);
+      assert.equal(intruder.isConnected, false);
+      assert.equal(plain.isConnected, false);
+    } finally {
+      await Promise.all([good, foreign, intruder, plain].map((transport) => transport.close()));
+      await Promise.all([one.stop(), other.stop()]);
+      assert.deepEqual(readdirSync(cluster.directory), []);
+      await cluster.stop();
+      ours.remove();
+      theirs.remove();
+    }
+  },
+);
