@@ -50,8 +50,7 @@ describe("servers with certificates", () => {
 
   test("show a renewed certificate, without losing a connection", LIMIT, async () => {
     const { server, transport } = cluster.chassis[0]!;
-    const before = identities.identity("c1");
-    const port = await clientPortOf(before);
+    const { shown, stop } = watchCertificate(transport.port, identities.identity("c1"));
     identities.join({ name: "c1", underlay: "127.0.0.1" });
     const renewed = new X509Certificate(identities.identity("c1").nats.certificate);
     const { pid } = server.state;
@@ -59,96 +58,84 @@ describe("servers with certificates", () => {
     const ends = transport.onReconnect(() => lostCount++);
     server.reload();
     await waitUntil("the new one is shown", 5000, () => shown.at(-1) === renewed.fingerprint256);
-    clearInterval(port.timer);
+    stop();
     ends();
     assert.equal(server.state.pid, pid);
     assert.equal(lostCount, 0);
   });
+});
 
-  const shown: string[] = [];
-
-  /** Looks at the server's certificate, over and over. */
-  async function clientPortOf(identity: Identity) {
-    const port = Number(cluster.chassis[0]!.transport.port);
-    const timer = setInterval(() => {
-      const plain = connectTcp(port, "127.0.0.1");
-      plain.on("error", () => {});
-      plain.once("data", () => {
-        const secure = connect({ ...clientTls(identity), socket: plain }, () => {
-          shown.push(secure.getPeerX509Certificate()?.fingerprint256 ?? "");
-          plain.destroy();
-        });
-        secure.on("error", () => plain.destroy());
-      });
-    }, 50);
-    await sleep(100);
-    return { timer };
+test("another cluster gets no route to a server, and no client into it", LIMIT, async () => {
+  const [ours, theirs] = [makeIdentities(), makeIdentities()];
+  const ports = await freePorts(4);
+  const cluster = new NatsCluster((name) => ours.identity(name));
+  const make = (name: string, client: number, route: number, peer: number, who: IdentityFixture) =>
+    new NatsServer({
+      name,
+      clientPort: client,
+      underlay: "127.0.0.1",
+      clusterPort: route,
+      peers: [{ address: "127.0.0.1", port: peer }],
+      directory: cluster.directory,
+      identity: () => who.identity(name),
+    });
+  const one = make("c1", ports[0]!, ports[1]!, ports[3]!, ours);
+  const other = make("c2", ports[2]!, ports[3]!, ports[1]!, theirs);
+  const good = new NatsTransport({
+    name: "c1",
+    port: ports[0]!,
+    identity: () => ours.identity("c1"),
+  });
+  const foreign = new NatsTransport({
+    name: "c2",
+    port: ports[2]!,
+    identity: () => theirs.identity("c2"),
+  });
+  // Their chassis c1, at our server.
+  const intruder = new NatsTransport({
+    name: "x",
+    port: ports[0]!,
+    identity: () => theirs.identity("c1"),
+  });
+  const plain = new NatsTransport({ name: "p", port: ports[0]! });
+  try {
+    await Promise.all([one.start(), other.start()]);
+    await waitUntil("clients of their own cluster connect", 5000, () => {
+      return good.isConnected && foreign.isConnected;
+    });
+    const heard: string[] = [];
+    good.subscribe("t", () => heard.push("t"));
+    for (let round = 0; round < 10; round++) {
+      foreign.publish("t", Uint8Array.of(1));
+      await sleep(100);
+    }
+    assert.deepEqual(heard, []);
+    assert.equal(intruder.isConnected, false);
+    assert.equal(plain.isConnected, false);
+  } finally {
+    await Promise.all([good, foreign, intruder, plain].map((transport) => transport.close()));
+    await Promise.all([one.stop(), other.stop()]);
+    assert.deepEqual(readdirSync(cluster.directory), []);
+    await cluster.stop();
+    ours.remove();
+    theirs.remove();
   }
 });
 
-test(
-  "a server of another cluster gets no route, and a client of it no connection",
-  LIMIT,
-  async () => {
-    const [ours, theirs] = [makeIdentities(), makeIdentities()];
-    const ports = await freePorts(4);
-    const cluster = new NatsCluster((name) => ours.identity(name));
-    const make = (
-      name: string,
-      client: number,
-      route: number,
-      peer: number,
-      who: IdentityFixture,
-    ) =>
-      new NatsServer({
-        name,
-        clientPort: client,
-        underlay: "127.0.0.1",
-        clusterPort: route,
-        peers: [{ address: "127.0.0.1", port: peer }],
-        directory: cluster.directory,
-        identity: () => who.identity(name),
+/** Looks at the certificate of the server at `port`, over and over; fingerprints in order. */
+function watchCertificate(port: number, identity: Identity) {
+  const shown: string[] = [];
+  const look = (): void => {
+    const plain = connectTcp(port, "127.0.0.1");
+    plain.on("error", () => {});
+    plain.once("data", () => {
+      const secure = connect({ ...clientTls(identity), socket: plain }, () => {
+        shown.push(secure.getPeerX509Certificate()?.fingerprint256 ?? "");
+        plain.destroy();
       });
-    const one = make("c1", ports[0]!, ports[1]!, ports[3]!, ours);
-    const other = make("c2", ports[2]!, ports[3]!, ports[1]!, theirs);
-    const good = new NatsTransport({
-      name: "c1",
-      port: ports[0]!,
-      identity: () => ours.identity("c1"),
+      secure.on("error", () => plain.destroy());
     });
-    const foreign = new NatsTransport({
-      name: "c2",
-      port: ports[2]!,
-      identity: () => theirs.identity("c2"),
-    });
-    // Their chassis c1, at our server.
-    const intruder = new NatsTransport({
-      name: "x",
-      port: ports[0]!,
-      identity: () => theirs.identity("c1"),
-    });
-    const plain = new NatsTransport({ name: "p", port: ports[0]! });
-    try {
-      await Promise.all([one.start(), other.start()]);
-      await waitUntil("clients of their own cluster connect", 5000, () => {
-        return good.isConnected && foreign.isConnected;
-      });
-      const heard: string[] = [];
-      good.subscribe("t", () => heard.push("t"));
-      for (let round = 0; round < 10; round++) {
-        foreign.publish("t", Uint8Array.of(1));
-        await sleep(100);
-      }
-      assert.deepEqual(heard, []);
-      assert.equal(intruder.isConnected, false);
-      assert.equal(plain.isConnected, false);
-    } finally {
-      await Promise.all([good, foreign, intruder, plain].map((transport) => transport.close()));
-      await Promise.all([one.stop(), other.stop()]);
-      assert.deepEqual(readdirSync(cluster.directory), []);
-      await cluster.stop();
-      ours.remove();
-      theirs.remove();
-    }
-  },
-);
+  };
+  const timer = setInterval(look, 50);
+  return { shown, stop: () => clearInterval(timer) };
+}
