@@ -97,7 +97,7 @@ export function makeRenewRequest(
   timeMs: number,
   key: KeyObject,
 ): RenewRequest {
-  const request = { ...applicant, type: "renew", timeMs } as const;
+  const request = { ...applicant, type: "renew", timeMs: Math.round(timeMs) } as const;
   return { ...request, signature: signatureOf(request, key) };
 }
 

@@ -2,8 +2,9 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 
-/** Makes a directory that nobody else may look into. */
+/** Makes a directory that nobody else may look into; everybody may pass those above it. */
 export function makePrivateDirectory(path: string): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
   mkdirSync(path, { recursive: true, mode: 0o700 });
 }
 
