@@ -4,6 +4,7 @@
  */
 import { chmod, lstat, rm } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import { type AddressInfo, connect } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 
@@ -24,17 +25,40 @@ interface Application {
   fetch(request: Request): Response | Promise<Response>;
 }
 
-/** Rejects with an error that names the address when it cannot be listened on. */
-export async function serveApi(app: Application, listen: Listen): Promise<ServedApi> {
+/** What the server shows to its clients, PEM. */
+export interface ServerCredentials {
+  readonly key: string;
+  readonly certificate: string;
+}
+
+/**
+ * Serves HTTP, or HTTPS with `credentials`. Rejects with an error that names the address when it
+ * cannot be listened on.
+ */
+export async function serveApi(
+  app: Application,
+  listen: Listen,
+  credentials?: ServerCredentials,
+): Promise<ServedApi> {
   if ("path" in listen) await removeStale(listen.path);
-  const server = createServer(
-    { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS },
-    getRequestListener((request) => app.fetch(request), { overrideGlobalObjects: false }),
-  );
+  const timeouts = { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS };
+  const answer = getRequestListener((request) => app.fetch(request), {
+    overrideGlobalObjects: false,
+  });
+  const server =
+    credentials === undefined
+      ? createServer(timeouts, answer)
+      : createTlsServer(
+          { ...timeouts, key: credentials.key, cert: credentials.certificate },
+          answer,
+        );
   await listenOn(server, listen);
   if ("path" in listen) await chmod(listen.path, 0o600);
   return {
-    address: "path" in listen ? `unix:${listen.path}` : urlOf(server.address() as AddressInfo),
+    address:
+      "path" in listen
+        ? `unix:${listen.path}`
+        : urlOf(server.address() as AddressInfo, credentials === undefined ? "http" : "https"),
     async close() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeAllConnections();
@@ -44,8 +68,8 @@ export async function serveApi(app: Application, listen: Listen): Promise<Served
   };
 }
 
-function urlOf({ address, family, port }: AddressInfo): string {
-  return `http://${family === "IPv6" ? `[${address}]` : address}:${port}`;
+function urlOf({ address, family, port }: AddressInfo, scheme: string): string {
+  return `${scheme}://${family === "IPv6" ? `[${address}]` : address}:${port}`;
 }
 
 function listenOn(server: Server, listen: Listen): Promise<void> {

@@ -35,20 +35,21 @@ export class Chassis {
    */
   async start(): Promise<void> {
     const parts = this.#parts;
+    const cluster = parts.resolve(tokens.CLUSTER);
+    await cluster?.listen(); // Who waits to be let in has its own start before it.
     parts.resolve(tokens.CONTROLLER);
     parts.resolve(tokens.DIRECT_TUNNEL);
-    await parts.resolve(tokens.NATS_SERVER).start();
+    const nats = parts.resolve(tokens.NATS_SERVER);
+    await nats.start();
+    parts.resolve(tokens.PEER_ADDRESSES).onRoutes((routes) => nats.reload(routes));
+    cluster?.onRenewed(() => nats.reload());
+    cluster?.renewOver(parts.resolve(tokens.TRANSPORT));
     parts.resolve(tokens.REPLICATOR);
     this.#announce();
     const app = createApi(this.#apiContext(await loadPage()));
     const { listen, socket } = this.#config.api;
     if (socket !== undefined) this.#servers.push(await serveApi(app, { path: socket }));
-    if (listen !== undefined) {
-      const at = listen.lastIndexOf(":");
-      const host = listen.slice(0, at).replace(/^\[(.*)\]$/, "$1");
-      const port = Number(listen.slice(at + 1));
-      this.#servers.push(await serveApi(app, { host, port }));
-    }
+    if (listen !== undefined) await this.#serveTcp(app, listen);
     parts.resolve(tokens.LOG).info({ api: this.#servers.map(({ address }) => address) }, "ready");
   }
 
@@ -57,12 +58,36 @@ export class Chassis {
     const parts = this.#parts;
     for (const server of this.#servers) await server.close();
     parts.resolve(tokens.REPLICATOR).stop();
+    parts.resolve(tokens.CLUSTER)?.stop();
     await parts.resolve(tokens.TRANSPORT).close();
     await parts.resolve(tokens.NATS_SERVER).stop();
     parts.resolve(tokens.CONTROLLER).stop();
     parts.resolve(tokens.DIRECT_TUNNEL)?.stop();
     await parts.resolve(tokens.DATAPLANE).stop();
     parts.resolve(tokens.STORE).close();
+  }
+
+  /** Loopback is plain HTTP; elsewhere a chassis of a cluster shows its certificate. */
+  async #serveTcp(app: ReturnType<typeof createApi>, listen: string): Promise<void> {
+    const at = listen.lastIndexOf(":");
+    const host = listen.slice(0, at).replace(/^\[(.*)\]$/, "$1");
+    const where = { host, port: Number(listen.slice(at + 1)) };
+    const cluster = this.#parts.resolve(tokens.CLUSTER);
+    if (isLoopback(host) || cluster === null) {
+      this.#servers.push(await serveApi(app, where));
+      return;
+    }
+    let served = await serveApi(app, where, cluster.identity().chassis);
+    cluster.onRenewed(() => {
+      const replace = async (): Promise<void> => {
+        await served.close();
+        served = await serveApi(app, where, cluster.identity().chassis);
+      };
+      replace().catch((error: Error) => {
+        this.#parts.resolve(tokens.LOG).error({ err: error }, "the API did not come back");
+      });
+    });
+    this.#servers.push({ address: served.address, close: () => served.close() });
   }
 
   /** Makes this chassis known to the others: its name, tunnel endpoint and size. */
@@ -142,8 +167,14 @@ export class Chassis {
         detail: nats.reason === "" ? nats.status : `${nats.status}: ${nats.reason}`,
       },
     ];
+    const cluster = parts.resolve(tokens.CLUSTER);
+    if (cluster !== null) checks.push(cluster.check());
     return { status: checks.every(({ ok }) => ok) ? "ok" : "degraded", checks };
   }
+}
+
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || host.startsWith("127.");
 }
 
 function workersCheck({ running, lost, workersWanted }: Dataplane): HealthView["checks"][number] {

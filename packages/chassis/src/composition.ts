@@ -17,12 +17,14 @@ import { parseAddress } from "@rhone/wire/address";
 import { UDP_PORT } from "@rhone/wire/geneve";
 import { destination, type Logger, pino } from "pino";
 import { container, type DependencyContainer, instanceCachingFactory } from "tsyringe";
+import { Cluster, identityOf } from "./cluster.ts";
 import { compile } from "./compile.ts";
-import { type Config, tunnelMtu, workersMax } from "./config.ts";
+import { type Config, configuredClusterKey, tunnelMtu, workersMax } from "./config.ts";
 import { Controller, workersOf } from "./controller.ts";
 import { Dataplane } from "./dataplane.ts";
 import { Devices } from "./devices.ts";
 import { DirectTunnel } from "./direct-tunnel.ts";
+import { PeerAddresses } from "./peer-addresses.ts";
 import { RuleHits } from "./rule-hits.ts";
 import { epochAt, StampKeys } from "./stamp-keys.ts";
 import * as tokens from "./tokens.ts";
@@ -39,12 +41,14 @@ export function compose(config: Config): DependencyContainer {
   parts.register(tokens.CONFIG, { useValue: config });
   single(tokens.LOG, () => makeLog(config));
   single(tokens.STORE, () => openStore(config));
-  single(tokens.NATS_SERVER, () => makeNatsServer(config));
-  single(
-    tokens.TRANSPORT,
-    () => new NatsTransport({ name: config.name, port: config.nats.clientPort }),
-  );
+  single(tokens.CLUSTER, (parts) => makeCluster(config, parts.resolve(tokens.LOG)));
+  single(tokens.NATS_SERVER, makeNatsServer);
+  single(tokens.TRANSPORT, makeTransport);
   single(tokens.REPLICATOR, makeReplicator);
+  single(tokens.PEER_ADDRESSES, (parts) => {
+    const identity = parts.resolve(tokens.CLUSTER)?.identity();
+    return new PeerAddresses(config, identity?.peers ?? [], parts.resolve(tokens.STORE));
+  });
   single(tokens.DATAPLANE, makeDataplane);
   single(tokens.DEVICES, (parts) => {
     const dataplane = parts.resolve(tokens.DATAPLANE);
@@ -54,7 +58,7 @@ export function compose(config: Config): DependencyContainer {
     return new Devices(config.name, config.driver, dataplane, receiveQueueCount, most);
   });
   single(tokens.DIRECT_TUNNEL, makeDirectTunnel);
-  single(tokens.STAMP_KEYS, (parts) => makeStampKeys(config, parts.resolve(tokens.LOG)));
+  single(tokens.STAMP_KEYS, makeStampKeys);
   single(tokens.RULE_HITS, (parts) => {
     return new RuleHits(parts.resolve(tokens.DATAPLANE).memory.ruleCounters);
   });
@@ -88,24 +92,49 @@ function openStore(config: Config): Store {
   return opened.value;
 }
 
-function makeStampKeys({ clusterKey }: Config, log: Logger): StampKeys | null {
-  if (clusterKey !== undefined) return new StampKeys(Buffer.from(clusterKey, "hex"));
+function makeCluster(config: Config, log: Logger): Cluster | null {
+  const identity = identityOf(config);
+  if (identity !== null) return new Cluster(config, identity, log);
   log.warn(
-    "no clusterKey is configured: whoever can send from a chassis's address can forge stamps",
+    "the chassis has joined no cluster: whoever reaches its nats-server can speak for others",
   );
   return null;
 }
 
-function makeNatsServer(config: Config): NatsServer {
-  const { clientPort, routePort, peers } = config.nats;
+/** The key that the configuration has, or else that of the cluster. */
+function makeStampKeys(parts: DependencyContainer): StampKeys | null {
+  const identity = parts.resolve(tokens.CLUSTER)?.identity();
+  const key = configuredClusterKey(parts.resolve(tokens.CONFIG)) ?? identity?.clusterKey;
+  if (key !== undefined) return new StampKeys(key);
+  parts
+    .resolve(tokens.LOG)
+    .warn(
+      "no clusterKey is configured: whoever can send from a chassis's address can forge stamps",
+    );
+  return null;
+}
+
+function makeNatsServer(parts: DependencyContainer): NatsServer {
+  const { name, nats, underlay, dataDirectory } = parts.resolve(tokens.CONFIG);
   return new NatsServer({
-    name: config.name,
-    clientPort,
-    underlay: config.underlay,
-    clusterPort: routePort,
-    peers: peers.map((address) => ({ address, port: routePort })),
-    directory: config.dataDirectory,
+    name,
+    clientPort: nats.clientPort,
+    underlay,
+    clusterPort: nats.routePort,
+    peers: parts.resolve(tokens.PEER_ADDRESSES).routes(),
+    directory: dataDirectory,
+    ...natsIdentity(parts),
   });
+}
+
+function makeTransport(parts: DependencyContainer): NatsTransport {
+  const { name, nats } = parts.resolve(tokens.CONFIG);
+  return new NatsTransport({ name, port: nats.clientPort, ...natsIdentity(parts) });
+}
+
+function natsIdentity(parts: DependencyContainer): { readonly identity?: Cluster["identity"] } {
+  const cluster = parts.resolve(tokens.CLUSTER);
+  return cluster === null ? {} : { identity: cluster.identity };
 }
 
 function makeReplicator(parts: DependencyContainer): Replicator {

@@ -14,6 +14,8 @@ const SOURCE_PORTS_MAX = 1024;
 const port = z.int().min(1).max(65535);
 const address = z.string().refine((text) => parseAddress(text) !== null, "expected an IP address");
 
+const CLUSTER_KEY = /^[0-9a-f]{64}$/i;
+
 const schema = z.strictObject({
   /** Unique in the cluster. */
   name: z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/),
@@ -27,8 +29,10 @@ const schema = z.strictObject({
    */
   clusterKey: z
     .string()
-    .regex(/^[0-9a-f]{64}$/i, "expected 64 hexadecimal digits, as from: openssl rand -hex 32")
+    .regex(CLUSTER_KEY, "expected 64 hexadecimal digits, as from: openssl rand -hex 32")
     .optional(),
+  /** A file with the same; a chassis that has joined a cluster has it from there. */
+  clusterKeyFile: z.string().min(1).optional(),
   dataDirectory: z.string().min(1),
   /** Data-plane threads at the start. */
   workers: z.int().min(1).max(WORKERS_MAX).default(2),
@@ -70,6 +74,14 @@ const schema = z.strictObject({
       peers: z.array(address).max(1024).default([]),
     })
     .prefault({}),
+  cluster: z
+    .strictObject({
+      /** Where the authority of the cluster lets new chassis in, at its underlay address. */
+      joinPort: port.default(6643),
+      /** A file with a token: a chassis that has joined no cluster joins with it at its start. */
+      joinTokenFile: z.string().min(1).optional(),
+    })
+    .prefault({}),
   log: z
     .strictObject({
       level: z.enum(["trace", "debug", "info", "warn", "error"]).default("info"),
@@ -83,12 +95,7 @@ export type Config = z.infer<typeof schema>;
 
 /** Reads and checks a file. Throws Error with file, line, field, expected and got. */
 export function readConfig(path: string): Config {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    throw new Error(`${path}: expected a readable file, got ${(error as Error).message}`);
-  }
+  const text = readText(path);
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines });
   const [mistake] = document.errors;
@@ -104,6 +111,20 @@ export function readConfig(path: string): Config {
   throw new Error(problems.join("\n"));
 }
 
+/** The key that the configuration gives, or names a file for; null when it does neither. */
+export function configuredClusterKey({ clusterKey, clusterKeyFile }: Config): Uint8Array | null {
+  if (clusterKey !== undefined && clusterKeyFile !== undefined) {
+    throw new Error("expected clusterKey or clusterKeyFile, got both");
+  }
+  if (clusterKeyFile === undefined) {
+    return clusterKey === undefined ? null : Buffer.from(clusterKey, "hex");
+  }
+  const text = readText(clusterKeyFile).trim();
+  if (CLUSTER_KEY.test(text)) return Buffer.from(text, "hex");
+  const got = `${text.length} characters`;
+  throw new Error(`${clusterKeyFile}: expected 64 hexadecimal digits, got ${got}`);
+}
+
 const IPV4_UDP_GENEVE_ETHERNET = 20 + 8 + 40 + 14;
 const IPV6_MORE = 20;
 
@@ -111,6 +132,15 @@ const IPV6_MORE = 20;
 export function tunnelMtu(config: Config): number {
   const isIpv6 = config.underlay.includes(":");
   return config.underlayMtu - IPV4_UDP_GENEVE_ETHERNET - (isIpv6 ? IPV6_MORE : 0);
+}
+
+/** Throws Error that names the file when it cannot be read. */
+export function readText(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    throw new Error(`${path}: expected a readable file, got ${(error as Error).message}`);
+  }
 }
 
 const WORKERS_MAX_DEFAULT = 4;

@@ -4,6 +4,7 @@
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { Chassis } from "./chassis.ts";
+import { joinWhenAsked } from "./cluster.ts";
 import { compose } from "./composition.ts";
 import { readConfig } from "./config.ts";
 
@@ -12,7 +13,9 @@ const USAGE = "usage: main.ts --config FILE";
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { config: { type: "string" } } });
   if (values.config === undefined) throw new Error(USAGE);
-  const chassis = new Chassis(compose(readConfig(values.config)));
+  const config = readConfig(values.config);
+  await joinWhenAsked(config, (why) => process.stderr.write(`rhone chassis: waiting: ${why}\n`));
+  const chassis = new Chassis(compose(config));
   let isStopping = false;
   const stop = (): void => {
     if (isStopping) return;

@@ -29,8 +29,6 @@ export interface ChassisOptions {
   readonly tunnelDriver: TunnelDriver;
   readonly workers: number;
   readonly connections: number | undefined;
-  /** Of all chassis of the lab, 64 hexadecimal digits. */
-  readonly clusterKey: string;
   /** Hears what happened to the process, one sentence. */
   readonly onEvent: (text: string) => void;
 }
@@ -45,7 +43,7 @@ export class ChassisProcess {
   #child: ChildProcess | null = null;
   #isWanted = false;
 
-  constructor(lab: Lab, self: Lab["chassis"][number], options: ChassisOptions) {
+  constructor(self: Lab["chassis"][number], options: ChassisOptions) {
     this.name = self.name;
     this.underlay = self.underlay;
     this.namespace = namespaceName(options.prefix, self.name);
@@ -54,12 +52,15 @@ export class ChassisProcess {
     this.#options = options;
     // The chassis' nats-server runs as another user and must pass through.
     mkdirSync(this.directory, { recursive: true, mode: 0o755 });
-    // It has the key of the cluster.
-    writeFileSync(this.#configPath, stringify(this.#config(lab)), { mode: 0o600 });
+    writeFileSync(this.#configPath, stringify(this.#config()), { mode: 0o600 });
   }
 
   get socketPath(): string {
     return `${this.directory}/api.sock`;
+  }
+
+  get dataDirectory(): string {
+    return `${this.directory}/data`;
   }
 
   get logPath(): string {
@@ -153,20 +154,16 @@ export class ChassisProcess {
     return `${this.directory}/output`;
   }
 
-  #config(lab: Lab): object {
+  #config(): object {
     return {
       name: this.name,
       underlay: this.underlay,
-      clusterKey: this.#options.clusterKey,
-      dataDirectory: `${this.directory}/data`,
+      dataDirectory: this.dataDirectory,
       workers: this.#options.workers,
       connections: this.#options.connections,
       driver: this.#options.driver,
       tunnelDriver: this.#options.tunnelDriver,
       api: { listen: `127.0.0.1:${API_PORT}`, socket: this.socketPath },
-      nats: {
-        peers: lab.chassis.filter(({ name }) => name !== this.name).map(({ underlay }) => underlay),
-      },
       log: { level: "info", file: this.logPath },
     };
   }

@@ -2,10 +2,10 @@
  * A running lab: namespaces, chassis and their REST API, and the resources of the lab file applied
  * to one chassis and spread to all. Used by `rhone lab up` and by tests.
  */
-import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { PortStatusView } from "@rhone/api/context";
 import { ChassisProcess } from "./chassis-process.ts";
+import { formCluster } from "./lab-cluster.ts";
 import type { Lab } from "./lab-file.ts";
 import {
   createNamespaces,
@@ -118,14 +118,14 @@ class Run implements RunningLab {
     const { lab, prefix } = this;
     const { runtime = "node", driver = "af-packet", workers = 2, restPort = 0 } = this.#options;
     const onEvent = this.#options.onEvent ?? ((): void => {});
-    const clusterKey = randomBytes(32).toString("hex");
     for (const self of lab.chassis) {
       const { connections, tunnelDriver: asked = "udp" } = this.#options;
       const tunnelDriver = typeof asked === "string" ? asked : (asked[self.name] ?? "udp");
       const drivers = { driver, tunnelDriver };
-      const options = { prefix, runtime, ...drivers, workers, connections, clusterKey, onEvent };
-      this.#processes.push(new ChassisProcess(lab, self, options));
+      const options = { prefix, runtime, ...drivers, workers, connections, onEvent };
+      this.#processes.push(new ChassisProcess(self, options));
     }
+    await formCluster(this.#processes);
     for (const [index, { socketPath }] of this.#processes.entries()) {
       const port = restPort === 0 ? 0 : restPort + index;
       this.#forwards.push(await forwardRest(port, socketPath));

@@ -1,5 +1,6 @@
 /** The `rhone` command. */
 import { Command, CommanderError } from "commander";
+import { addClusterCommands } from "./cluster-command.ts";
 import { addDataplaneCommands } from "./dataplane-command.ts";
 import { addLabCommands } from "./lab-command.ts";
 import { addResourceCommands } from "./resource-command.ts";
@@ -22,7 +23,7 @@ async function main(): Promise<void> {
     .description("Rhône, a distributed virtual router: talk to its chassis, build labs.")
     .option(
       "-s, --server <url>",
-      "chassis to talk to, http://host:port or unix:/path",
+      "chassis to talk to, http://host:port, https://host:port or unix:/path",
       process.env["RHONE_SERVER"] ?? "http://127.0.0.1:7101",
     )
     .option("--json", "print JSON, for programs")
@@ -33,6 +34,7 @@ async function main(): Promise<void> {
     .exitOverride();
   addResourceCommands(program);
   addDataplaneCommands(program);
+  addClusterCommands(program);
   addLabCommands(program);
   for (const command of program.commands.flatMap((command) => [command, ...command.commands])) {
     command.exitOverride().copyInheritedSettings(program);

@@ -1,5 +1,7 @@
 /** Talks to a chassis' REST API over TCP or a UNIX socket. */
+import { readFileSync } from "node:fs";
 import { request as httpRequest, type OutgoingHttpHeaders } from "node:http";
+import { request as httpsRequest } from "node:https";
 import { text } from "node:stream/consumers";
 import type { ProblemView } from "@rhone/api/context";
 import { EXIT_FAILED, UserError } from "./user-error.ts";
@@ -19,6 +21,9 @@ export interface RequestOptions {
 
 const TIMEOUT_MS = 10_000;
 const UNIX_PREFIX = "unix:";
+/** A file with the certificate of the cluster's authority: cluster/ca.crt of any chassis. */
+const AUTHORITY_VARIABLE = "RHONE_CA";
+const PORTS: Readonly<Record<string, number>> = { "http:": 80, "https:": 443 };
 
 /** The chassis refused, or could not do, what was asked. */
 export class RestError extends UserError {
@@ -47,8 +52,9 @@ export class RestClient {
       this.#target = { socketPath: server.slice(UNIX_PREFIX.length) };
       return;
     }
-    if (!URL.canParse(server) || new URL(server).protocol !== "http:") {
-      throw new UserError(`--server: expected http://host:port or unix:/path, got "${server}"`);
+    if (!URL.canParse(server) || PORTS[new URL(server).protocol] === undefined) {
+      const expected = "http://host:port, https://host:port or unix:/path";
+      throw new UserError(`--server: expected ${expected}, got "${server}"`);
     }
     this.#target = { base: new URL(server) };
   }
@@ -65,6 +71,7 @@ export class RestClient {
     try {
       return await this.#send(method, path, payload, timeoutMs);
     } catch (error) {
+      if (error instanceof UserError) throw error;
       throw new UserError(this.#explain(error as NodeJS.ErrnoException), EXIT_FAILED);
     }
   }
@@ -76,14 +83,16 @@ export class RestClient {
     timeoutMs: number,
   ): Promise<Answer> {
     const target = this.#target;
+    const isSecure = "base" in target && target.base.protocol === "https:";
     const where =
       "base" in target
-        ? { hostname: target.base.hostname, port: target.base.port || 80, path }
+        ? { ...hostOf(target.base), ...(isSecure ? { ca: readAuthority() } : {}), path }
         : { socketPath: target.socketPath, path };
     const headers: OutgoingHttpHeaders = payload === undefined ? {} : jsonHeaders(payload);
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
     const signal = AbortSignal.timeout(timeoutMs);
-    const sent = httpRequest({ ...where, method, headers, signal }, (response) => {
+    const start = isSecure ? httpsRequest : httpRequest;
+    const sent = start({ ...where, method, headers, signal }, (response) => {
       text(response).then((received) => {
         const { statusCode = 0, headers } = response;
         const revision = Number(headers["x-rhone-revision"] ?? -1);
@@ -103,6 +112,13 @@ export class RestClient {
           `no chassis answers at ${this.server}: start a lab ("rhone lab up FILE"), or name ` +
           `another chassis with --server or RHONE_SERVER`
         );
+      case "UNABLE_TO_VERIFY_LEAF_SIGNATURE":
+      case "UNABLE_TO_GET_ISSUER_CERT_LOCALLY":
+      case "SELF_SIGNED_CERT_IN_CHAIN":
+        return (
+          `${this.server}: expected a certificate by an authority that this machine knows: name ` +
+          `the file cluster/ca.crt of a chassis' data directory in ${AUTHORITY_VARIABLE}`
+        );
       default:
         return `${this.server}: ${error.message}`;
     }
@@ -116,6 +132,23 @@ export function succeeded(answer: Answer): Answer {
   if (isProblem(body)) throw new RestError(body);
   const title = `HTTP status ${status}`;
   throw new RestError({ type: "about:blank", title, status, detail: JSON.stringify(body) ?? "" });
+}
+
+function hostOf({ hostname, port, protocol }: URL): { hostname: string; port: string | number } {
+  // Brackets are for URLs only.
+  return { hostname: hostname.replace(/^\[(.*)\]$/, "$1"), port: port || PORTS[protocol]! };
+}
+
+/** Undefined for the authorities that the runtime knows. */
+function readAuthority(): string | undefined {
+  const path = process.env[AUTHORITY_VARIABLE];
+  if (path === undefined || path === "") return undefined;
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    const got = (error as Error).message;
+    throw new UserError(`${AUTHORITY_VARIABLE}: expected a file with a certificate, got ${got}`);
+  }
 }
 
 function isProblem(body: unknown): body is ProblemView {

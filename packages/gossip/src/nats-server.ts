@@ -112,7 +112,7 @@ export class NatsServer {
     this.#writeConfig();
     // Before it answers, the signal would end it.
     this.#isStale = this.#state.status === "starting";
-    if (this.#state.status === "running") this.#child?.process.kill("SIGHUP");
+    if (this.#state.status === "running") signal(this.#child, "SIGHUP");
   }
 
   /** Ends the server, gently at first; resolves when it is gone. */
@@ -223,14 +223,14 @@ export class NatsServer {
   }
 
   async #kill(child: Child): Promise<void> {
-    child.process.kill("SIGKILL");
+    signal(child, "SIGKILL");
     await child.ended;
   }
 
   async #end(): Promise<void> {
     const child = this.#child;
     if (child === null || child.endedWith !== null) return;
-    child.process.kill("SIGTERM");
+    signal(child, "SIGTERM");
     const timeout = new AbortController();
     const patience = sleep(TERMINATE_TIMEOUT_MS, undefined, { signal: timeout.signal });
     await Promise.race([child.ended, patience]);
@@ -257,6 +257,17 @@ export class NatsServer {
   #setState(change: Partial<NatsServerState>): void {
     this.#state = { ...this.#state, ...change };
     for (const listener of this.#listeners) listener(this.#state);
+  }
+}
+
+/** Deno's ChildProcess sends one signal in its life; the process takes as many as it gets. */
+function signal(child: Child | null, name: NodeJS.Signals): void {
+  const pid = child?.process.pid;
+  if (pid === undefined || child === null || child.endedWith !== null) return;
+  try {
+    process.kill(pid, name);
+  } catch {
+    // It has ended, and we are about to hear of it.
   }
 }
 

@@ -3,6 +3,7 @@
  * Runs on the control thread. Whoever reaches the port can speak to it, without a certificate: what
  * comes is small, parsed once and refused unless a token's secret is in it.
  */
+import type { AddressInfo } from "node:net";
 import { createServer, type Server, type TLSSocket } from "node:tls";
 import { listenOn } from "../listen.ts";
 import type { Refusals } from "../refusals.ts";
@@ -21,6 +22,7 @@ export interface JoinServerOptions {
   /** 64 hex digits. */
   readonly clusterKey: string;
   readonly address: string;
+  /** 0 for any free one. */
   readonly port: number;
   /** Milliseconds since 1970. */
   readonly wallClock: () => number;
@@ -38,8 +40,8 @@ export class JoinServer {
     this.#options = options;
   }
 
-  /** Rejects with who holds the port when it is taken. */
-  async start(credentials: Credentials = this.#options.credentials): Promise<void> {
+  /** Resolves with the port. Rejects with who holds it when it is taken. */
+  async start(credentials: Credentials = this.#options.credentials): Promise<number> {
     const { key, certificate } = credentials;
     const { authority, address, port, refusals } = this.#options;
     const chain = certificate + authority.certificate.toString();
@@ -51,6 +53,7 @@ export class JoinServer {
     });
     await listenOn(server, address, port);
     this.#server = server;
+    return (server.address() as AddressInfo).port;
   }
 
   /** Goes on with a new certificate. */

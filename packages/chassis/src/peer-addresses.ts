@@ -1,0 +1,61 @@
+/**
+ * Where the other chassis are, from all that is known: the configuration, what the authority said
+ * at the join, and the chassis documents that peers have announced since. Runs on the control
+ * thread.
+ */
+import type { Store } from "@rhone/state/store";
+import type { Config } from "./config.ts";
+
+export interface PeerAddress {
+  readonly name: string;
+  readonly underlay: string;
+}
+
+export interface Route {
+  readonly address: string;
+  readonly port: number;
+}
+
+export class PeerAddresses {
+  readonly #config: Config;
+  readonly #joined: readonly PeerAddress[];
+  readonly #store: Store;
+
+  /** `joined` are those that the authority named. */
+  constructor(config: Config, joined: readonly PeerAddress[], store: Store) {
+    this.#config = config;
+    this.#joined = joined;
+    this.#store = store;
+  }
+
+  /** Every other chassis whose name is known, by name; what it announced itself counts most. */
+  named(): PeerAddress[] {
+    const known = new Map(this.#joined.map((peer) => [peer.name, peer]));
+    for (const { name, value } of this.#store.snapshot().chassis) {
+      known.set(name, { name, underlay: value.underlay });
+    }
+    known.delete(this.#config.name);
+    return [...known.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /** Where the nats-servers of all other chassis take routes. */
+  routes(): Route[] {
+    const { nats, underlay } = this.#config;
+    const addresses = new Set([...nats.peers, ...this.named().map((peer) => peer.underlay)]);
+    addresses.delete(underlay);
+    return [...addresses].sort().map((address) => ({ address, port: nats.routePort }));
+  }
+
+  /** Calls `listener` with all routes when there are others than before. Returns what ends that. */
+  onRoutes(listener: (routes: Route[]) => void): () => void {
+    let before = JSON.stringify(this.routes());
+    return this.#store.onChange((entries) => {
+      if (!entries.some(({ kind }) => kind === "chassis")) return;
+      const routes = this.routes();
+      const after = JSON.stringify(routes);
+      if (after === before) return;
+      before = after;
+      listener(routes);
+    });
+  }
+}
