@@ -39,11 +39,11 @@ export class Chassis {
     await cluster?.listen(); // Who waits to be let in has its own start before it.
     parts.resolve(tokens.CONTROLLER);
     parts.resolve(tokens.DIRECT_TUNNEL);
-    const nats = parts.resolve(tokens.NATS_SERVER);
-    await nats.start();
-    parts.resolve(tokens.PEER_ADDRESSES).onRoutes((routes) => nats.reload(routes));
-    cluster?.onRenewed(() => nats.reload());
-    cluster?.renewOver(parts.resolve(tokens.TRANSPORT));
+    await Promise.all([
+      parts.resolve(tokens.NATS_SERVER).start(),
+      parts.resolve(tokens.PEER_LINKS)?.start(),
+    ]);
+    this.#followPeers();
     parts.resolve(tokens.REPLICATOR);
     this.#announce();
     const app = createApi(this.#apiContext(await loadPage()));
@@ -65,6 +65,27 @@ export class Chassis {
     parts.resolve(tokens.DIRECT_TUNNEL)?.stop();
     await parts.resolve(tokens.DATAPLANE).stop();
     parts.resolve(tokens.STORE).close();
+  }
+
+  /** Keeps what leads to other chassis up to date: with who there is, and with our certificates. */
+  #followPeers(): void {
+    const parts = this.#parts;
+    const nats = parts.resolve(tokens.NATS_SERVER);
+    const links = parts.resolve(tokens.PEER_LINKS);
+    const cluster = parts.resolve(tokens.CLUSTER);
+    const addresses = parts.resolve(tokens.PEER_ADDRESSES);
+    links?.setPeers(addresses.named());
+    addresses.onChange(() => {
+      nats.reload(addresses.routes());
+      links?.setPeers(addresses.named());
+    });
+    cluster?.renewOver(parts.resolve(tokens.TRANSPORT));
+    cluster?.onRenewed(() => {
+      nats.reload();
+      links?.replace().catch((error: Error) => {
+        parts.resolve(tokens.LOG).error({ err: error }, "the listener for links did not come back");
+      });
+    });
   }
 
   /** Loopback is plain HTTP; elsewhere a chassis of a cluster shows its certificate. */

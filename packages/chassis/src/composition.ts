@@ -5,10 +5,12 @@
 import "reflect-metadata"; // tsyringe asks for it, although we use no decorators.
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { FallbackTransport } from "@rhone/gossip/fallback-transport";
 import { NatsServer } from "@rhone/gossip/nats-server";
 import { NatsTransport } from "@rhone/gossip/nats-transport";
+import { PeerLinks } from "@rhone/gossip/peer-links";
 import { Replicator } from "@rhone/gossip/replicator";
-import { setRealTimer } from "@rhone/gossip/transport";
+import { setRealTimer, type Transport } from "@rhone/gossip/transport";
 import { receiveQueueCount } from "@rhone/netio/device";
 import { DEVICES_MAX } from "@rhone/rings/counters";
 import { openSqliteStore } from "@rhone/state/sqlite-store";
@@ -43,6 +45,7 @@ export function compose(config: Config): DependencyContainer {
   single(tokens.STORE, () => openStore(config));
   single(tokens.CLUSTER, (parts) => makeCluster(config, parts.resolve(tokens.LOG)));
   single(tokens.NATS_SERVER, makeNatsServer);
+  single(tokens.PEER_LINKS, makePeerLinks);
   single(tokens.TRANSPORT, makeTransport);
   single(tokens.REPLICATOR, makeReplicator);
   single(tokens.PEER_ADDRESSES, (parts) => {
@@ -127,9 +130,33 @@ function makeNatsServer(parts: DependencyContainer): NatsServer {
   });
 }
 
-function makeTransport(parts: DependencyContainer): NatsTransport {
-  const { name, nats } = parts.resolve(tokens.CONFIG);
-  return new NatsTransport({ name, port: nats.clientPort, ...natsIdentity(parts) });
+function makePeerLinks(parts: DependencyContainer): PeerLinks | null {
+  const { underlay, cluster } = parts.resolve(tokens.CONFIG);
+  const member = parts.resolve(tokens.CLUSTER);
+  if (member === null) return null;
+  return new PeerLinks({
+    identity: member.identity,
+    address: underlay,
+    port: cluster.linkPort,
+    wallClock: Date.now,
+    random: Math.random,
+    setTimer: setRealTimer,
+    refusals: member.refusals,
+  });
+}
+
+/** NATS, and with links the two as one. */
+function makeTransport(parts: DependencyContainer): Transport {
+  const { name, nats: ports } = parts.resolve(tokens.CONFIG);
+  const nats = new NatsTransport({ name, port: ports.clientPort, ...natsIdentity(parts) });
+  const links = parts.resolve(tokens.PEER_LINKS);
+  if (links === null) return nats;
+  return new FallbackTransport({
+    nats,
+    links,
+    now: () => performance.now(),
+    setTimer: setRealTimer,
+  });
 }
 
 function natsIdentity(parts: DependencyContainer): { readonly identity?: Cluster["identity"] } {

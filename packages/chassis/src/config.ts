@@ -76,6 +76,8 @@ const schema = z.strictObject({
     .prefault({}),
   cluster: z
     .strictObject({
+      /** For links between chassis, beside NATS; the same at all of them. */
+      linkPort: port.default(6642),
       /** Where the authority of the cluster lets new chassis in, at its underlay address. */
       joinPort: port.default(6643),
       /** A file with a token: a chassis that has joined no cluster joins with it at its start. */

@@ -46,16 +46,16 @@ export class PeerAddresses {
     return [...addresses].sort().map((address) => ({ address, port: nats.routePort }));
   }
 
-  /** Calls `listener` with all routes when there are others than before. Returns what ends that. */
-  onRoutes(listener: (routes: Route[]) => void): () => void {
-    let before = JSON.stringify(this.routes());
+  /** Calls `listener` when there are other addresses than before. Returns what ends that. */
+  onChange(listener: () => void): () => void {
+    const known = (): string => JSON.stringify([this.named(), this.routes()]);
+    let before = known();
     return this.#store.onChange((entries) => {
       if (!entries.some(({ kind }) => kind === "chassis")) return;
-      const routes = this.routes();
-      const after = JSON.stringify(routes);
+      const after = known();
       if (after === before) return;
       before = after;
-      listener(routes);
+      listener();
     });
   }
 }

@@ -2,6 +2,7 @@
  * Names under which the composition's parts are registered; tests replace a part under its name.
  */
 import type { NatsServer } from "@rhone/gossip/nats-server";
+import type { PeerLinks } from "@rhone/gossip/peer-links";
 import type { Replicator } from "@rhone/gossip/replicator";
 import type { Transport } from "@rhone/gossip/transport";
 import type { Store } from "@rhone/state/store";
@@ -22,6 +23,8 @@ export const LOG: InjectionToken<Logger> = Symbol("log");
 export const STORE: InjectionToken<Store> = Symbol("store");
 export const CLUSTER: InjectionToken<Cluster | null> = Symbol("cluster");
 export const NATS_SERVER: InjectionToken<NatsServer> = Symbol("nats-server");
+/** null when the chassis has joined no cluster. */
+export const PEER_LINKS: InjectionToken<PeerLinks | null> = Symbol("peer-links");
 export const TRANSPORT: InjectionToken<Transport> = Symbol("transport");
 export const REPLICATOR: InjectionToken<Replicator> = Symbol("replicator");
 export const PEER_ADDRESSES: InjectionToken<PeerAddresses> = Symbol("peer-addresses");

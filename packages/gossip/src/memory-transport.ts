@@ -5,6 +5,7 @@
  * Faults are per delivery, so one publish may reach some subscribers and not others. An endpoint
  * that is cut off keeps its subscriptions, as a NATS client does.
  */
+import { matches } from "./subject-pattern.ts";
 import type { MessageHandler, SetTimer, Transport } from "./transport.ts";
 
 export interface MemoryBusOptions {
@@ -178,9 +179,4 @@ export class MemoryTransport implements Transport {
     for (const fail of this.#requests) fail(new Error(`${this.name} was closed`));
     return Promise.resolve();
   }
-}
-
-function matches(pattern: readonly string[], tokens: readonly string[]): boolean {
-  if (pattern.length !== tokens.length) return false;
-  return pattern.every((token, index) => token === "*" || token === tokens[index]);
 }

@@ -11,7 +11,7 @@ import type { NatsIdentity } from "./nats-tls.ts";
 import { NatsTransport } from "./nats-transport.ts";
 import { assertPortIsFree } from "./port-holder.ts";
 import { Replicator } from "./replicator.ts";
-import { setRealTimer } from "./transport.ts";
+import { setRealTimer, type Transport } from "./transport.ts";
 
 const LOOPBACK = "127.0.0.1";
 /** Below the ports that the kernel gives to clients, which come and go. */
@@ -23,7 +23,9 @@ export const INTERVAL_MS = 300;
 export interface Chassis {
   readonly name: string;
   readonly server: NatsServer;
-  readonly transport: NatsTransport;
+  readonly nats: NatsTransport;
+  /** The same, or what it is a part of. */
+  readonly transport: Transport;
   readonly store: Store;
   readonly replicator: Replicator;
 }
@@ -53,12 +55,20 @@ export class NatsCluster {
   readonly chassis: Chassis[] = [];
   readonly directory = makeDirectory();
   readonly #identityOf: ((name: string) => NatsIdentity) | undefined;
+  readonly #transportOf: (name: string, nats: NatsTransport) => Transport;
   #clientPorts: number[] = [];
   #clusterPorts: number[] = [];
 
-  /** With `identityOf`, servers and clients show certificates to each other. */
-  constructor(identityOf?: (name: string) => NatsIdentity) {
+  /**
+   * With `identityOf`, servers and clients show certificates to each other; `transportOf` makes
+   * what the replicators use.
+   */
+  constructor(
+    identityOf?: (name: string) => NatsIdentity,
+    transportOf: (name: string, nats: NatsTransport) => Transport = (_, nats) => nats,
+  ) {
     this.#identityOf = identityOf;
+    this.#transportOf = transportOf;
   }
 
   /** Gives `count` chassis their ports. The first `startedCount` of them start now. */
@@ -86,7 +96,8 @@ export class NatsCluster {
         .map((port) => ({ address: LOOPBACK, port })),
       directory: this.directory,
     });
-    const transport = new NatsTransport({ name, port: clientPort, ...tls });
+    const nats = new NatsTransport({ name, port: clientPort, ...tls });
+    const transport = this.#transportOf(name, nats);
     const store = createMemoryStore(name);
     const replicator = new Replicator({
       store,
@@ -97,7 +108,7 @@ export class NatsCluster {
       random: Math.random,
       setTimer: setRealTimer,
     });
-    const chassis = { name, server, transport, store, replicator };
+    const chassis = { name, server, nats, transport, store, replicator };
     this.chassis.push(chassis);
     await server.start();
     return chassis;

@@ -49,13 +49,13 @@ describe("servers with certificates", () => {
   });
 
   test("show a renewed certificate, without losing a connection", LIMIT, async () => {
-    const { server, transport } = cluster.chassis[0]!;
-    const { shown, stop } = watchCertificate(transport.port, identities.identity("c1"));
+    const { server, nats } = cluster.chassis[0]!;
+    const { shown, stop } = watchCertificate(nats.port, identities.identity("c1"));
     identities.join({ name: "c1", underlay: "127.0.0.1" });
     const renewed = new X509Certificate(identities.identity("c1").nats.certificate);
     const { pid } = server.state;
     let lostCount = 0;
-    const ends = transport.onReconnect(() => lostCount++);
+    const ends = nats.onReconnect(() => lostCount++);
     server.reload();
     await waitUntil("the new one is shown", 5000, () => shown.at(-1) === renewed.fingerprint256);
     stop();

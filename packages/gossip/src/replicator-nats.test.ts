@@ -94,7 +94,7 @@ test("malformed messages are counted and do no harm", options, async () => {
 
 test("the transport answers, refuses and drops as promised", options, async () => {
   await withCluster(2, async (cluster) => {
-    const [one, two] = cluster.chassis.map(({ transport }) => transport);
+    const [one, two] = cluster.chassis.map(({ nats }) => nats);
     const end = two!.subscribe("test.echo", (data, respond) => respond(data));
     const data = new Uint8Array([1, 2, 3]);
     let answer = new Uint8Array();

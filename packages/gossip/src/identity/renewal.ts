@@ -56,9 +56,12 @@ export class Renewal {
   constructor(options: RenewalOptions, identity: Identity) {
     this.#options = options;
     this.#identity = identity;
-    this.#unsubscribe = options.transport.subscribe(RENEW_SUBJECT, (data, respond) => {
-      if (options.authority !== null) respond(encodeMessage(this.#answer(data)));
-    });
+    this.#unsubscribe =
+      options.authority === null
+        ? () => {}
+        : options.transport.subscribe(RENEW_SUBJECT, (data, respond) => {
+            respond(encodeMessage(this.#answer(data)));
+          });
     this.#schedule(0);
   }
 

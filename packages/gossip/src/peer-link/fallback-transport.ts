@@ -1,0 +1,212 @@
+/**
+ * Two paths as one: NATS where it works, and the links between chassis where it does not. Runs on
+ * the control thread.
+ *
+ * A message goes to everybody over NATS, and over its link as well to each peer that does not hear
+ * us there. Who hears whom is not guessed: each side tells the other over the link whether it has
+ * heard it over NATS of late. That finds a nats-server that is down, one that hangs, and a hole in
+ * their mesh, which no server reports. For some seconds a message may come twice or not at all; the
+ * protocols above expect that.
+ */
+
+import { PEERS_MAX } from "../peer-table.ts";
+import { originOf } from "../subjects.ts";
+import type { MessageHandler, SetTimer, Transport } from "../transport.ts";
+import type { PeerLinks } from "./peer-links.ts";
+
+/** A chassis says something every second (replicator.ts); of three, one may be lost. */
+const SILENCE_MS = 2500;
+const CHECK_INTERVAL_MS = 250;
+/** Peers that change at the same time are one reason to ask for what was missed. */
+const RECOVERY_DELAY_MS = 50;
+const ORIGIN_PREFIX = "rhone.o.";
+const REQUEST_PREFIX = "rhone.req.";
+
+export interface FallbackTransportOptions {
+  readonly nats: Transport;
+  readonly links: PeerLinks;
+  /** Milliseconds of a clock that never steps. */
+  readonly now: () => number;
+  readonly setTimer: SetTimer;
+  readonly silenceMs?: number;
+}
+
+/** How messages get to a peer now. */
+export interface PeerPath {
+  readonly name: string;
+  readonly isLinked: boolean;
+  /** Whether it says that it hears us over NATS. */
+  readonly hearsUs: boolean;
+  /** Whether we hear it over NATS. */
+  readonly isHeard: boolean;
+}
+
+export class FallbackTransport implements Transport {
+  readonly #options: FallbackTransportOptions;
+  readonly #silenceMs: number;
+  /** When each origin was last heard over NATS. */
+  readonly #heardMs = new Map<string, number>();
+  /** What each linked peer was last told. */
+  readonly #told = new Map<string, boolean>();
+  /** Linked peers that say they hear us. */
+  readonly #hearsUs = new Set<string>();
+  readonly #listeners = new Set<() => void>();
+  readonly #undo: (() => void)[];
+  #cancelCheck: () => void = () => {};
+  #cancelRecovery: (() => void) | null = null;
+  #isClosed = false;
+  #linkedCount = 0;
+
+  /** Owns both transports from now on. */
+  constructor(options: FallbackTransportOptions) {
+    this.#options = options;
+    this.#silenceMs = options.silenceMs ?? SILENCE_MS;
+    this.#undo = [
+      options.nats.onReconnect(() => this.#recover()),
+      options.links.onEvents({
+        onLink: (peer, isUp) => this.#onLink(peer, isUp),
+        onHearing: (peer, hearsUs) => this.#onHearing(peer, hearsUs),
+      }),
+    ];
+    this.#scheduleCheck();
+  }
+
+  get isConnected(): boolean {
+    return this.#options.nats.isConnected || this.#options.links.isConnected;
+  }
+
+  /** Messages that went over a link since NATS did not reach the peer. */
+  get linkedCount(): number {
+    return this.#linkedCount;
+  }
+
+  /** Every peer with a link, or heard over NATS of late, by name. */
+  get paths(): PeerPath[] {
+    const { links } = this.#options;
+    const linked = new Set(links.peers);
+    const heard = [...this.#heardMs.keys()].filter((name) => this.#isHeard(name));
+    return [...new Set([...linked, ...heard])].sort().map((name) => ({
+      name,
+      isLinked: linked.has(name),
+      hearsUs: this.#reaches(name),
+      isHeard: this.#isHeard(name),
+    }));
+  }
+
+  publish(subject: string, data: Uint8Array): void {
+    const { nats, links } = this.#options;
+    nats.publish(subject, data);
+    for (const peer of links.peers) {
+      if (this.#reaches(peer)) continue;
+      this.#linkedCount++;
+      links.publishTo(peer, subject, data);
+    }
+  }
+
+  subscribe(subject: string, handler: MessageHandler): () => void {
+    const { nats, links } = this.#options;
+    const ends = [
+      nats.subscribe(subject, (data, respond, full) => {
+        if (full.startsWith(ORIGIN_PREFIX)) this.#hear(originOf(full) ?? "");
+        handler(data, respond, full);
+      }),
+      links.subscribe(subject, handler),
+    ];
+    return () => {
+      for (const end of ends) end();
+    };
+  }
+
+  /** On one path, and when that fails on the other; each has half of the time. */
+  async request(subject: string, data: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
+    const { nats, links } = this.#options;
+    const isForPeer = subject.startsWith(REQUEST_PREFIX);
+    const isNatsFirst = isForPeer ? this.#reaches(originOf(subject) ?? "") : nats.isConnected;
+    const [first, second] = isNatsFirst ? [nats, links] : [links, nats];
+    const startMs = this.#options.now();
+    try {
+      const patienceMs = second.isConnected ? timeoutMs / 2 : timeoutMs;
+      return await first.request(subject, data, patienceMs);
+    } catch (error) {
+      const leftMs = timeoutMs - (this.#options.now() - startMs);
+      if (!second.isConnected || leftMs <= 0 || this.#isClosed) throw error;
+      return second.request(subject, data, leftMs);
+    }
+  }
+
+  onReconnect(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#cancelCheck();
+    this.#cancelRecovery?.();
+    for (const undo of this.#undo) undo();
+    await Promise.all([this.#options.nats.close(), this.#options.links.close()]);
+  }
+
+  /** Whether what goes out over NATS gets to the peer. */
+  #reaches(peer: string): boolean {
+    const { nats, links } = this.#options;
+    if (!nats.isConnected) return false;
+    // Without a link nobody could tell us; then there is no other way either.
+    return links.peers.includes(peer) ? this.#hearsUs.has(peer) : true;
+  }
+
+  #isHeard(peer: string): boolean {
+    const { nats, now } = this.#options;
+    const heardMs = this.#heardMs.get(peer);
+    return nats.isConnected && heardMs !== undefined && now() - heardMs < this.#silenceMs;
+  }
+
+  #hear(peer: string): void {
+    const isNew = !this.#isHeard(peer);
+    if (this.#heardMs.size >= PEERS_MAX && !this.#heardMs.has(peer)) return;
+    this.#heardMs.set(peer, this.#options.now());
+    if (isNew) this.#tell(peer);
+  }
+
+  /** Tells a peer what it does not know yet. */
+  #tell(peer: string): void {
+    const { links } = this.#options;
+    const isHeard = this.#isHeard(peer);
+    if (!links.peers.includes(peer) || this.#told.get(peer) === isHeard) return;
+    this.#told.set(peer, isHeard);
+    links.tellHearing(peer, isHeard);
+  }
+
+  #scheduleCheck(): void {
+    this.#cancelCheck = this.#options.setTimer(() => {
+      for (const peer of this.#options.links.peers) this.#tell(peer);
+      for (const [peer, heardMs] of this.#heardMs) {
+        // Silence that long says nothing any more, and names must not pile up.
+        if (this.#options.now() - heardMs > this.#silenceMs * 10) this.#heardMs.delete(peer);
+      }
+      this.#scheduleCheck();
+    }, CHECK_INTERVAL_MS);
+  }
+
+  #onLink(peer: string, isUp: boolean): void {
+    this.#told.delete(peer);
+    this.#hearsUs.delete(peer);
+    if (!isUp) return;
+    this.#tell(peer);
+    this.#recover();
+  }
+
+  #onHearing(peer: string, hearsUs: boolean): void {
+    const did = this.#hearsUs.has(peer);
+    if (hearsUs) this.#hearsUs.add(peer);
+    else this.#hearsUs.delete(peer);
+    if (did && !hearsUs) this.#recover(); // What was sent until now may be lost.
+  }
+
+  #recover(): void {
+    this.#cancelRecovery ??= this.#options.setTimer(() => {
+      this.#cancelRecovery = null;
+      for (const listener of this.#listeners) listener();
+    }, RECOVERY_DELAY_MS);
+  }
+}

@@ -1,0 +1,111 @@
+/**
+ * S61: every nats-server is dead and stays dead. Forwarding does not notice, a change made at one
+ * chassis still gets to the others, over the links between them, and health says what is wrong.
+ */
+import assert from "node:assert/strict";
+import { mkdtempSync, renameSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { HealthView } from "@rhone/api/context";
+import type { RestClient } from "@rhone/cli/rest-client";
+import { run, runOrThrow } from "@rhone/cli/run";
+import { socketLosses, withFlows } from "../flows.ts";
+import { useLab } from "../lab-fixture.ts";
+import { labOf } from "../topology.ts";
+
+const LIMIT = { timeout: 120_000 };
+/** On a machine that has more to do than this test. */
+const SLACK_MS = 10_000;
+const POLL_MS = 5;
+const WORKLOADS = ["vm1", "vm2", "vm3"];
+const LOAD = { from: "vm1", to: ["10.0.1.11", "10.0.1.12"], flows: 50, rate: 1000 };
+const lab = labOf({
+  name: "s61",
+  chassis: ["a", "b", "c"],
+  ports: [
+    { name: "vm1", switch: "s", chassis: "a", addresses: ["10.0.1.10"] },
+    { name: "vm2", switch: "s", chassis: "b", addresses: ["10.0.1.11"] },
+    { name: "vm3", switch: "s", chassis: "c", addresses: ["10.0.1.12"] },
+  ],
+});
+
+// The chassis find their server by a link that this test can take away, so that it stays dead.
+const variableBefore = process.env["RHONE_NATS_SERVER"];
+const directory = mkdtempSync(join(tmpdir(), "rhone-s61-"));
+const link = join(directory, "nats-server");
+before(async () => {
+  const path = variableBefore ?? (await runOrThrow(["which", "nats-server"])).trim();
+  symlinkSync(path, link);
+  process.env["RHONE_NATS_SERVER"] = link;
+});
+const fixture = useLab("s61", { lab });
+after(() => {
+  if (variableBefore === undefined) delete process.env["RHONE_NATS_SERVER"];
+  else process.env["RHONE_NATS_SERVER"] = variableBefore;
+  rmSync(directory, { recursive: true });
+});
+
+const clients = () => fixture.running.chassis.map(({ process: { client } }) => client);
+
+async function killServers(): Promise<void> {
+  renameSync(link, `${link}.away`);
+  for (const { process: chassis } of fixture.running.chassis) {
+    const pids = await runOrThrow(["ip", "netns", "pids", chassis.namespace]);
+    for (const pid of pids.split("\n").filter((line) => line !== "")) {
+      const { stdout } = await run(["cat", `/proc/${pid}/comm`]);
+      if (stdout.trim() === "nats-server") process.kill(Number(pid), "SIGKILL");
+    }
+  }
+}
+
+/** Milliseconds until the same is true of every chassis. */
+async function untilAll(what: string, isTrue: (client: RestClient) => Promise<boolean>) {
+  const startMs = performance.now();
+  for (const client of clients()) {
+    while (!(await isTrue(client))) {
+      assert.ok(performance.now() - startMs < SLACK_MS, `${what}: not at ${client.server}`);
+      await sleep(POLL_MS);
+    }
+  }
+  return performance.now() - startMs;
+}
+
+async function serverWorks(client: RestClient): Promise<boolean> {
+  const { body } = await client.request("GET", "/healthz");
+  return (body as HealthView).checks.find(({ name }) => name === "nats")!.ok;
+}
+
+async function has(client: RestClient, name: string): Promise<boolean> {
+  return (await client.request("GET", `/v1/switches/${name}`)).status === 200;
+}
+
+test("S61: without a nats-server changes spread and nothing is lost", LIMIT, async (t) => {
+  await Promise.all(WORKLOADS.map((workload) => fixture.agent(workload)));
+  const [a, b] = clients();
+  const lostBefore = await socketLosses(fixture, WORKLOADS);
+  const { sent, received } = await withFlows(fixture, LOAD, async () => {
+    await sleep(500);
+    await killServers();
+    await untilAll("health says so", async (client) => !(await serverWorks(client)));
+    const body = { kind: "switch", name: "new" };
+    assert.equal((await a!.request("PUT", "/v1/switches/new", { body })).status, 201);
+    const tookMs = await untilAll("the new switch", (client) => has(client, "new"));
+    t.diagnostic(`a change without any nats-server: ${tookMs.toFixed(0)} ms to all three`);
+    assert.equal((await b!.request("DELETE", "/v1/switches/new")).status, 204);
+    await untilAll("the switch is gone", async (client) => !(await has(client, "new")));
+    await sleep(500);
+  });
+  const missed = (await socketLosses(fixture, WORKLOADS)) - lostBefore;
+  assert.equal(received + missed, sent, "forwarding does not notice");
+});
+
+test("S61: they come back, and changes spread as before", LIMIT, async () => {
+  renameSync(`${link}.away`, link);
+  await untilAll("health says so", serverWorks);
+  const [a] = clients();
+  const body = { kind: "switch", name: "later" };
+  assert.equal((await a!.request("PUT", "/v1/switches/later", { body })).status, 201);
+  await untilAll("the later switch", (client) => has(client, "later"));
+});
