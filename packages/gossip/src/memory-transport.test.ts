@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MemoryBus } from "./memory-transport.ts";
-import { seededRandom, VirtualClock } from "./virtual-clock.ts";
+import { seededRandom } from "./seeded-random.ts";
+import { VirtualClock } from "./virtual-clock.ts";
 
 const one = new Uint8Array([1]);
 

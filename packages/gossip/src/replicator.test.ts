@@ -6,7 +6,8 @@ import fc from "fast-check";
 import { encode } from "./codec.ts";
 import { MemoryBus, type MemoryTransport } from "./memory-transport.ts";
 import { Replicator } from "./replicator.ts";
-import { seededRandom, VirtualClock } from "./virtual-clock.ts";
+import { seededRandom } from "./seeded-random.ts";
+import { VirtualClock } from "./virtual-clock.ts";
 
 interface Member {
   readonly name: string;

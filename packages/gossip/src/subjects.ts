@@ -30,3 +30,8 @@ export const ASK_ALL = "rhone.sync";
 export function originOf(subject: string): string | undefined {
   return subject.split(".")[2];
 }
+
+/** What `from` tells `to` about who lives; `*` for every sender. */
+export function memberMessages(from: string, to: string): string {
+  return `rhone.o.${from}.m.${to}`;
+}

@@ -1,0 +1,180 @@
+/** The next state of a membership while it is made: what swim.ts does, in small steps. */
+import { type Claim, confirms, type Member, overrides } from "./claim.ts";
+import { CLAIMS_MAX, type Message, SEQ_MAX } from "./messages.ts";
+import {
+  CONFIRMATIONS_MAX,
+  type Effect,
+  HEALTH_MAX,
+  livingCount,
+  MEMBERS_MAX,
+  type Probe,
+  type Relay,
+  type State,
+} from "./state.ts";
+
+/** Times that a piece of news is told, by the logarithm of how many there are. */
+const RETRANSMIT_FACTOR = 4;
+
+/** Maps are copied when they are written first; the state that it began with stays as it was. */
+export class Draft {
+  readonly before: State;
+  readonly nowMs: number;
+  readonly effects: Effect[] = [];
+  incarnation: number;
+  members: ReadonlyMap<string, Member>;
+  known: ReadonlySet<string>;
+  news: ReadonlyMap<string, number>;
+  turn: readonly string[];
+  seq: number;
+  health: number;
+  probeMs: number;
+  spreadMs: number;
+  probe: Probe | null;
+  relays: readonly Relay[];
+
+  constructor(before: State, nowMs: number) {
+    this.before = before;
+    this.nowMs = nowMs;
+    this.incarnation = before.incarnation;
+    this.members = before.members;
+    this.known = before.known;
+    this.news = before.news;
+    this.turn = before.turn;
+    this.seq = before.seq;
+    this.health = before.health;
+    this.probeMs = before.probeMs;
+    this.spreadMs = before.spreadMs;
+    this.probe = before.probe;
+    this.relays = before.relays;
+  }
+
+  get name(): string {
+    return this.before.name;
+  }
+
+  state(): State {
+    const { name, incarnation, members, known, news, turn, seq, health } = this;
+    const { probeMs, spreadMs, probe, relays } = this;
+    return {
+      ...{ name, incarnation, members, known, news, turn, seq, health },
+      ...{ probeMs, spreadMs, probe, relays },
+    };
+  }
+
+  nextSeq(): number {
+    this.seq = (this.seq % SEQ_MAX) + 1;
+    return this.seq;
+  }
+
+  doubt(by: number): void {
+    this.health = Math.min(HEALTH_MAX, Math.max(0, this.health + by));
+  }
+
+  set(member: Member): void {
+    if (this.members === this.before.members) this.members = new Map(this.members);
+    (this.members as Map<string, Member>).set(member.name, member);
+  }
+
+  remove(name: string): void {
+    if (this.members === this.before.members) this.members = new Map(this.members);
+    (this.members as Map<string, Member>).delete(name);
+    this.#tellTimes(name, 0);
+  }
+
+  /** The member of that name, made if there is room; undefined for ourselves and when full. */
+  meet(name: string): Member | undefined {
+    const present = this.members.get(name);
+    if (present !== undefined || name === this.name) return present;
+    if (this.members.size >= MEMBERS_MAX) {
+      this.effects.push({ type: "refuse", name });
+      return undefined;
+    }
+    const fresh = { name, incarnation: 0, sinceMs: this.nowMs, heardMs: null, accusers: [] };
+    const member: Member = { ...fresh, status: "alive" };
+    this.set(member);
+    this.effects.push({ type: "status", name, status: "alive" });
+    return member;
+  }
+
+  /** It answered or spoke. */
+  heard(name: string): void {
+    const member = this.members.get(name);
+    if (member !== undefined) this.set({ ...member, heardMs: this.nowMs });
+  }
+
+  /** Takes a claim in, whoever made it, and passes it on when it is news. */
+  learn(claim: Claim): void {
+    const { name, status, incarnation, by } = claim;
+    if (name === this.name) {
+      this.#answer(claim);
+      return;
+    }
+    // Of strangers, only that they live is of interest.
+    const member = status === "alive" ? this.meet(name) : this.members.get(name);
+    if (member === undefined) return;
+    if (confirms(claim, member)) {
+      if (member.accusers.length > CONFIRMATIONS_MAX) return;
+      this.set({ ...member, accusers: [...member.accusers, by] });
+      this.tell(name);
+      return;
+    }
+    if (!overrides(claim, member)) return;
+    const isNews = status !== member.status;
+    const sinceMs = isNews || status === "suspect" ? this.nowMs : member.sinceMs;
+    const accusers = status === "suspect" ? [by] : [];
+    this.set({ ...member, status, incarnation, sinceMs, accusers });
+    if (isNews) this.effects.push({ type: "status", name, status });
+    this.tell(name);
+  }
+
+  /** Somebody speaks about us: what is wrong is said better, as the next incarnation. */
+  #answer({ status, incarnation }: Claim): void {
+    if (incarnation < this.incarnation) return;
+    if (status === "alive" && incarnation === this.incarnation) return;
+    this.incarnation = incarnation + 1;
+    this.tell(this.name);
+    if (status !== "alive") this.doubt(1);
+  }
+
+  /** What is known about `name` is news, for as many messages as a cluster of this size needs. */
+  tell(name: string): void {
+    const count = livingCount(this.members);
+    this.#tellTimes(name, RETRANSMIT_FACTOR * Math.ceil(Math.log10(count + 1)));
+  }
+
+  #tellTimes(name: string, times: number): void {
+    if (this.news === this.before.news) this.news = new Map(this.news);
+    if (times > 0) (this.news as Map<string, number>).set(name, times);
+    else (this.news as Map<string, number>).delete(name);
+  }
+
+  send(to: string, type: Message["type"], seq: number, target = ""): void {
+    const claims = this.#claimsFor(to);
+    const message = { type, seq, target, incarnation: this.incarnation, claims };
+    this.effects.push({ type: "send", to, message });
+  }
+
+  /** The newest news, and before them what `to` should know about itself. */
+  #claimsFor(to: string): Claim[] {
+    const accused = this.members.get(to);
+    const claims: Claim[] = [];
+    if (accused !== undefined && accused.status !== "alive") claims.push(this.#claimAbout(to)!);
+    const names = [...this.news.keys()].sort((a, b) => this.news.get(b)! - this.news.get(a)!);
+    for (const name of names) {
+      if (claims.length >= CLAIMS_MAX) break;
+      const claim = name === to ? null : this.#claimAbout(name); // It knows that it lives.
+      if (claim !== null) claims.push(claim);
+      this.#tellTimes(name, this.news.get(name)! - 1);
+    }
+    return claims;
+  }
+
+  #claimAbout(name: string): Claim | null {
+    if (name === this.name) return { name, status: "alive", incarnation: this.incarnation, by: "" };
+    const member = this.members.get(name);
+    if (member === undefined) return null;
+    const { status, incarnation, accusers } = member;
+    // The last accuser is the news; everybody who is told counts different ones.
+    return { name, status, incarnation, by: status === "suspect" ? accusers.at(-1)! : "" };
+  }
+}
