@@ -41,6 +41,18 @@ function contextWith(store: Store): ApiContext {
     peers: () => [
       { name: "b", address: "192.168.100.2", connected: true, lastSeenMs: 12, revision: 3 },
     ],
+    cluster: () => ({
+      ...{ chassis: "a", joined: true, doubt: 0, revision: 3, refused: { "link-no-member": 1 } },
+      members: [
+        {
+          ...{ name: "b", address: "192.168.100.2", status: "alive" },
+          ...{ statusAgeMs: 900, heardAgeMs: 12 },
+          nats: { heard: true, hearsUs: true },
+          link: { up: true, detail: "" },
+          state: { same: true, revision: 3, ageMs: 12 },
+        },
+      ],
+    }),
     waitApplied: async () => true,
   };
 }
@@ -353,6 +365,7 @@ test("what the chassis shows is answered as it is", async (t) => {
   assert.deepEqual((await call("GET", "/v1/counters")).body, context.counters());
   assert.deepEqual((await call("GET", "/v1/pipeline")).body, context.pipeline());
   assert.deepEqual((await call("GET", "/v1/peers")).body, context.peers());
+  assert.deepEqual((await call("GET", "/v1/cluster")).body, context.cluster());
   assert.deepEqual((await call("GET", "/healthz")).body, context.health());
   assert.deepEqual((await call("GET", "/v1/chassis")).body, [document]);
   assert.deepEqual((await call("GET", "/v1/chassis/a")).body, document);
@@ -403,7 +416,7 @@ test("the OpenAPI document lists every route, and its references resolve", async
   const routes = createApi(context).routes.filter(
     ({ method, path }) => method !== "ALL" && path !== "/openapi.json",
   );
-  assert.equal(routes.length, 32);
+  assert.equal(routes.length, 33);
   for (const { method, path } of routes) {
     const pattern = path.replace(/:(\w+)/g, (_, name) => `{${name}}`);
     assert.ok(document.paths[pattern]?.[method.toLowerCase()], `${method} ${pattern}`);

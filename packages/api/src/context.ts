@@ -7,6 +7,7 @@ import type { Acl } from "@rhone/state/acl";
 import type { Store } from "@rhone/state/store";
 import type {
   applyView,
+  clusterView,
   countersView,
   healthView,
   peerView,
@@ -20,6 +21,7 @@ export type CountersView = z.infer<typeof countersView>;
 export type WorkersView = z.infer<typeof workersView>;
 export type StageView = z.infer<typeof stageView>;
 export type HealthView = z.infer<typeof healthView>;
+export type ClusterView = z.infer<typeof clusterView>;
 export type PeerView = z.infer<typeof peerView>;
 /** `status` in the answer of a port. */
 export type PortStatusView = z.infer<typeof portStatus>;
@@ -42,6 +44,8 @@ export interface ApiContext {
   ruleHits(name: string): number;
   health(): HealthView;
   peers(): PeerView[];
+  /** Who of the cluster lives, how messages get there, and what was refused. */
+  cluster(): ClusterView;
   /** Resolves true when every worker runs `revision` or later, false after the time is up. */
   waitApplied(revision: number, timeoutMs: number): Promise<boolean>;
   /** The web page, served at `/`. */

@@ -4,7 +4,14 @@ import { get } from "@rhone/state/state";
 import type { ApiContext } from "./context.ts";
 import { problemResponse } from "./problem.ts";
 import { addRoute, CHASSIS_SCHEMA, type JsonSchema, listOf } from "./routes.ts";
-import { countersView, healthView, peerView, stageView, workersView } from "./views.ts";
+import {
+  clusterView,
+  countersView,
+  healthView,
+  peerView,
+  stageView,
+  workersView,
+} from "./views.ts";
 
 export function addInspection(app: OpenAPIHono, context: ApiContext): void {
   addRoute(
@@ -29,6 +36,8 @@ export function addInspection(app: OpenAPIHono, context: ApiContext): void {
   addView(app, "/v1/pipeline", "The stages of this chassis", stages, () => context.pipeline());
   const peers = z.array(peerView);
   addView(app, "/v1/peers", "Other chassis, as seen here", peers, () => context.peers());
+  const cluster = "The cluster, as seen here";
+  addView(app, "/v1/cluster", cluster, clusterView, () => context.cluster());
   addView(app, "/v1/chassis", "All chassis", listOf(CHASSIS_SCHEMA), () =>
     context.store.snapshot().chassis.map(({ value }) => value),
   );

@@ -112,6 +112,52 @@ export const peerView = z
   })
   .openapi("Peer");
 
+const age = z.number().min(0);
+
+export const clusterView = z
+  .object({
+    chassis: z.string().describe("Who answers, and knows all this."),
+    joined: z.boolean().describe("Whether it is a member by certificate."),
+    doubt: count.describe("From 0 to 7: how much it doubts its own view; others get more time."),
+    revision: count,
+    members: z
+      .array(
+        z.object({
+          name: z.string(),
+          address: z.string(),
+          status: z.enum(["alive", "suspect", "dead"]),
+          statusAgeMs: age.describe("Milliseconds since it has this status."),
+          heardAgeMs: age
+            .nullable()
+            .describe("Milliseconds since it answered, itself or through others; null: never."),
+          nats: z.object({
+            heard: z.boolean().describe("Whether it is heard over NATS."),
+            hearsUs: z
+              .boolean()
+              .nullable()
+              .describe("Whether it says that it hears this chassis there; null: not known."),
+          }),
+          link: z
+            .object({ up: z.boolean(), detail: z.string() })
+            .nullable()
+            .describe("The connection beside NATS; null where there is none."),
+          state: z
+            .object({
+              same: z.boolean().describe("Whether it had the same state as this chassis has now."),
+              revision: count,
+              ageMs: age.describe("Milliseconds since it said so."),
+            })
+            .nullable()
+            .describe("What it said of its state; null: nothing yet."),
+        }),
+      )
+      .describe("The others, by name."),
+    refused: z
+      .record(z.string(), count)
+      .describe("Messages and connections that were refused since the start, by reason."),
+  })
+  .openapi("Cluster");
+
 export const portStatus = z
   .object({
     up: z.boolean(),

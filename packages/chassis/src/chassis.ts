@@ -7,6 +7,7 @@ import type { ApiContext, HealthView, PeerView } from "@rhone/api/context";
 import { type ServedApi, serveApi } from "@rhone/api/serve";
 import { loadPage } from "@rhone/ui/bundle";
 import type { DependencyContainer } from "tsyringe";
+import { clusterView } from "./cluster-view.ts";
 import type { Config } from "./config.ts";
 import type { Dataplane } from "./dataplane.ts";
 import { countersView, pipelineView } from "./read-models.ts";
@@ -58,6 +59,7 @@ export class Chassis {
     const parts = this.#parts;
     for (const server of this.#servers) await server.close();
     parts.resolve(tokens.REPLICATOR).stop();
+    parts.resolve(tokens.MEMBERSHIP).stop();
     parts.resolve(tokens.CLUSTER)?.stop();
     await parts.resolve(tokens.TRANSPORT).close();
     await parts.resolve(tokens.NATS_SERVER).stop();
@@ -74,10 +76,16 @@ export class Chassis {
     const links = parts.resolve(tokens.PEER_LINKS);
     const cluster = parts.resolve(tokens.CLUSTER);
     const addresses = parts.resolve(tokens.PEER_ADDRESSES);
-    links?.setPeers(addresses.named());
+    const membership = parts.resolve(tokens.MEMBERSHIP);
+    const follow = (): void => {
+      const peers = addresses.named();
+      links?.setPeers(peers);
+      membership.setKnown(peers.map(({ name }) => name));
+    };
+    follow();
     addresses.onChange(() => {
       nats.reload(addresses.routes());
-      links?.setPeers(addresses.named());
+      follow();
     });
     cluster?.renewOver(parts.resolve(tokens.TRANSPORT));
     cluster?.onRenewed(() => {
@@ -136,6 +144,7 @@ export class Chassis {
       ruleHits: (name) => parts.resolve(tokens.RULE_HITS).of(name),
       health: () => this.#health(),
       peers: () => this.#peers(),
+      cluster: () => clusterView(parts),
       // What is known now includes every revision that was ever answered.
       waitApplied: (_revision, timeoutMs) =>
         parts.resolve(tokens.CONTROLLER).waitApplied(timeoutMs),

@@ -7,7 +7,7 @@ import { Authority } from "@rhone/gossip/authority";
 import { clusterDirectory, type Identity, readIdentity } from "@rhone/gossip/identity";
 import { JoinError, joinCluster } from "@rhone/gossip/join-client";
 import { JoinServer } from "@rhone/gossip/join-server";
-import { Refusals } from "@rhone/gossip/refusals";
+import type { Refusals } from "@rhone/gossip/refusals";
 import { Renewal } from "@rhone/gossip/renewal";
 import { setRealTimer, type Transport } from "@rhone/gossip/transport";
 import type { Logger } from "pino";
@@ -28,24 +28,16 @@ export class Cluster {
   #joinServer: JoinServer | null = null;
   #renewal: Renewal | null = null;
 
-  constructor(config: Config, identity: Identity, log: Logger) {
+  constructor(config: Config, identity: Identity, log: Logger, refusals: Refusals) {
     this.#config = config;
     this.#identity = identity;
     this.#log = log;
     this.#authority = Authority.open(clusterDirectory(config.dataDirectory));
-    this.#refusals = new Refusals({
-      now: () => performance.now(),
-      onRefusal: (reason, peer, detail) => log.warn({ reason, peer, detail }, "refused"),
-    });
+    this.#refusals = refusals;
   }
 
   /** As the newest certificates have it. */
   readonly identity = (): Identity => this.#identity;
-
-  /** What was refused since the start, by reason. */
-  get refusals(): Refusals {
-    return this.#refusals;
-  }
 
   /** Whether this chassis lets others in. */
   get isAuthority(): boolean {

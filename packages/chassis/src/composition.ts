@@ -6,9 +6,11 @@ import "reflect-metadata"; // tsyringe asks for it, although we use no decorator
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { FallbackTransport } from "@rhone/gossip/fallback-transport";
+import { Membership } from "@rhone/gossip/membership";
 import { NatsServer } from "@rhone/gossip/nats-server";
 import { NatsTransport } from "@rhone/gossip/nats-transport";
 import { PeerLinks } from "@rhone/gossip/peer-links";
+import { Refusals } from "@rhone/gossip/refusals";
 import { Replicator } from "@rhone/gossip/replicator";
 import { setRealTimer, type Transport } from "@rhone/gossip/transport";
 import { receiveQueueCount } from "@rhone/netio/device";
@@ -43,11 +45,13 @@ export function compose(config: Config): DependencyContainer {
   parts.register(tokens.CONFIG, { useValue: config });
   single(tokens.LOG, () => makeLog(config));
   single(tokens.STORE, () => openStore(config));
-  single(tokens.CLUSTER, (parts) => makeCluster(config, parts.resolve(tokens.LOG)));
+  single(tokens.REFUSALS, makeRefusals);
+  single(tokens.CLUSTER, makeCluster);
   single(tokens.NATS_SERVER, makeNatsServer);
   single(tokens.PEER_LINKS, makePeerLinks);
   single(tokens.TRANSPORT, makeTransport);
   single(tokens.REPLICATOR, makeReplicator);
+  single(tokens.MEMBERSHIP, makeMembership);
   single(tokens.PEER_ADDRESSES, (parts) => {
     const identity = parts.resolve(tokens.CLUSTER)?.identity();
     return new PeerAddresses(config, identity?.peers ?? [], parts.resolve(tokens.STORE));
@@ -95,9 +99,18 @@ function openStore(config: Config): Store {
   return opened.value;
 }
 
-function makeCluster(config: Config, log: Logger): Cluster | null {
+function makeRefusals(parts: DependencyContainer): Refusals {
+  const log = parts.resolve(tokens.LOG);
+  return new Refusals({
+    now: () => performance.now(),
+    onRefusal: (reason, peer, detail) => log.warn({ reason, peer, detail }, "refused"),
+  });
+}
+
+function makeCluster(parts: DependencyContainer): Cluster | null {
+  const [config, log] = [parts.resolve(tokens.CONFIG), parts.resolve(tokens.LOG)];
   const identity = identityOf(config);
-  if (identity !== null) return new Cluster(config, identity, log);
+  if (identity !== null) return new Cluster(config, identity, log, parts.resolve(tokens.REFUSALS));
   log.warn(
     "the chassis has joined no cluster: whoever reaches its nats-server can speak for others",
   );
@@ -141,7 +154,7 @@ function makePeerLinks(parts: DependencyContainer): PeerLinks | null {
     wallClock: Date.now,
     random: Math.random,
     setTimer: setRealTimer,
-    refusals: member.refusals,
+    refusals: parts.resolve(tokens.REFUSALS),
   });
 }
 
@@ -191,6 +204,28 @@ function makeDirectTunnel(parts: DependencyContainer): DirectTunnel | null {
     publish: (image) => dataplane.publishPaths(image),
     log: parts.resolve(tokens.LOG),
   });
+}
+
+function makeMembership(parts: DependencyContainer): Membership {
+  const { name } = parts.resolve(tokens.CONFIG);
+  const log = parts.resolve(tokens.LOG);
+  const transport = parts.resolve(tokens.TRANSPORT);
+  const membership = new Membership({
+    name,
+    incarnation: Date.now(),
+    transport,
+    ...(transport instanceof FallbackTransport ? { send: transport.sendTo.bind(transport) } : {}),
+    now: () => performance.now(),
+    wallClock: Date.now,
+    random: Math.random,
+    setTimer: setRealTimer,
+    refusals: parts.resolve(tokens.REFUSALS),
+  });
+  membership.onStatus((chassis, status) => {
+    if (status === "dead") log.warn({ chassis }, "a chassis is dead");
+    else log.info({ chassis, status }, "another chassis");
+  });
+  return membership;
 }
 
 function makeDataplane(parts: DependencyContainer): Dataplane {

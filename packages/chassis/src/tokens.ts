@@ -1,8 +1,10 @@
 /**
  * Names under which the composition's parts are registered; tests replace a part under its name.
  */
+import type { Membership } from "@rhone/gossip/membership";
 import type { NatsServer } from "@rhone/gossip/nats-server";
 import type { PeerLinks } from "@rhone/gossip/peer-links";
+import type { Refusals } from "@rhone/gossip/refusals";
 import type { Replicator } from "@rhone/gossip/replicator";
 import type { Transport } from "@rhone/gossip/transport";
 import type { Store } from "@rhone/state/store";
@@ -21,12 +23,15 @@ import type { StampKeys } from "./stamp-keys.ts";
 export const CONFIG: InjectionToken<Config> = Symbol("config");
 export const LOG: InjectionToken<Logger> = Symbol("log");
 export const STORE: InjectionToken<Store> = Symbol("store");
+/** What of all that came from elsewhere was refused. */
+export const REFUSALS: InjectionToken<Refusals> = Symbol("refusals");
 export const CLUSTER: InjectionToken<Cluster | null> = Symbol("cluster");
 export const NATS_SERVER: InjectionToken<NatsServer> = Symbol("nats-server");
 /** null when the chassis has joined no cluster. */
 export const PEER_LINKS: InjectionToken<PeerLinks | null> = Symbol("peer-links");
 export const TRANSPORT: InjectionToken<Transport> = Symbol("transport");
 export const REPLICATOR: InjectionToken<Replicator> = Symbol("replicator");
+export const MEMBERSHIP: InjectionToken<Membership> = Symbol("membership");
 export const PEER_ADDRESSES: InjectionToken<PeerAddresses> = Symbol("peer-addresses");
 export const DATAPLANE: InjectionToken<Dataplane> = Symbol("dataplane");
 export const DEVICES: InjectionToken<Devices> = Symbol("devices");

@@ -79,6 +79,17 @@ async function answers<T>(name: string, path: string, isTrue: (body: T) => boole
   assert.fail(`${name} ${path}: ${last}\n${readFileSync(join(directory, `${name}.log`), "utf8")}`);
 }
 
+/** Runs a command until it prints what is expected, and answers with that run. */
+async function until(argv: readonly string[], pattern: RegExp): Promise<RunResult> {
+  const deadline = performance.now() + READY_TIMEOUT_MS;
+  for (;;) {
+    const result = await rhone(argv);
+    if (pattern.test(result.stdout)) return result;
+    const said = `${argv.join(" ")}: ${result.stdout}${result.stderr}`;
+    assert.ok(performance.now() < deadline, `expected ${pattern}, got ${said}`);
+  }
+}
+
 function healthy(name: string): Promise<void> {
   return answers<HealthView>(name, "/healthz", ({ status }) => status === "ok");
 }
@@ -154,6 +165,22 @@ describe("a cluster that is made by hand", () => {
     }
     const { stdout } = await rhone(["cluster", "members", "--config", join(directory, "a.yaml")]);
     assert.match(stdout, /a .*192\.0\.2\.1.*b .*192\.0\.2\.2.*c .*192\.0\.2\.3/s);
+  });
+
+  test("status says in plain words who lives, and who does not", LIMIT, async () => {
+    const argv = ["--server", `unix:${join(directory, "a.sock")}`, "cluster", "status"];
+    const all = await until(argv, /All 3 chassis live, hear each other and hold the same state/);
+    assert.equal(all.code, 0, all.stderr);
+    assert.match(all.stdout, /^b +192\.0\.2\.2 +alive .* both ways +up +same/m);
+    const c = running.at(-1)!;
+    const exited = once(c, "exit");
+    c.kill("SIGKILL");
+    await exited;
+    const two = await until(argv, /c is dead for .*: nobody gets an answer; last heard .* ago/);
+    assert.equal(two.code, 1);
+    assert.match(two.stdout, /^b .* alive/m);
+    await startChassis(join(directory, "c.yaml"));
+    assert.equal((await until(argv, /All 3 chassis live/)).code, 0);
   });
 
   test("REST on the underlay shows a certificate of the cluster", LIMIT, async () => {

@@ -1,14 +1,17 @@
 /**
  * `rhone cluster …` and `rhone join`: making a cluster and letting chassis into it. They work on
  * the files of a chassis on this machine, whether it runs or not: who may do that is whom the
- * operating system lets.
+ * operating system lets. `status` alone asks a chassis that runs.
  */
 import { text } from "node:stream/consumers";
+import type { ClusterView } from "@rhone/api/context";
 import { Authority } from "@rhone/gossip/authority";
 import { fingerprintOf } from "@rhone/gossip/certificate";
 import { clusterDirectory } from "@rhone/gossip/identity";
 import { JoinError, joinCluster } from "@rhone/gossip/join-client";
 import { type Command, InvalidArgumentError } from "commander";
+import { formatClusterStatus, troublesOf } from "./cluster-status.ts";
+import { RestClient, succeeded } from "./rest-client.ts";
 import { formatTable } from "./table.ts";
 import { EXIT_FAILED, UserError } from "./user-error.ts";
 
@@ -39,6 +42,12 @@ export function addClusterCommands(program: Command): void {
     .description("Print a token that lets one chassis join; run it where the authority is")
     .option("--ttl <time>", "how long it is good: 30m, 1h, 7d", readLife, LIFE_DEFAULT_MS)
     .action((_: unknown, command: Command) => token(command.optsWithGlobals()));
+  cluster
+    .command("status")
+    .description(
+      "Show who lives and who does not, as one chassis knows it; exit status 1 if not all is well",
+    )
+    .action((_: unknown, command: Command) => status(command.optsWithGlobals()));
   withConfig(cluster.command("members"))
     .description("Show who has joined; run it where the authority is")
     .action((_: unknown, command: Command) => members(command.optsWithGlobals()));
@@ -79,6 +88,13 @@ async function token(options: Options & { readonly ttl: number }): Promise<void>
   const at = { address: underlay, port: joinPort };
   const word = refusing(() => authority.mintToken(at, options.ttl, Date.now()));
   print(options, { token: word }, () => word);
+}
+
+async function status(options: { readonly server: string; readonly json?: boolean }) {
+  const answer = await new RestClient(options.server).request("GET", "/v1/cluster");
+  const view = succeeded(answer).body as ClusterView;
+  if (troublesOf(view).length > 0) process.exitCode = EXIT_FAILED;
+  print(options, view, () => formatClusterStatus(view));
 }
 
 async function members(options: Options): Promise<void> {
@@ -155,6 +171,6 @@ function readLife(word: string): number {
   throw new InvalidArgumentError("expected a time from 1m to 7d, such as 30m, 1h or 2d.");
 }
 
-function print({ json }: Options, value: object, format: () => string): void {
+function print({ json }: { readonly json?: boolean }, value: object, format: () => string): void {
   process.stdout.write(`${json ? JSON.stringify(value) : format()}\n`);
 }

@@ -103,6 +103,12 @@ export class FallbackTransport implements Transport {
     }
   }
 
+  /** Sends to one peer on both paths, for what must not depend on which of them works. */
+  sendTo(peer: string, subject: string, data: Uint8Array): void {
+    this.#options.nats.publish(subject, data);
+    this.#options.links.publishTo(peer, subject, data);
+  }
+
   subscribe(subject: string, handler: MessageHandler): () => void {
     const { nats, links } = this.#options;
     const ends = [

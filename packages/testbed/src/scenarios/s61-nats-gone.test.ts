@@ -1,6 +1,7 @@
 /**
  * S61: every nats-server is dead and stays dead. Forwarding does not notice, a change made at one
- * chassis still gets to the others, over the links between them, and health says what is wrong.
+ * chassis still gets to the others, over the links between them, nobody is taken for dead, and
+ * health says what is wrong.
  */
 import assert from "node:assert/strict";
 import { mkdtempSync, renameSync, rmSync, symlinkSync } from "node:fs";
@@ -8,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { HealthView } from "@rhone/api/context";
+import type { ClusterView, HealthView } from "@rhone/api/context";
 import type { RestClient } from "@rhone/cli/rest-client";
 import { run, runOrThrow } from "@rhone/cli/run";
 import { socketLosses, withFlows } from "../flows.ts";
@@ -19,6 +20,8 @@ const LIMIT = { timeout: 120_000 };
 /** On a machine that has more to do than this test. */
 const SLACK_MS = 10_000;
 const POLL_MS = 5;
+/** In which a chassis would be found dead. */
+const MEMBERSHIP_MS = 5000;
 const WORKLOADS = ["vm1", "vm2", "vm3"];
 const LOAD = { from: "vm1", to: ["10.0.1.11", "10.0.1.12"], flows: 50, rate: 1000 };
 const lab = labOf({
@@ -77,12 +80,22 @@ async function serverWorks(client: RestClient): Promise<boolean> {
   return (body as HealthView).checks.find(({ name }) => name === "nats")!.ok;
 }
 
+/** Whether it holds all others alive, reached over NATS and the link, or over the link alone. */
+async function knowsAll(client: RestClient, isOverNats: boolean): Promise<boolean> {
+  const { members } = (await client.request("GET", "/v1/cluster")).body as ClusterView;
+  return members.every(({ status, nats, link }) => {
+    const isHeard = isOverNats ? nats.heard && nats.hearsUs === true : !nats.heard;
+    return status === "alive" && link?.up === true && isHeard;
+  });
+}
+
 async function has(client: RestClient, name: string): Promise<boolean> {
   return (await client.request("GET", `/v1/switches/${name}`)).status === 200;
 }
 
 test("S61: without a nats-server changes spread and nothing is lost", LIMIT, async (t) => {
   await Promise.all(WORKLOADS.map((workload) => fixture.agent(workload)));
+  await untilAll("all hear each other", (client) => knowsAll(client, true));
   const [a, b] = clients();
   const lostBefore = await socketLosses(fixture, WORKLOADS);
   const { sent, received } = await withFlows(fixture, LOAD, async () => {
@@ -95,7 +108,8 @@ test("S61: without a nats-server changes spread and nothing is lost", LIMIT, asy
     t.diagnostic(`a change without any nats-server: ${tookMs.toFixed(0)} ms to all three`);
     assert.equal((await b!.request("DELETE", "/v1/switches/new")).status, 204);
     await untilAll("the switch is gone", async (client) => !(await has(client, "new")));
-    await sleep(500);
+    await sleep(MEMBERSHIP_MS);
+    await untilAll("nobody is taken for dead", (client) => knowsAll(client, false));
   });
   const missed = (await socketLosses(fixture, WORKLOADS)) - lostBefore;
   assert.equal(received + missed, sent, "forwarding does not notice");
@@ -104,6 +118,7 @@ test("S61: without a nats-server changes spread and nothing is lost", LIMIT, asy
 test("S61: they come back, and changes spread as before", LIMIT, async () => {
   renameSync(`${link}.away`, link);
   await untilAll("health says so", serverWorks);
+  await untilAll("all hear each other over NATS", (client) => knowsAll(client, true));
   const [a] = clients();
   const body = { kind: "switch", name: "later" };
   assert.equal((await a!.request("PUT", "/v1/switches/later", { body })).status, 201);

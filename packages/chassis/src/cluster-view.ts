@@ -1,0 +1,51 @@
+/**
+ * What the API shows of the cluster: who lives (membership), which ways lead there (NATS and
+ * links), and who holds the same state (replicator). Runs on the control thread.
+ *
+ * A hole in the mesh of nats-servers is found by listening, not by asking the servers: a route that
+ * a server lists may still carry nothing, and what counts is whether messages arrive.
+ */
+import type { ClusterView } from "@rhone/api/context";
+import { FallbackTransport } from "@rhone/gossip/fallback-transport";
+import type { DependencyContainer } from "tsyringe";
+import * as tokens from "./tokens.ts";
+
+export function clusterView(parts: DependencyContainer): ClusterView {
+  const nowMs = performance.now();
+  const age = (atMs: number): number => Math.max(0, Math.round(nowMs - atMs));
+  const membership = parts.resolve(tokens.MEMBERSHIP);
+  const transport = parts.resolve(tokens.TRANSPORT);
+  const paths = transport instanceof FallbackTransport ? transport.paths : null;
+  const links = parts.resolve(tokens.PEER_LINKS)?.states ?? [];
+  const peers = parts.resolve(tokens.REPLICATOR).peers();
+  const addresses = parts.resolve(tokens.PEER_ADDRESSES).named();
+  return {
+    chassis: parts.resolve(tokens.CONFIG).name,
+    joined: parts.resolve(tokens.CLUSTER) !== null,
+    doubt: membership.health,
+    revision: parts.resolve(tokens.STORE).revision,
+    members: membership.members().map(({ name, status, sinceMs, heardMs }) => {
+      const peer = peers.find((known) => known.name === name);
+      const link = links.find((known) => known.name === name);
+      const path = paths?.find((known) => known.name === name);
+      // Without links there is NATS alone, and what was heard was heard there.
+      const heard = paths === null ? (peer?.isConnected ?? false) : (path?.isHeard ?? false);
+      const address = addresses.find((known) => known.name === name)?.underlay;
+      return {
+        name,
+        address: address ?? peer?.underlay ?? "",
+        status,
+        statusAgeMs: age(sinceMs),
+        heardAgeMs: heardMs === null ? null : age(heardMs),
+        nats: { heard, hearsUs: path?.isLinked ? path.hearsUs : null },
+        link: link === undefined ? null : { up: link.isUp, detail: link.reason },
+        state: peer === undefined ? null : stateOf(peer, age(peer.lastSeenMs)),
+      };
+    }),
+    refused: { ...parts.resolve(tokens.REFUSALS).counts },
+  };
+}
+
+function stateOf(peer: { readonly isInSync: boolean; readonly revision: number }, ageMs: number) {
+  return { same: peer.isInSync, revision: peer.revision, ageMs };
+}
