@@ -146,6 +146,7 @@ export class MemoryWorker {
     core.owners.fill(NOBODY);
     core.deviceOwners.fill(NOBODY);
     const statuses = shared.statuses.map((status) => new WorkerStatus(status));
+    statuses[worker]!.setAdopted(1, tables.generation);
     const incoming = others.map((from) => consumer(shared.rings[from]![worker]!));
     const outgoing = shared.rings[worker]!.map(producer);
     const held = consumer(shared.rings[worker]![worker]!);

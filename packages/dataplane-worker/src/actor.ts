@@ -117,7 +117,7 @@ export class Actor {
   run(): void {
     const { worker, doorbells, allotment, tables } = this.#plan;
     this.#poller.add(doorbells[worker]!);
-    this.#status.setAdopted(tables[0]!.edition);
+    this.#status.setAdopted(tables[0]!.edition, this.#history.newest.generation);
     this.#handOver.adopt(allotment);
     this.#status.setRunning(true);
     this.#report({ type: "started" });
@@ -216,7 +216,7 @@ export class Actor {
     const tables = new Tables(buffer, edition);
     this.#history.adopt(tables);
     this.#core.tables = tables;
-    this.#status.setAdopted(edition);
+    this.#status.setAdopted(edition, tables.generation);
   }
 
   #account(): SlotAccount {

@@ -1,6 +1,6 @@
 /**
- * Empties a worker's outlets after each batch: frames to devices, stamped packets to other workers
- * and to other chassis. What cannot leave is dropped under a named reason.
+ * Empties a worker's outlets after each batch: frames to devices, packets to other workers, and
+ * stamped to other chassis. What cannot leave is dropped under a named reason.
  */
 import { ringDoorbell } from "@rhone/netio/doorbell";
 import type { Port, Tunnel } from "@rhone/netio/port";
@@ -17,7 +17,7 @@ import { POST_ROUTING } from "@rhone/rings/stage";
 import type { WorkerStatus } from "@rhone/rings/worker-status";
 import * as resume from "@rhone/wire/resume";
 import { dropExcess } from "./drop-excess.ts";
-import { copyStamp, includeStamp, writeStamp } from "./hand-off.ts";
+import { copyStamp, includeStamp, readyForRing, writeStamp } from "./hand-off.ts";
 import { writeTag } from "./stamp-tag.ts";
 
 /** Segments that one super-frame may become: 64 KiB in segments of 64 bytes of payload. */
@@ -94,23 +94,22 @@ export class Departures {
     const core = this.#core;
     const { ring, status, doorbell } = this.#neighbours[worker]!;
     const { slots } = batch;
-    let stamped = 0;
+    const generation = status.generation();
+    let ready = 0;
     for (let i = 0; i < batch.count; i++) {
       const slot = slots[i]!;
       core.stage = packet.stage(slot);
       const isDelivery = core.stage === DELIVERY;
-      const reason = isDelivery
-        ? GOES_ON
-        : writeStamp(core.tables, slot, resume.REASON_OWNER, true);
-      if (reason === GOES_ON) slots[stamped++] = slot;
+      const reason = isDelivery ? GOES_ON : readyForRing(core.tables, slot, generation);
+      if (reason === GOES_ON) slots[ready++] = slot;
       else core.drop(slot, reason);
     }
-    const excess = stamped - ring.room(stamped);
+    const excess = ready - ring.room(ready);
     if (excess > 0) {
       const full = worker === core.worker ? DROP["hand-over-full"] : DROP["ring-full"];
-      stamped = dropExcess(core, slots, stamped, excess, full);
+      ready = dropExcess(core, slots, ready, excess, full);
     }
-    const pushed = ring.push(slots, 0, stamped);
+    const pushed = ring.push(slots, 0, ready);
     core.counters.countPushed(pushed);
     if (pushed > 0 && status.isSleeping()) ringDoorbell(doorbell);
     batch.count = 0;
@@ -122,7 +121,7 @@ export class Departures {
     for (let i = 0; i < batch.count; i++) {
       const slot = batch.slots[i]!;
       core.stage = packet.stage(slot);
-      const reason = writeStamp(core.tables, slot, reasonOf(slot), false);
+      const reason = writeStamp(core.tables, slot, reasonOf(slot));
       if (reason !== GOES_ON) {
         core.drop(slot, reason);
         continue;

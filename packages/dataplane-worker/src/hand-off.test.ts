@@ -15,7 +15,13 @@ import { parseAddress } from "@rhone/wire/address";
 import * as geneve from "@rhone/wire/geneve";
 import * as resume from "@rhone/wire/resume";
 import fc from "fast-check";
-import { includeStamp, readRingPacket, readTunnelPacket, writeStamp } from "./hand-off.ts";
+import {
+  includeStamp,
+  readRingPacket,
+  readTunnelPacket,
+  readyForRing,
+  writeStamp,
+} from "./hand-off.ts";
 import { writeTag } from "./stamp-tag.ts";
 import { GENERATIONS_HELD, TableHistory } from "./table-history.ts";
 
@@ -50,7 +56,7 @@ function makePacket(): void {
   packet.setFlags(slot, packet.FLAG_ROUTED | packet.FLAG_FROM_TUNNEL);
   packet.setFlowHash(slot, 0x12345678);
   packet.setTtlDecrements(slot, 1);
-  assert.equal(writeStamp(tables, slot, resume.REASON_EGRESS, false), GOES_ON);
+  assert.equal(writeStamp(tables, slot, resume.REASON_EGRESS), GOES_ON);
 }
 
 type Change = (header: number, option: number) => void;
@@ -107,38 +113,70 @@ test("a packet through a ring keeps what the stamp has no room for", () => {
 });
 
 test("a packet that never crossed to another chassis goes through a ring", () => {
-  const at = packet.defaultFrameAt(slot);
-  packet.begin(slot, at, 60, 0);
-  packet.setStage(slot, 1);
-  packet.setDatapath(slot, 0);
-  packet.setInPort(slot, VM1);
-  packet.setGeneration(slot, 7);
-  assert.equal(writeStamp(tables, slot, resume.REASON_OWNER, true), GOES_ON);
-  assert.equal(readRingPacket(history, core, slot), GOES_ON);
-  assert.equal(packet.inPort(slot), VM1);
-  assert.equal(packet.enteredBy(slot), VM1);
-  assert.equal(packet.handOffsLeft(slot), packet.HAND_OFFS_MAX);
-  assert.equal(packet.ringHopsLeft(slot), packet.RING_HOPS_MAX - 1);
+  for (const generation of [7, 6]) {
+    const at = packet.defaultFrameAt(slot);
+    packet.begin(slot, at, 60, 0);
+    packet.setStage(slot, 1);
+    packet.setDatapath(slot, 0);
+    packet.setInPort(slot, VM1);
+    packet.setGeneration(slot, 7);
+    assert.equal(readyForRing(tables, slot, generation), GOES_ON);
+    assert.equal(readRingPacket(history, core, slot), GOES_ON);
+    assert.equal(packet.inPort(slot), VM1);
+    assert.equal(packet.enteredBy(slot), VM1);
+    assert.equal(packet.handOffsLeft(slot), packet.HAND_OFFS_MAX);
+    assert.equal(packet.ringHopsLeft(slot), packet.RING_HOPS_MAX - 1);
+  }
+});
+
+test("only a worker that runs the packet's tables gets it without a stamp", () => {
+  const stampAt = packet.defaultFrameAt(slot) - resume.HEADER_SIZE;
+  for (const [generation, isStamped] of [
+    [7, false],
+    [6, true],
+  ] as const) {
+    makePacket();
+    bytes.fill(0, stampAt, stampAt + resume.HEADER_SIZE);
+    assert.equal(readyForRing(tables, slot, generation), GOES_ON);
+    const stamp = bytes.subarray(stampAt, stampAt + resume.HEADER_SIZE);
+    assert.equal(
+      stamp.some((byte) => byte !== 0),
+      isStamped,
+    );
+    assert.equal(readRingPacket(history, core, slot), GOES_ON);
+    assert.equal(packet.flags(slot), packet.FLAG_ROUTED | packet.FLAG_FROM_TUNNEL);
+    assert.equal(packet.inPort(slot), VM3);
+    assert.equal(packet.outPort(slot), VM1);
+  }
+});
+
+test("an unstamped packet whose tables are gone is dropped by name", () => {
+  makePacket();
+  assert.equal(readyForRing(tables, slot, 7), GOES_ON);
+  const reason = readRingPacket(new TableHistory(buildTables(8)), core, slot);
+  assert.equal(reason, DROP["stamp-generation"]);
 });
 
 test("a flood goes on as a flood", () => {
   makePacket();
   packet.setOutPort(slot, packet.FLOOD);
   packet.setHandOffsLeft(slot, 4);
-  writeStamp(tables, slot, resume.REASON_EGRESS, false);
+  writeStamp(tables, slot, resume.REASON_EGRESS);
   assert.equal(readRingPacket(history, core, slot), GOES_ON);
   assert.equal(packet.outPort(slot), packet.FLOOD);
 });
 
 test("a packet crosses ten times to another chassis and sixteen times to a worker", () => {
-  for (const [isLocal, left] of [
-    [false, 9], // One is made already.
-    [true, 16],
+  const cross = () => writeStamp(tables, slot, 0);
+  const hop = () => readyForRing(tables, slot, 7);
+  for (const [go, other, left] of [
+    [cross, hop, 9], // One is made already.
+    [hop, cross, 16],
   ] as const) {
     makePacket();
-    for (let i = 0; i < left; i++) assert.equal(writeStamp(tables, slot, 0, isLocal), GOES_ON);
-    assert.equal(writeStamp(tables, slot, 0, isLocal), DROP["stamp-hand-offs"]);
-    assert.equal(writeStamp(tables, slot, 0, !isLocal), GOES_ON);
+    for (let i = 0; i < left; i++) assert.equal(go(), GOES_ON);
+    assert.equal(go(), DROP["stamp-hand-offs"]);
+    assert.equal(other(), GOES_ON);
   }
 });
 

@@ -3,9 +3,13 @@
  * on where this one stopped. Run by the workers on both sides.
  *
  * The stamp (a Geneve header with the resume option) stands in the slot's headroom right in front
- * of the frame. To a worker next door only the slot's number travels; to another chassis the same
- * bytes do. The checks are the same and in this order, each failure with a reason of its own:
- * endpoint, header and option, tag, hand-offs left, stage, generation, datapath, ports.
+ * of the frame, and goes to another chassis with it. The checks come in this order, each failure
+ * with a reason of its own: endpoint, header and option, tag, hand-offs left, stage, generation,
+ * datapath, ports.
+ *
+ * To a worker next door only the slot's number travels. What a stamp says stands in the slot's
+ * metadata already, with rows of tables in place of keys; they mean the same to every worker that
+ * has the same generation. To one that has another a stamp goes along.
  */
 
 import type { Core } from "@rhone/pipeline-stages/core";
@@ -29,15 +33,34 @@ const FLOOD_KEY = 32768;
 const view = poolViews().view;
 
 /**
- * Writes the stamp in front of the frame, for another chassis or, by `isLocal`, for a worker next
- * door. GOES_ON, or the reason to drop for. The packet's frameAt still names the frame; the stamp
- * starts resume.HEADER_SIZE bytes before it.
+ * Readies a packet for the ring of a worker that runs tables of `generation`, a signed integer.
+ * GOES_ON, or the reason to drop for.
  */
-export function writeStamp(tables: Tables, slot: number, reason: number, isLocal: boolean): number {
-  const left = isLocal ? packet.ringHopsLeft(slot) : packet.handOffsLeft(slot);
+export function readyForRing(tables: Tables, slot: number, generation: number): number {
+  const left = packet.ringHopsLeft(slot);
   if (left === 0) return DROP["stamp-hand-offs"];
-  if (isLocal) packet.setRingHopsLeft(slot, left - 1);
-  else packet.setHandOffsLeft(slot, left - 1);
+  packet.setRingHopsLeft(slot, left - 1);
+  if (packet.generation(slot) === generation) {
+    packet.setFlags(slot, packet.flags(slot) | packet.FLAG_UNSTAMPED);
+  } else {
+    put(tables, slot, resume.REASON_OWNER);
+  }
+  return GOES_ON;
+}
+
+/**
+ * Writes the stamp for another chassis in front of the frame. GOES_ON, or the reason to drop for.
+ * The packet's frameAt still names the frame; the stamp starts resume.HEADER_SIZE bytes before it.
+ */
+export function writeStamp(tables: Tables, slot: number, reason: number): number {
+  const left = packet.handOffsLeft(slot);
+  if (left === 0) return DROP["stamp-hand-offs"];
+  packet.setHandOffsLeft(slot, left - 1);
+  put(tables, slot, reason);
+  return GOES_ON;
+}
+
+function put(tables: Tables, slot: number, reason: number): void {
   const { ports, datapaths } = tables;
   const inPort = packet.inPort(slot);
   const outPort = packet.outPort(slot);
@@ -58,7 +81,6 @@ export function writeStamp(tables: Tables, slot: number, reason: number, isLocal
     packet.connection(slot),
     packet.ttlDecrements(slot),
   );
-  return GOES_ON;
 }
 
 /**
@@ -124,8 +146,9 @@ export function mayJoin(tables: Tables, at: number, end: number, source: Int32Ar
   return endpoint !== NOT_FOUND && hasTag(tables, at, end, endpoint);
 }
 
-/** Reads a packet that a worker of this chassis handed over: the stamp lies in front of it. */
+/** Reads a packet that a worker of this chassis handed over, with or without a stamp. */
 export function readRingPacket(history: TableHistory, core: Core, slot: number): number {
+  if ((packet.flags(slot) & packet.FLAG_UNSTAMPED) !== 0) return readUnstamped(history, slot);
   const at = packet.frameAt(slot) - resume.HEADER_SIZE;
   const flowHash = packet.flowHash(slot);
   const keptFlags = packet.flags(slot) & ~packet.FLAGS_ON_THE_WIRE;
@@ -134,6 +157,19 @@ export function readRingPacket(history: TableHistory, core: Core, slot: number):
   packet.setFlags(slot, packet.flags(slot) | keptFlags);
   packet.setFlowHash(slot, flowHash);
   return reason;
+}
+
+function readUnstamped(history: TableHistory, slot: number): number {
+  packet.setFlags(slot, packet.flags(slot) & ~packet.FLAG_UNSTAMPED);
+  const stage = packet.stage(slot);
+  if (!resume.mayResume(stage)) return DROP["stamp-stage"];
+  const tables = history.find(packet.generation(slot) >>> 0);
+  if (tables === null || (tables.generation | 0) !== packet.generation(slot)) {
+    return DROP["stamp-generation"];
+  }
+  packet.setEntry(slot, -1);
+  packet.setEnteredBy(slot, stage === PRE_ACL ? packet.inPort(slot) : packet.NO_PORT);
+  return GOES_ON;
 }
 
 /** Offset of the resume option; or, negated, the reason to drop for (none of them is 0). */

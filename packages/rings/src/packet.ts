@@ -70,6 +70,8 @@ export const FLAG_PARSED = 1024;
 export const FLAG_FROM_RULE = 2048;
 /** Its destination was translated, and the connection that it is of now is not yet committed. */
 export const FLAG_TRANSLATED = 8192;
+/** It goes through a ring without a stamp: who takes it knows the tables that its rows are of. */
+export const FLAG_UNSTAMPED = 16384;
 export const FLAGS_ON_THE_WIRE = 15;
 
 // Bits of `connection`: what the look-up says of a packet. They travel in the stamp, for rules that

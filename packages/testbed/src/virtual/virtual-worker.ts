@@ -66,6 +66,7 @@ export class VirtualWorker {
   readonly #open: VirtualPort[] = [];
   readonly #byIndex: (VirtualPort | null)[] = new Array<null>(DEVICES_MAX).fill(null);
   readonly #random: Random;
+  readonly #status: WorkerStatus;
 
   constructor({ chassis, worker, allocator, tables, ...rest }: VirtualWorkerOptions) {
     const { underlay, rings, allotment, statuses, random, edition, fragments } = rest;
@@ -75,6 +76,7 @@ export class VirtualWorker {
       return { ring, status: statuses[to]!, doorbell: -1 };
     });
     this.#random = random;
+    this.#status = statuses[worker]!;
     this.#allocator = allocator;
     this.#history = new TableHistory(first);
     const ruleCounters = new RuleCounters(new SharedArrayBuffer(RULE_COUNTERS_SIZE));
@@ -130,11 +132,18 @@ export class VirtualWorker {
     this.core.tables = tables;
   }
 
+  #sayAdopted(): void {
+    const { edition, generation } = this.#history.newest;
+    this.#status.setAdopted(edition, generation);
+  }
+
   turn(nowMs: number): void {
     if (this.mail !== null && this.#random.once(2)) {
       this.handOver.adopt(this.mail);
       this.mail = null;
     }
+    // Late at times: its neighbours send stamps until then.
+    if (this.#random.once(2)) this.#sayAdopted();
     this.#loop.turn(nowMs);
   }
 
