@@ -138,14 +138,19 @@ export class Connections {
     return { kind: "related", isReply: isBack, connection, found: connection, isBack };
   }
 
-  /** For what the look-up called new or established and the rules let pass. */
-  commit(port: string, bytes: Buffer, tuple: Tuple, nowMs: number): Connection {
+  /**
+   * For what the look-up called new or established and the rules let pass. null when it does not
+   * fit to its connection: of a translated packet the other one, by which it was not looked up.
+   */
+  commit(port: string, bytes: Buffer, tuple: Tuple, nowMs: number): Connection | null {
     const ip = headersOf(bytes).ip!;
     const segment = segmentOf(bytes, ip);
     let connection = this.#find(port, tuple, nowMs);
     if (connection !== undefined && segment !== null) {
       const isBack = isReply(connection, tuple);
-      if (tcp.judge(connection.tcp!, segment, isBack) === "reopens") {
+      const verdict = tcp.judge(connection.tcp!, segment, isBack);
+      if (verdict === "invalid") return null;
+      if (verdict === "reopens") {
         this.#remove(port, connection);
         connection = undefined;
       }

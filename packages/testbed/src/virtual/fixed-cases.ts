@@ -29,6 +29,8 @@ function fixed(network: Partial<NetworkSpec>, packets: readonly Partial<PacketSp
   };
 }
 
+const V6 = { isV4: false, dontFragment: false } as const;
+const V6_UNSECURED = port({ hasV4: false, isSecured: false });
 const LOOP = { isV4: true, destination: 12, link: 0, nextHop: 0 };
 const LINK = { switch: 0, family: "both" } as const;
 
@@ -64,6 +66,30 @@ export const FIXED_CASES: Readonly<Record<string, CaseSpec>> = {
         ...{ kind: "echo", to: 30 },
         mutation: { truncateTo: null, changes: [[6, 0x75]], tags: 0 },
       },
+    ],
+  ),
+  // Its answers were forged at the address, so the backend's connection has seen none of them.
+  "a segment that fits to the balanced connection and not to the backend's": fixed(
+    {
+      ports: [port({ isSecured: false }), port({}), port({ hasV4: false }), V6_UNSECURED],
+      balancers: [
+        {
+          ...{ switches: [0], rejects: false },
+          vips: [
+            {
+              ...{ isV4: false, isInside: false, service: "tcp", port: 80 },
+              backends: [0, 0].map((backend) => ({ port: backend, isElsewhere: false })),
+            },
+          ],
+        },
+      ],
+    },
+    [
+      { ...V6, kind: "tcp", from: 15, spoofs: "both", ttl: 2, size: 500, ports: 3 },
+      { ...V6, spoofs: "ip", size: 0, fragment: "atomic", pauseMs: 1 },
+      { ...V6, kind: "mirror", spoofs: "ip", ttl: 5, size: 0 },
+      { ...V6, kind: "again", size: 0, detail: 5 },
+      { ...V6, kind: "again", spoofs: "both", size: 0 },
     ],
   ),
 };
