@@ -17,7 +17,12 @@ export function parseDocument(value: unknown, pointer = ""): Result<Document> {
     const expected = `one of ${KINDS.join(", ")}`;
     return failure("invalid", [problem(`${pointer}/kind`, expected, value["kind"])]);
   }
-  const parsed = SCHEMAS[value["kind"]].safeParse(value);
+  return parseValue<Document>(SCHEMAS[value["kind"]], value, pointer);
+}
+
+/** Any value that `schema` describes. `pointer` is where it stands in what the user sent. */
+export function parseValue<T>(schema: z.ZodType<T>, value: unknown, pointer = ""): Result<T> {
+  const parsed = schema.safeParse(value);
   if (parsed.success) return { ok: true, value: parsed.data };
   const problems = parsed.error.issues.flatMap((issue) => problemsOf(issue, value, pointer));
   return failure("invalid", problems);

@@ -6,13 +6,14 @@ import { parseDocument, parseEntry } from "./document.ts";
 import { type ErrorCode, failure, type Problem, problem, type Result } from "./problem.ts";
 import { CLOCK_MAX, compareText, type Entry, keyOf, merge, type Version } from "./record.ts";
 import { checkSanity } from "./sanity.ts";
-import { complete, type Kind, type Resource, USER_KINDS } from "./schema.ts";
+import { complete, type Document, type Kind, type Resource, USER_KINDS } from "./schema.ts";
 import { EMPTY_STATE, type State, withEntries } from "./state.ts";
 import {
   type Author,
   CHANGES_MAX,
   type Change,
   type Commit,
+  type Companion,
   type Listener,
   type Store,
 } from "./store.ts";
@@ -66,7 +67,7 @@ export class Replica implements Store {
     return this.#storageError;
   }
 
-  transact(changes: readonly Change[], author: Author): Result<Commit> {
+  transact(changes: readonly Change[], author: Author, companion?: Companion): Result<Commit> {
     const { wishes, problems, code } = this.#read(changes, author);
     if (problems.length > 0) return failure(code, problems);
     const version = { clock: this.revision + 1, origin: this.#origin };
@@ -75,7 +76,9 @@ export class Replica implements Store {
       return { ok: true, value: { revision: this.revision, entries: [] } };
     const conflicts = validate(this.#state, proposals);
     if (conflicts.length > 0) return failure("conflict", conflicts);
-    const entries = proposals.map(({ entry }) => entry);
+    const asked = proposals.map(({ entry }) => entry);
+    const extra = companion?.({ revision: version.clock, entries: asked });
+    const entries = extra === undefined ? asked : [...asked, ...this.#accompany(extra, version)];
     if (version.clock > CLOCK_MAX) return storageFailure(`the clock ended at ${CLOCK_MAX}`);
     if (!this.#write(entries)) return storageFailure(this.#storageError!);
     this.#adopt(entries);
@@ -161,6 +164,12 @@ export class Replica implements Store {
     if (known !== undefined && JSON.stringify(known.value) === JSON.stringify(value)) return [];
     const created = known?.created ?? version;
     return [{ pointer, entry: { kind, name, created, version, value } }];
+  }
+
+  #accompany(document: Document, version: Version): Entry[] {
+    const wish = readChange({ op: "put", document }, "");
+    if (!wish.ok) throw new Error(`companion of a transaction: ${wish.error.message}`);
+    return this.#propose(wish.value, version).map(({ entry }) => entry);
   }
 
   /** True when the disk holds `entries` and everything that it refused before. */

@@ -7,7 +7,9 @@
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
+import { type Access, type AccessDocument, accessSchema, completeAccess } from "./access.ts";
 import { type Acl, type AclDocument, aclSchema, completeAcl } from "./acl.ts";
+import { type Audit, type AuditDocument, auditSchema, completeAudit } from "./audit.ts";
 import {
   completeDataplane,
   type Dataplane,
@@ -43,10 +45,12 @@ export const KINDS = [
   "dataplane",
   "chassis",
   "binding",
+  "access",
+  "audit",
 ] as const;
 export type Kind = (typeof KINDS)[number];
 
-/** What users may write; a chassis states the other kinds about itself. */
+/** What users write as documents; the other kinds are written by a chassis. */
 export const USER_KINDS = [
   "switch",
   "router",
@@ -133,6 +137,8 @@ export const SCHEMAS = {
   dataplane: dataplaneSchema,
   chassis: chassisSchema,
   binding: bindingSchema,
+  access: accessSchema,
+  audit: auditSchema,
 } as const satisfies Record<Kind, z.ZodType>;
 
 export type SwitchDocument = z.infer<typeof switchSchema>;
@@ -148,7 +154,9 @@ export type Document =
   | LoadBalancerDocument
   | DataplaneDocument
   | ChassisDocument
-  | BindingDocument;
+  | BindingDocument
+  | AccessDocument
+  | AuditDocument;
 
 export type Switch = Readonly<SwitchDocument>;
 export type RouterPort = Readonly<Required<z.infer<typeof routerPortSchema>>>;
@@ -161,7 +169,17 @@ export interface Router {
 export type Port = Readonly<PortDocument & { mac: string; portSecurity: boolean }>;
 export type Chassis = Readonly<ChassisDocument>;
 export type Binding = Readonly<BindingDocument>;
-export type Resource = Switch | Router | Port | Acl | LoadBalancer | Dataplane | Chassis | Binding;
+export type Resource =
+  | Switch
+  | Router
+  | Port
+  | Acl
+  | LoadBalancer
+  | Dataplane
+  | Chassis
+  | Binding
+  | Access
+  | Audit;
 export type ResourceOf<K extends Kind> = Extract<Resource, { kind: K }>;
 
 /**
@@ -194,6 +212,10 @@ export function complete(document: Document): Resource {
       const { kind, name, chassis, up, detail } = document;
       return { kind, name, chassis, up, ...optional({ detail }) };
     }
+    case "access":
+      return completeAccess(document);
+    case "audit":
+      return completeAudit(document);
   }
 }
 

@@ -2,7 +2,9 @@
  * The desired state of the whole router at one revision: immutable, without tombstones, complete
  * (every default is filled in). Made by the store; read by compile, the API and the validation.
  */
+import type { Access } from "./access.ts";
 import type { Acl } from "./acl.ts";
+import type { Audit } from "./audit.ts";
 import type { Dataplane } from "./dataplane.ts";
 import type { LoadBalancer } from "./load-balancer.ts";
 import { compareText, type Entry, isLive, type LiveEntry } from "./record.ts";
@@ -29,6 +31,8 @@ export interface State {
   readonly dataplanes: readonly LiveEntry<Dataplane>[];
   readonly chassis: readonly LiveEntry<Chassis>[];
   readonly bindings: readonly LiveEntry<Binding>[];
+  readonly access: readonly LiveEntry<Access>[];
+  readonly audits: readonly LiveEntry<Audit>[];
 }
 
 export const EMPTY_STATE: State = {
@@ -41,6 +45,8 @@ export const EMPTY_STATE: State = {
   dataplanes: [],
   chassis: [],
   bindings: [],
+  access: [],
+  audits: [],
 };
 
 const LISTS = {
@@ -52,6 +58,8 @@ const LISTS = {
   dataplane: "dataplanes",
   chassis: "chassis",
   binding: "bindings",
+  access: "access",
+  audit: "audits",
 } as const satisfies Record<Kind, keyof State>;
 
 /** All entries of one kind, sorted by name. */

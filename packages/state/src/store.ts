@@ -4,7 +4,7 @@
  */
 import type { Result } from "./problem.ts";
 import type { Entry } from "./record.ts";
-import type { Kind } from "./schema.ts";
+import type { Document, Kind } from "./schema.ts";
 import type { State } from "./state.ts";
 
 export type Change =
@@ -17,7 +17,7 @@ export interface Delete {
   readonly name: string;
 }
 
-/** Who asks: users may not write the kinds that a chassis states about itself. */
+/** Who asks: users may not write the kinds that only a chassis writes. */
 export type Author = "user" | "chassis";
 
 export interface Commit {
@@ -26,6 +26,12 @@ export interface Commit {
   /** What is new; empty when everything was so already, and then the revision is unchanged. */
   readonly entries: readonly Entry[];
 }
+
+/**
+ * Says what else belongs into a transaction that changes something, from what it is about to
+ * commit: a document of a kind that the changes do not have. It is written with them or not at all.
+ */
+export type Companion = (commit: Commit) => Document;
 
 export type Listener = (entries: readonly Entry[], source: "local" | "peer") => void;
 
@@ -40,7 +46,7 @@ export interface Store {
    * All of `changes` or none. They are validated together, as if they happened at once, and get one
    * clock number. Durable when it returns. Pointers of problems start with the index of the change.
    */
-  transact(changes: readonly Change[], author: Author): Result<Commit>;
+  transact(changes: readonly Change[], author: Author, companion?: Companion): Result<Commit>;
   /**
    * Takes what peers say. An entry that is malformed is left out; what contradicts other entries is
    * not, since all chassis must come to the same state. Returns how many entries were news.
