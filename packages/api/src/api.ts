@@ -4,19 +4,24 @@
  */
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
+import { addAccess } from "./access.ts";
 import { addApply } from "./apply.ts";
+import { addAudit } from "./audit.ts";
 import type { ApiContext } from "./context.ts";
+import { Gate } from "./gate.ts";
 import { addInspection } from "./inspect.ts";
 import { problemResponse } from "./problem.ts";
 import { REVISION_HEADER } from "./request.ts";
 import { addResources } from "./resources.ts";
-import { registerSchemas } from "./routes.ts";
+import { BEARER, registerSchemas } from "./routes.ts";
 
 const VERSION = "0.1.0";
 
 export function createApi(context: ApiContext): OpenAPIHono {
   const app = new OpenAPIHono();
+  const gate = new Gate(context);
   app.use(async (c, next) => {
+    gate.attach(c);
     await next();
     if (c.res.headers.has(REVISION_HEADER)) return;
     c.header(REVISION_HEADER, String(context.store.revision));
@@ -25,9 +30,12 @@ export function createApi(context: ApiContext): OpenAPIHono {
   addInspection(app, context);
   addResources(app, context);
   addApply(app, context);
+  addAccess(app, context);
+  addAudit(app, context);
   app.doc31("/openapi.json", {
     openapi: "3.1.0",
     info: { title: `Rhône chassis ${context.chassisName}`, version: VERSION },
+    security: [{ [BEARER]: [] }],
   });
   const { page } = context;
   if (page !== undefined) app.get("/", (c) => c.html(page.html));

@@ -5,7 +5,10 @@ import { isLive, keyOf } from "@rhone/state/record";
 import { type Document, USER_KINDS } from "@rhone/state/schema";
 import { get } from "@rhone/state/state";
 import type { Context } from "hono";
+import { transact } from "./audit.ts";
 import type { ApiContext, AppliedView } from "./context.ts";
+import { gateOf } from "./gate.ts";
+import { KIND_NEEDS } from "./needs.ts";
 import { refusal } from "./problem.ts";
 import { REVISION_HEADER, readJson, readWait, waitApplied } from "./request.ts";
 import { addRoute, documentSchema } from "./routes.ts";
@@ -37,9 +40,12 @@ async function apply(c: Context, context: ApiContext): Promise<Response> {
   }
   const documents: unknown[] = body.value;
   const before = context.store.snapshot();
-  const done = context.store.transact(
+  const forbidden = checkKinds(c, documents);
+  if (forbidden !== undefined) return forbidden;
+  const done = transact(
+    c,
+    context,
     documents.map((document) => ({ op: "put", document })),
-    "user",
   );
   if (!done.ok) return refusal(done.error);
   const { revision, entries } = done.value;
@@ -53,6 +59,17 @@ async function apply(c: Context, context: ApiContext): Promise<Response> {
   c.header(REVISION_HEADER, String(revision));
   const late = await waitApplied(context, revision, wait);
   return late ?? c.json({ revision, documents: results } satisfies AppliedView);
+}
+
+/** The answer when the list has a document of a kind that the caller may not write. */
+function checkKinds(c: Context, documents: readonly unknown[]): Response | undefined {
+  const present = documents.map((document) => (document as Partial<Document> | null)?.kind);
+  for (const kind of USER_KINDS) {
+    if (!present.includes(kind)) continue;
+    const forbidden = gateOf(c).require(c, KIND_NEEDS[kind], `a document of kind ${kind}`);
+    if (forbidden !== undefined) return forbidden;
+  }
+  return undefined;
 }
 
 type AppliedDocument = AppliedView["documents"][number];

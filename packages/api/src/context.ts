@@ -6,13 +6,17 @@ import type { z } from "@hono/zod-openapi";
 import type { Acl } from "@rhone/state/acl";
 import type { Store } from "@rhone/state/store";
 import type {
+  accessView,
   applyView,
+  auditView,
   clusterView,
   countersView,
+  grantedView,
   healthView,
   peerView,
   portStatus,
   problemView,
+  refusedView,
   stageView,
   workersView,
 } from "./views.ts";
@@ -29,12 +33,29 @@ export type PortStatusView = z.infer<typeof portStatus>;
 export type AclView = Acl & { readonly hits: number };
 /** The answer of `POST /v1/apply`. */
 export type AppliedView = z.infer<typeof applyView>;
+/** A token in the answer of `GET /v1/access`. */
+export type AccessView = z.infer<typeof accessView>;
+/** The answer of `POST /v1/access`, with the token itself. */
+export type GrantedView = z.infer<typeof grantedView>;
+export type AuditView = z.infer<typeof auditView>;
+/** The answer of `GET /v1/audit/refused`. */
+export type RefusedView = z.infer<typeof refusedView>;
 /** The body of every answer from 400 on (RFC 9457). */
 export type ProblemView = z.infer<typeof problemView>;
+
+/** How requests over TCP are let in. */
+export interface AccessRules {
+  readonly isTokenRequired: boolean;
+  /** Milliseconds since 1970: tokens end, and entries of the audit log have a time. */
+  wallClock(): number;
+  /** Hears of each refusal: a reason of a fixed set, from where, and what; never a token. */
+  onRefused?(reason: string, from: string, detail: string): void;
+}
 
 export interface ApiContext {
   readonly chassisName: string;
   readonly store: Store;
+  readonly access: AccessRules;
   /** Live figures of this chassis. */
   counters(): CountersView;
   /** The workers of this chassis and what each has. */

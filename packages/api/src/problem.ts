@@ -6,6 +6,8 @@ import type { ProblemView } from "./context.ts";
 const KINDS = {
   "invalid-json": [400, "The body is not JSON"],
   "invalid-query": [400, "The query is not understood"],
+  unauthorized: [401, "A token is needed"],
+  forbidden: [403, "The token's role is not enough"],
   "not-found": [404, "There is no such thing"],
   "method-not-allowed": [405, "The method does not fit the resource"],
   conflict: [409, "The change contradicts other documents"],
@@ -13,6 +15,7 @@ const KINDS = {
   "body-too-large": [413, "The body is too large"],
   "unsupported-media-type": [415, "The body has the wrong content type"],
   invalid: [422, "The document is wrong"],
+  "too-many-failures": [429, "Too many wrong tokens came from there"],
   internal: [500, "The chassis made a mistake"],
   "not-applied": [504, "The change is kept, but not applied in time"],
   storage: [507, "The change could not be stored"],

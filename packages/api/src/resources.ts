@@ -10,6 +10,7 @@ import { USER_KINDS, type UserKind } from "@rhone/state/schema";
 import { get, list, type State } from "@rhone/state/state";
 import type { Commit } from "@rhone/state/store";
 import type { Context } from "hono";
+import { transact } from "./audit.ts";
 import type { AclView, ApiContext, PortStatusView } from "./context.ts";
 import { problemResponse, refusal, withoutIndex } from "./problem.ts";
 import {
@@ -99,7 +100,7 @@ async function put(c: Context, context: ApiContext, kind: UserKind): Promise<Res
   if (mismatch !== undefined) return mismatch;
   const document = nameDocument(body.value, kind, nameOf(c));
   if (!document.ok) return refusal(document.error);
-  const done = context.store.transact([{ op: "put", document: document.value }], "user");
+  const done = transact(c, context, [{ op: "put", document: document.value }]);
   if (!done.ok) return refusal(withoutIndex(done.error));
   const late = await finish(c, context, done.value, wait);
   return late ?? answerOne(c, context, kind, before === undefined ? 201 : 200);
@@ -113,7 +114,7 @@ async function remove(c: Context, context: ApiContext, kind: UserKind): Promise<
   const mismatch = checkIfMatch(c, before);
   if (mismatch !== undefined) return mismatch;
   if (before === undefined) return problemResponse("not-found", `no ${kind} ${name}`);
-  const done = context.store.transact([{ op: "delete", kind, name }], "user");
+  const done = transact(c, context, [{ op: "delete", kind, name }]);
   if (!done.ok) return refusal(withoutIndex(done.error));
   return (await finish(c, context, done.value, wait)) ?? c.body(null, 204);
 }

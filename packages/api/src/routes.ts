@@ -11,13 +11,15 @@ import {
   type UserKind,
 } from "@rhone/state/schema";
 import type { Context } from "hono";
+import { gateOf } from "./gate.ts";
+import { type Need, needOf } from "./needs.ts";
 import { hits, portStatus, problemView } from "./views.ts";
 
 type Method = "get" | "put" | "post" | "delete";
 type Handler = (c: Context) => Response | Promise<Response>;
 type Responses = RouteConfig["responses"];
 /** An alias, not an interface: OpenAPI's type has an index signature. */
-type Parameter = {
+export type Parameter = {
   name: string;
   in: "path" | "query";
   required: boolean;
@@ -30,17 +32,25 @@ export type JsonSchema =
   | { readonly $ref: string }
   | { readonly type: "array"; readonly items: object };
 
+/** The name of the way to say who one is, in the OpenAPI document. */
+export const BEARER = "token";
+
 export interface Declaration {
   readonly summary: string;
+  /** Parameters of the query; when left out, a write has those that say whether it waits. */
+  readonly query?: readonly Parameter[];
   /** Schema of the request's body; it is read and checked by the handler. */
-  readonly body?: JsonSchema;
+  readonly body?: JsonSchema | z.ZodType;
   /** Status and what it means, with the schema of its body if it has one. */
   readonly answers: Readonly<
     Record<number, { readonly description: string; readonly schema?: JsonSchema | z.ZodType }>
   >;
 }
 
-/** Adds a route; `path` with `{name}` for its variable. */
+/**
+ * Adds a route, for those who may use it by needs.ts; `path` with `{name}` for its variable. Throws
+ * when the table lacks it.
+ */
 export function addRoute(
   app: OpenAPIHono,
   method: Method,
@@ -49,25 +59,37 @@ export function addRoute(
   handler: Handler,
 ): void {
   const { body } = declaration;
+  const need = needOf(method, path);
   const config: RouteConfig = {
     method,
     path,
     summary: declaration.summary,
     parameters: [
       ...(path.includes("{name}") ? NAME_PARAMETERS : []),
-      ...(method === "get" ? [] : WAIT_PARAMETERS),
+      ...(declaration.query ?? (method === "get" ? [] : WAIT_PARAMETERS)),
     ],
-    responses: responsesOf(declaration),
+    responses: responsesOf(declaration, need),
+    ...(need === "none"
+      ? { security: [] }
+      : { description: `Needs the role ${need}.`, security: [{ [BEARER]: [] }] }),
   };
   if (body !== undefined) {
     const content = { "application/json": { schema: body as object } };
     config.request = { body: { required: true, content } };
   }
-  app.openapi(createRoute(config), handler);
+  app.openapi(createRoute(config), (c) => gateOf(c).enter(c, need) ?? handler(c));
 }
 
 /** Documents as users write them, and as the API answers with them. */
 export function registerSchemas(app: OpenAPIHono): void {
+  app.openAPIRegistry.registerComponent("securitySchemes", BEARER, {
+    type: "http",
+    scheme: "bearer",
+    bearerFormat: "rhone_<name>_<secret>",
+    description:
+      "A token of `rhone access grant`. Over the UNIX socket, and on the loopback interface of a " +
+      "chassis that belongs to no cluster, none is needed.",
+  });
   const view = { mac: z.string(), portSecurity: z.boolean(), status: portStatus };
   const schemas = {
     Switch: switchSchema,
@@ -139,13 +161,19 @@ const WAIT_PARAMETERS: Parameter[] = [
   },
 ];
 
-function responsesOf({ answers }: Declaration): Responses {
+const PROBLEM = { content: { "application/problem+json": { schema: problemView } } };
+
+const REFUSALS: Responses = {
+  401: { description: "No token, or one that is not good", ...PROBLEM },
+  403: { description: "The token's role is not enough", ...PROBLEM },
+  429: { description: "Too many wrong tokens came from there", ...PROBLEM },
+};
+
+function responsesOf({ answers }: Declaration, need: Need): Responses {
   const responses: Responses = {
-    default: {
-      description: "What was wrong",
-      content: { "application/problem+json": { schema: problemView } },
-    },
+    default: { description: "What was wrong", ...PROBLEM },
   };
+  if (need !== "none") Object.assign(responses, REFUSALS);
   for (const [status, { description, schema }] of Object.entries(answers)) {
     responses[status] =
       schema === undefined

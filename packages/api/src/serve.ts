@@ -6,6 +6,7 @@ import { chmod, lstat, rm } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import { type AddressInfo, connect } from "node:net";
+import process from "node:process";
 import { getRequestListener } from "@hono/node-server";
 
 /** Port 0 takes a free one. */
@@ -21,8 +22,14 @@ export interface ServedApi {
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
 
+/** Where a request came in. */
+export type Connection =
+  /** `uid` is the user that has the socket's file; root can open it as well. */
+  | { readonly via: "unix"; readonly uid: number }
+  | { readonly via: "tcp"; readonly address: string };
+
 interface Application {
-  fetch(request: Request): Response | Promise<Response>;
+  fetch(request: Request, connection: Connection): Response | Promise<Response>;
 }
 
 /** What the server shows to its clients, PEM. */
@@ -42,9 +49,15 @@ export async function serveApi(
 ): Promise<ServedApi> {
   if ("path" in listen) await removeStale(listen.path);
   const timeouts = { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS };
-  const answer = getRequestListener((request) => app.fetch(request), {
-    overrideGlobalObjects: false,
-  });
+  const uid = process.getuid?.() ?? 0;
+  const answer = getRequestListener(
+    (request, { incoming }) => {
+      if ("path" in listen) return app.fetch(request, { via: "unix", uid });
+      const address = incoming.socket.remoteAddress ?? "unknown";
+      return app.fetch(request, { via: "tcp", address });
+    },
+    { overrideGlobalObjects: false },
+  );
   const server =
     credentials === undefined
       ? createServer(timeouts, answer)

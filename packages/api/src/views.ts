@@ -4,6 +4,8 @@
  * them.
  */
 import { z } from "@hono/zod-openapi";
+import { ROLES } from "@rhone/state/access";
+import { METHODS } from "@rhone/state/audit";
 
 const count = z.int().min(0);
 
@@ -183,6 +185,60 @@ export const applyView = z
     ),
   })
   .openapi("Applied");
+
+const access = {
+  name: z.string(),
+  role: z.enum(ROLES),
+  created: z.string(),
+  createdBy: z.string(),
+  expires: z.string(),
+  expired: z.boolean(),
+};
+
+export const accessView = z.object(access).openapi("Access");
+
+export const grantedView = z
+  .object({ ...access, token: z.string().describe("Shown here and never again.") })
+  .openapi("Granted");
+
+export const auditView = z
+  .object({
+    kind: z.literal("audit"),
+    name: z.string(),
+    chassis: z.string().describe("Where the change was made."),
+    sequence: count.describe("Counts the entries of that chassis; only the newest are kept."),
+    at: z.string(),
+    who: z.string().describe("A token's name, unix: and a user id, or (no token)."),
+    from: z.string().describe("An address, or unix."),
+    method: z.enum(METHODS),
+    path: z.string(),
+    targets: z
+      .array(z.object({ kind: z.string(), name: z.string(), change: z.string() }))
+      .describe("What was changed; of a large change, a part."),
+    targetCount: count.describe("How much was changed."),
+    revision: count.describe("From which on the state of that chassis contains the change."),
+  })
+  .openapi("Audit");
+
+export const refusedView = z
+  .object({
+    chassis: z.string(),
+    counts: z.object({ 401: count, 403: count, 429: count }).describe("By status."),
+    newest: z
+      .array(
+        z.object({
+          at: z.string().describe("The last time."),
+          who: z.string().nullable().describe("A token's name; null without a good token."),
+          from: z.string(),
+          method: z.string(),
+          path: z.string(),
+          status: z.union([z.literal(401), z.literal(403), z.literal(429)]),
+          count: count.describe("How often the same was refused."),
+        }),
+      )
+      .describe("The newest first."),
+  })
+  .openapi("Refused");
 
 export const problemView = z
   .object({

@@ -96,13 +96,23 @@ export class Chassis {
     });
   }
 
+  /** Whether a request over TCP needs a token. */
+  get #isTokenRequired(): boolean {
+    const { listen, requireToken } = this.#config.api;
+    if (requireToken || this.#parts.resolve(tokens.CLUSTER) !== null) return true;
+    return listen !== undefined && !isLoopback(hostAndPortOf(listen).host);
+  }
+
   /** Loopback is plain HTTP; elsewhere a chassis of a cluster shows its certificate. */
   async #serveTcp(app: ReturnType<typeof createApi>, listen: string): Promise<void> {
-    const at = listen.lastIndexOf(":");
-    const host = listen.slice(0, at).replace(/^\[(.*)\]$/, "$1");
-    const where = { host, port: Number(listen.slice(at + 1)) };
+    const where = hostAndPortOf(listen);
     const cluster = this.#parts.resolve(tokens.CLUSTER);
-    if (isLoopback(host) || cluster === null) {
+    const isHere = isLoopback(where.host);
+    if (isHere || cluster === null) {
+      if (!isHere) {
+        const text = "REST has no TLS: whoever is on the way can read tokens. Join a cluster";
+        this.#parts.resolve(tokens.LOG).warn({ listen }, text);
+      }
       this.#servers.push(await serveApi(app, where));
       return;
     }
@@ -138,6 +148,13 @@ export class Chassis {
       chassisName: this.#config.name,
       page,
       store: parts.resolve(tokens.STORE),
+      access: {
+        isTokenRequired: this.#isTokenRequired,
+        wallClock: Date.now,
+        onRefused: (reason, from, detail) => {
+          parts.resolve(tokens.REFUSALS).add(`rest-${reason}`, from, detail);
+        },
+      },
       counters: () => countersView(this.#config.name, dataplane, devices),
       workers: () => workersView(this.#config.name, dataplane, devices, tunnel),
       pipeline: pipelineView,
@@ -201,6 +218,12 @@ export class Chassis {
     if (cluster !== null) checks.push(cluster.check());
     return { status: checks.every(({ ok }) => ok) ? "ok" : "degraded", checks };
   }
+}
+
+function hostAndPortOf(listen: string): { readonly host: string; readonly port: number } {
+  const at = listen.lastIndexOf(":");
+  const host = listen.slice(0, at).replace(/^\[(.*)\]$/, "$1");
+  return { host, port: Number(listen.slice(at + 1)) };
 }
 
 function isLoopback(host: string): boolean {

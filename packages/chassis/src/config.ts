@@ -65,6 +65,11 @@ const schema = z.strictObject({
       .optional(),
     /** Path of a UNIX socket. */
     socket: z.string().min(1).optional(),
+    /**
+     * Asks for a token on loopback as well. One is asked for anyway when the chassis has joined a
+     * cluster, or listens elsewhere.
+     */
+    requireToken: z.boolean().default(false),
   }),
   nats: z
     .strictObject({
