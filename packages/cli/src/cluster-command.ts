@@ -9,9 +9,12 @@ import { Authority } from "@rhone/gossip/authority";
 import { fingerprintOf } from "@rhone/gossip/certificate";
 import { clusterDirectory } from "@rhone/gossip/identity";
 import { JoinError, joinCluster } from "@rhone/gossip/join-client";
-import { type Command, InvalidArgumentError } from "commander";
+import type { Command } from "commander";
 import { formatClusterStatus, troublesOf } from "./cluster-status.ts";
-import { RestClient, succeeded } from "./rest-client.ts";
+import { lifeReader } from "./life.ts";
+import { print } from "./print.ts";
+import { succeeded } from "./rest-client.ts";
+import { clientOf, type ServerOptions } from "./server-options.ts";
 import { formatTable } from "./table.ts";
 import { EXIT_FAILED, UserError } from "./user-error.ts";
 
@@ -20,9 +23,8 @@ interface Options {
   readonly json?: boolean;
 }
 
-const UNITS_MS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
 const LIFE_DEFAULT_MS = 3_600_000;
-const LIFE_MAX_MS = 7 * 86_400_000;
+const LIFE_DAYS_MAX = 7;
 
 const HELP = `
 The first chassis makes the cluster and is its authority; each other one joins with its own token:
@@ -40,7 +42,7 @@ export function addClusterCommands(program: Command): void {
     .action((_: unknown, command: Command) => init(command.optsWithGlobals()));
   withConfig(cluster.command("token"))
     .description("Print a token that lets one chassis join; run it where the authority is")
-    .option("--ttl <time>", "how long it is good: 30m, 1h, 7d", readLife, LIFE_DEFAULT_MS)
+    .option("--ttl <time>", "how long it is good: 30m, 1h, 7d", lifeReader(LIFE_DAYS_MAX), LIFE_DEFAULT_MS)
     .action((_: unknown, command: Command) => token(command.optsWithGlobals()));
   cluster
     .command("status")
@@ -90,8 +92,8 @@ async function token(options: Options & { readonly ttl: number }): Promise<void>
   print(options, { token: word }, () => word);
 }
 
-async function status(options: { readonly server: string; readonly json?: boolean }) {
-  const answer = await new RestClient(options.server).request("GET", "/v1/cluster");
+async function status(options: ServerOptions): Promise<void> {
+  const answer = await clientOf(options).request("GET", "/v1/cluster");
   const view = succeeded(answer).body as ClusterView;
   if (troublesOf(view).length > 0) process.exitCode = EXIT_FAILED;
   print(options, view, () => formatClusterStatus(view));
@@ -162,15 +164,4 @@ function refusing<T>(attempt: () => T): T {
   } catch (error) {
     throw new UserError((error as Error).message, EXIT_FAILED);
   }
-}
-
-function readLife(word: string): number {
-  const [, count, unit] = /^(\d{1,6})([mhd])$/.exec(word) ?? [];
-  const lifeMs = Number(count) * (UNITS_MS[unit ?? ""] ?? Number.NaN);
-  if (lifeMs > 0 && lifeMs <= LIFE_MAX_MS) return lifeMs;
-  throw new InvalidArgumentError("expected a time from 1m to 7d, such as 30m, 1h or 2d.");
-}
-
-function print({ json }: { readonly json?: boolean }, value: object, format: () => string): void {
-  process.stdout.write(`${json ? JSON.stringify(value) : format()}\n`);
 }

@@ -1,13 +1,13 @@
 /** `rhone dataplane`: the workers of a chassis, seen and set. */
 import type { WorkersView } from "@rhone/api/context";
 import { type Command, InvalidArgumentError } from "commander";
-import { RestClient, succeeded } from "./rest-client.ts";
+import { print } from "./print.ts";
+import { succeeded } from "./rest-client.ts";
+import { clientOf, type ServerOptions } from "./server-options.ts";
 import { formatTable } from "./table.ts";
 import { EXIT_FAILED, UserError } from "./user-error.ts";
 
-interface Options {
-  readonly server: string;
-  readonly json?: boolean;
+interface Options extends ServerOptions {
   readonly chassis?: string;
   readonly wait?: boolean;
 }
@@ -35,7 +35,7 @@ export function addDataplaneCommands(program: Command): void {
 }
 
 async function show(chassis: string | undefined, options: Options): Promise<void> {
-  const client = new RestClient(options.server);
+  const client = clientOf(options);
   const view = await client.get<WorkersView>("/v1/workers");
   if (chassis === undefined || chassis === view.chassis) {
     print(options, view, () => formatWorkers(view));
@@ -49,7 +49,7 @@ async function show(chassis: string | undefined, options: Options): Promise<void
 }
 
 async function scale(workers: number, options: Options): Promise<void> {
-  const client = new RestClient(options.server);
+  const client = clientOf(options);
   const own = async () => (await client.get<WorkersView>("/v1/workers")).chassis;
   const chassis = options.chassis ?? (await own());
   if (options.wait && options.chassis !== undefined && options.chassis !== (await own())) {
@@ -109,8 +109,4 @@ function wholeNumber(text: string): number {
     throw new InvalidArgumentError("Expected a whole number from 1 on.");
   }
   return value;
-}
-
-function print({ json }: Options, value: object, format: () => string): void {
-  process.stdout.write(`${json ? JSON.stringify(value) : format()}\n`);
 }

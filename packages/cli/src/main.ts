@@ -1,5 +1,6 @@
 /** The `rhone` command. */
 import { Command, CommanderError } from "commander";
+import { addAccessCommands } from "./access-command.ts";
 import { addClusterCommands } from "./cluster-command.ts";
 import { addDataplaneCommands } from "./dataplane-command.ts";
 import { addLabCommands } from "./lab-command.ts";
@@ -26,6 +27,7 @@ async function main(): Promise<void> {
       "chassis to talk to, http://host:port, https://host:port or unix:/path",
       process.env["RHONE_SERVER"] ?? "http://127.0.0.1:7101",
     )
+    .option("--token-file <file>", "with the token to show; RHONE_TOKEN has it otherwise")
     .option("--json", "print JSON, for programs")
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
     .addHelpText("after", HELP)
@@ -35,6 +37,7 @@ async function main(): Promise<void> {
   addResourceCommands(program);
   addDataplaneCommands(program);
   addClusterCommands(program);
+  addAccessCommands(program);
   addLabCommands(program);
   for (const command of program.commands.flatMap((command) => [command, ...command.commands])) {
     command.exitOverride().copyInheritedSettings(program);

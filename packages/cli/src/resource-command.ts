@@ -11,15 +11,12 @@ import type { StagePlace } from "@rhone/state/dataplane";
 import type { Vip } from "@rhone/state/load-balancer";
 import { type Command, Option } from "commander";
 import { isLabDocument, locateAll } from "./lab-file.ts";
-import { RestClient, RestError, succeeded } from "./rest-client.ts";
+import { print } from "./print.ts";
+import { RestError, succeeded } from "./rest-client.ts";
+import { clientOf, type ServerOptions } from "./server-options.ts";
 import { formatTable } from "./table.ts";
 import { EXIT_FAILED, UserError } from "./user-error.ts";
 import { readYamlFile, type YamlDocument } from "./yaml-documents.ts";
-
-interface GlobalOptions {
-  readonly server: string;
-  readonly json?: boolean;
-}
 
 const PLURALS: Readonly<Record<string, string>> = {
   switch: "switches",
@@ -67,11 +64,11 @@ export function addResourceCommands(program: Command): void {
   );
 }
 
-async function apply(options: GlobalOptions & { file: string; wait?: boolean }): Promise<void> {
+async function apply(options: ServerOptions & { file: string; wait?: boolean }): Promise<void> {
   const documents = readYamlFile(options.file).filter((document) => !isLabDocument(document));
   const body = documents.map(({ value }) => value);
   const path = `/v1/apply${options.wait ? "?wait=applied" : ""}`;
-  const answer = await new RestClient(options.server).request("POST", path, { body });
+  const answer = await clientOf(options).request("POST", path, { body });
   const { revision, documents: results } = (await locating(options.file, documents, () => {
     return succeeded(answer).body;
   })) as AppliedView;
@@ -95,9 +92,9 @@ async function locating<T>(
   }
 }
 
-async function get(kind: string, name: string | undefined, options: GlobalOptions): Promise<void> {
+async function get(kind: string, name: string | undefined, options: ServerOptions): Promise<void> {
   const singular = singularOf(kind, Object.keys(PLURALS));
-  const client = new RestClient(options.server);
+  const client = clientOf(options);
   const path = `/v1/${PLURALS[singular]}`;
   if (name !== undefined) {
     const resource = await client.get<object>(pathOf(singular, name));
@@ -117,12 +114,12 @@ function pathOf(singular: string, name: string): string {
 async function remove(
   kind: string,
   name: string,
-  options: GlobalOptions & { wait?: boolean },
+  options: ServerOptions & { wait?: boolean },
 ): Promise<void> {
   const singular = singularOf(kind, DELETABLE);
   const query = options.wait ? "?wait=applied" : "";
   const path = `${pathOf(singular, name)}${query}`;
-  succeeded(await new RestClient(options.server).request("DELETE", path));
+  succeeded(await clientOf(options).request("DELETE", path));
   print(options, { deleted: { kind: singular, name } }, () => `${singular} ${name} deleted`);
 }
 
@@ -133,8 +130,8 @@ function addView<T>(
   format: (view: T) => string,
 ): Command {
   return program.command(name).action(async (_: unknown, command: Command) => {
-    const options = command.optsWithGlobals<GlobalOptions>();
-    const answer = await new RestClient(options.server).request("GET", path);
+    const options = command.optsWithGlobals<ServerOptions>();
+    const answer = await clientOf(options).request("GET", path);
     // A degraded chassis answers 503 with the same view.
     const isView = answer.status === 503 && path === "/healthz";
     const view = (isView ? answer : succeeded(answer)).body as T;
@@ -281,8 +278,4 @@ function formatPipeline(stages: readonly StageView[]): string {
 function formatHealth({ status, checks }: HealthView): string {
   const rows = checks.map(({ name, ok, detail }) => [ok ? "✓" : "✗", name, detail]);
   return `${status}\n${formatTable(rows)}`;
-}
-
-function print({ json }: GlobalOptions, value: object, format: () => string): void {
-  process.stdout.write(`${json ? JSON.stringify(value) : format()}\n`);
 }

@@ -25,6 +25,10 @@ const UNIX_PREFIX = "unix:";
 const AUTHORITY_VARIABLE = "RHONE_CA";
 const PORTS: Readonly<Record<string, number>> = { "http:": 80, "https:": 443 };
 
+const TOKEN_HINT =
+  "\nName a token with --token-file or RHONE_TOKEN, or keep it in ~/.config/rhone/token; an admin " +
+  'makes one with "rhone access grant", root on the host of a chassis with --server unix:SOCKET.';
+
 /** The chassis refused, or could not do, what was asked. */
 export class RestError extends UserError {
   readonly problem: ProblemView;
@@ -35,7 +39,8 @@ export class RestError extends UserError {
     );
     // The detail repeats the first error.
     const summary = errors.length > 0 ? problem.title : `${problem.title}: ${problem.detail}`;
-    super(summary + errors.join(""), EXIT_FAILED);
+    const hint = problem.status === 401 ? TOKEN_HINT : "";
+    super(summary + errors.join("") + hint, EXIT_FAILED);
     this.problem = problem;
   }
 }
@@ -43,11 +48,13 @@ export class RestError extends UserError {
 export class RestClient {
   /** As the user wrote it. */
   readonly server: string;
+  readonly #token: string | undefined;
   readonly #target: { readonly socketPath: string } | { readonly base: URL };
 
   /** `server` is a URL or `unix:<path>`. Throws UserError when it is neither. */
-  constructor(server: string) {
+  constructor(server: string, token?: string) {
     this.server = server;
+    this.#token = token;
     if (server.startsWith(UNIX_PREFIX)) {
       this.#target = { socketPath: server.slice(UNIX_PREFIX.length) };
       return;
@@ -89,6 +96,7 @@ export class RestClient {
         ? { ...hostOf(target.base), ...(isSecure ? { ca: readAuthority() } : {}), path }
         : { socketPath: target.socketPath, path };
     const headers: OutgoingHttpHeaders = payload === undefined ? {} : jsonHeaders(payload);
+    if (this.#token !== undefined) headers["authorization"] = `Bearer ${this.#token}`;
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
     const signal = AbortSignal.timeout(timeoutMs);
     const start = isSecure ? httpsRequest : httpRequest;

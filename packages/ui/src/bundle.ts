@@ -7,7 +7,7 @@ import { readFile } from "node:fs/promises";
 import { stripTypeScriptTypes } from "node:module";
 
 /** Each after those that it imports; their top-level names must differ. */
-const MODULES = ["dom.ts", "topology.ts", "page.ts"];
+const MODULES = ["dom.ts", "token.ts", "topology.ts", "page.ts"];
 const PLACE = "/* script */";
 
 export async function loadPage(): Promise<{ html: string }> {

@@ -2,10 +2,18 @@
  * The page that every chassis serves: what it knows of the network, and its own live counters,
  * asked for every second. Run by the browser.
  */
-import type { AclView, CountersView, HealthView, PeerView, StageView } from "@rhone/api/context";
+import type {
+  AclView,
+  CountersView,
+  HealthView,
+  PeerView,
+  ProblemView,
+  StageView,
+} from "@rhone/api/context";
 import type { LoadBalancer, Vip } from "@rhone/state/load-balancer";
 import type { Chassis, Router, Switch } from "@rhone/state/schema";
 import { element, show, table } from "./dom.ts";
+import { askToken, TokenNeeded, tokenHeaders } from "./token.ts";
 import { type PortView, topology } from "./topology.ts";
 
 const PERIOD_MS = 1000;
@@ -27,7 +35,11 @@ interface Picture {
 }
 
 async function ask<T>(path: string): Promise<T> {
-  const response = await fetch(path, { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) });
+  const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
+  const response = await fetch(path, { signal, headers: tokenHeaders() });
+  if (response.status === 401) {
+    throw new TokenNeeded(((await response.json()) as ProblemView).detail);
+  }
   // A degraded chassis answers 503 and says why in the same shape.
   if (!response.ok && path !== "/healthz") throw new Error(`${path} answered ${response.status}`);
   return response.json() as Promise<T>;
@@ -207,6 +219,11 @@ async function run(): Promise<never> {
         before = picture;
       }
     } catch (error) {
+      if (error instanceof TokenNeeded) {
+        show("status", element("span", { class: "bad" }, "token needed"));
+        await askToken(error.message);
+        continue;
+      }
       show("status", element("span", { class: "bad" }, "no answer"));
       show("trouble", `What you see is old: ${(error as Error).message}`);
     }
