@@ -94,6 +94,11 @@ function healthy(name: string): Promise<void> {
   return answers<HealthView>(name, "/healthz", ({ status }) => status === "ok");
 }
 
+/** Waits until a chassis knows that many tokens. */
+function accessIs(name: string, count: number): Promise<void> {
+  return answers<unknown[]>(name, "/v1/access", ({ length }) => length === count);
+}
+
 function refused({ code, stderr }: RunResult, pattern: RegExp): void {
   assert.equal(code, 1, stderr);
   assert.match(stderr, pattern);
@@ -191,6 +196,34 @@ describe("a cluster that is made by hand", () => {
     refused(await rhone(argv), /name the file cluster\/ca\.crt/);
     const plain = await rhone(["--server", `http://${underlayOf("b")}:${API_PORT}`, "health"]);
     assert.equal(plain.code, 1);
+  });
+
+  test("a token is good at every chassis, and revoked at every chassis", LIMIT, async () => {
+    const at = (name: string) => ["--server", `https://${underlayOf(name)}:${API_PORT}`];
+    const socket = (name: string) => ["--server", `unix:${join(directory, `${name}.sock`)}`];
+    const authority = `RHONE_CA=${ca}`;
+    refused(await rhone([...at("b"), "get", "chassis"], "", [authority]), /RHONE_TOKEN/);
+    const made = await rhone([...socket("a"), "access", "grant", "alice", "--role", "viewer"]);
+    assert.match(made.stdout, /^rhone_alice_[\w-]{43}\n$/, made.stderr);
+    const tokenFile = join(directory, "alice.token");
+    writeFileSync(tokenFile, made.stdout, { mode: 0o600 });
+    const asAlice = (name: string, ...argv: string[]) =>
+      rhone([...at(name), "--token-file", tokenFile, ...argv], "", [authority]);
+    await accessIs("b", 1);
+    await accessIs("c", 1);
+    assert.match((await asAlice("b", "get", "chassis")).stdout, /192\.0\.2\.3/);
+    refused(await asAlice("b", "delete", "switch", "web"), /needs the role operator/);
+    const revoked = await rhone([...socket("c"), "access", "revoke", "alice"]);
+    assert.equal(revoked.code, 0, revoked.stderr);
+    await accessIs("a", 0);
+    refused(await asAlice("a", "get", "chassis"), /not known, or was revoked/);
+    const log = await rhone([...socket("b"), "audit", "--kind", "access"]);
+    assert.match(log.stdout, /unix:0 .* c .*access alice deleted\n.* a .*access alice created/);
+    for (const name of ["a", "b", "c"]) {
+      assert.doesNotMatch(readFileSync(join(directory, `${name}.log`), "utf8"), /rhone_alice_/);
+    }
+    chmodSync(tokenFile, 0o644);
+    assert.match((await asAlice("b", "health")).stderr, /that only you can read .*got mode 644/);
   });
 
   test("a name is free again when it was forgotten", LIMIT, async () => {
