@@ -106,7 +106,7 @@ test("nobody makes a token by apply", async (t) => {
   pointersOf(await call("POST", "/v1/apply", [document], admin), 422);
 });
 
-test("a token is shown once, kept as a hash, and ends when it was said or is revoked", async (t) => {
+test("a token is shown once, kept as a hash, and ends in time or when revoked", async (t) => {
   const guarded = await guard(t);
   const { call, admin, store, pass } = guarded;
   const token = await grant(guarded, "ci", "viewer");

@@ -1,33 +1,18 @@
 /** `/v1/access`: tokens, made and revoked at any chassis and good at all of them. */
-import type { OpenAPIHono } from "@hono/zod-openapi";
-import { z } from "@hono/zod-openapi";
-import { ACCESS_MAX, type Access, accessSchema } from "@rhone/state/access";
+import { type OpenAPIHono, z } from "@hono/zod-openapi";
+import { ACCESS_MAX, type Access } from "@rhone/state/access";
 import { parseValue } from "@rhone/state/document";
 import { get } from "@rhone/state/state";
 import type { Context } from "hono";
 import { transact } from "./audit.ts";
 import type { AccessView, ApiContext, GrantedView } from "./context.ts";
 import { callerOf } from "./gate.ts";
+import { grantSchema, LIFE_DEFAULT_SECONDS } from "./grant.ts";
 import { problemResponse, refusal } from "./problem.ts";
 import { REVISION_HEADER, readJson } from "./request.ts";
-import { addRoute } from "./routes.ts";
+import { addRoute, GRANT_SCHEMA } from "./routes.ts";
 import { mintToken } from "./token.ts";
 import { accessView, grantedView } from "./views.ts";
-
-const DAY_SECONDS = 86_400;
-const LIFE_DEFAULT_SECONDS = 90 * DAY_SECONDS;
-const LIFE_MAX_SECONDS = 3650 * DAY_SECONDS;
-
-const grantSchema = z.strictObject({
-  name: accessSchema.shape.name,
-  role: accessSchema.shape.role,
-  lifeSeconds: z
-    .int()
-    .min(1)
-    .max(LIFE_MAX_SECONDS)
-    .exactOptional()
-    .describe(`How long the token is good; ${LIFE_DEFAULT_SECONDS} when left out.`),
-});
 
 export function addAccess(app: OpenAPIHono, context: ApiContext): void {
   addRoute(
@@ -47,7 +32,7 @@ export function addAccess(app: OpenAPIHono, context: ApiContext): void {
     {
       summary: "Makes a token. The answer is the only place where it is ever to be seen",
       query: [],
-      body: grantSchema,
+      body: GRANT_SCHEMA,
       answers: { 201: { description: "The token", schema: grantedView } },
     },
     (c) => grant(c, context),
@@ -84,7 +69,8 @@ async function grant(c: Context, context: ApiContext): Promise<Response> {
   const { token, hash } = mintToken(name);
   const now = context.access.wallClock();
   const document: Access = {
-    ...{ kind: "access", name, role, hash },
+    kind: "access",
+    ...{ name, role, hash },
     created: new Date(now).toISOString(),
     createdBy: callerOf(c).who,
     expires: new Date(now + lifeSeconds * 1000).toISOString(),

@@ -45,7 +45,9 @@ export function transact(
     const chassis = context.chassisName;
     const sequence = 1 + lastSequence(before, chassis);
     return {
-      ...{ kind: "audit", name: auditName(chassis, sequence), chassis, sequence },
+      kind: "audit",
+      name: auditName(chassis, sequence),
+      ...{ chassis, sequence },
       at: new Date(context.access.wallClock()).toISOString(),
       ...{ who, from },
       method: METHODS.find((method) => method === c.req.method)!,

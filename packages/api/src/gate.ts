@@ -49,7 +49,7 @@ export class Gate {
 
   /** The answer for a request that is not let in; undefined for one that is. */
   enter(c: Context, need: Need): Response | undefined {
-    const connection = c.env as Partial<Connection> | undefined;
+    const connection = c.env as Connection | undefined;
     if (connection?.via === "unix") {
       c.set(CALLER, { who: `unix:${connection.uid}`, role: "admin", from: "unix" });
       return undefined;

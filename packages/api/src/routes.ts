@@ -12,6 +12,7 @@ import {
 } from "@rhone/state/schema";
 import type { Context } from "hono";
 import { gateOf } from "./gate.ts";
+import { grantSchema } from "./grant.ts";
 import { type Need, needOf } from "./needs.ts";
 import { hits, portStatus, problemView } from "./views.ts";
 
@@ -40,7 +41,7 @@ export interface Declaration {
   /** Parameters of the query; when left out, a write has those that say whether it waits. */
   readonly query?: readonly Parameter[];
   /** Schema of the request's body; it is read and checked by the handler. */
-  readonly body?: JsonSchema | z.ZodType;
+  readonly body?: JsonSchema;
   /** Status and what it means, with the schema of its body if it has one. */
   readonly answers: Readonly<
     Record<number, { readonly description: string; readonly schema?: JsonSchema | z.ZodType }>
@@ -99,6 +100,7 @@ export function registerSchemas(app: OpenAPIHono): void {
     Acl: aclSchema,
     LoadBalancer: loadBalancerSchema,
     Dataplane: dataplaneSchema,
+    Grant: grantSchema,
     AclView: z.strictObject({ ...aclSchema.shape, hits }),
     PortView: z.strictObject({ ...portSchema.shape, ...view }),
   };
@@ -119,6 +121,7 @@ export function viewSchema(kind: UserKind): JsonSchema {
   return { $ref: `#/components/schemas/${SCHEMA_NAMES[kind]}${hasView ? "View" : ""}` };
 }
 
+export const GRANT_SCHEMA: JsonSchema = { $ref: "#/components/schemas/Grant" };
 export const CHASSIS_SCHEMA: JsonSchema = { $ref: "#/components/schemas/Chassis" };
 
 export function listOf(items: JsonSchema): JsonSchema {

@@ -216,6 +216,7 @@ describe("a cluster that is made by hand", () => {
     const revoked = await rhone([...socket("c"), "access", "revoke", "alice"]);
     assert.equal(revoked.code, 0, revoked.stderr);
     await accessIs("a", 0);
+    await accessIs("b", 0);
     refused(await asAlice("a", "get", "chassis"), /not known, or was revoked/);
     const log = await rhone([...socket("b"), "audit", "--kind", "access"]);
     assert.match(log.stdout, /unix:0 .* c .*access alice deleted\n.* a .*access alice created/);

@@ -42,7 +42,12 @@ export function addClusterCommands(program: Command): void {
     .action((_: unknown, command: Command) => init(command.optsWithGlobals()));
   withConfig(cluster.command("token"))
     .description("Print a token that lets one chassis join; run it where the authority is")
-    .option("--ttl <time>", "how long it is good: 30m, 1h, 7d", lifeReader(LIFE_DAYS_MAX), LIFE_DEFAULT_MS)
+    .option(
+      "--ttl <time>",
+      "how long it is good: 30m, 1h, 7d",
+      lifeReader(LIFE_DAYS_MAX),
+      LIFE_DEFAULT_MS,
+    )
     .action((_: unknown, command: Command) => token(command.optsWithGlobals()));
   cluster
     .command("status")

@@ -26,8 +26,8 @@ const AUTHORITY_VARIABLE = "RHONE_CA";
 const PORTS: Readonly<Record<string, number>> = { "http:": 80, "https:": 443 };
 
 const TOKEN_HINT =
-  "\nName a token with --token-file or RHONE_TOKEN, or keep it in ~/.config/rhone/token; an admin " +
-  'makes one with "rhone access grant", root on the host of a chassis with --server unix:SOCKET.';
+  "\nName a token with --token-file or RHONE_TOKEN, or keep it in ~/.config/rhone/token; an " +
+  'admin makes one with "rhone access grant", root at a chassis with --server unix:SOCKET.';
 
 /** The chassis refused, or could not do, what was asked. */
 export class RestError extends UserError {

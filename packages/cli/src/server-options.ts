@@ -43,7 +43,7 @@ function defaultFile(): string {
 function isPrivate(server: string): boolean {
   if (!URL.canParse(server)) return false;
   const { protocol, hostname } = new URL(server);
-  const isHere = hostname === "localhost" || hostname === "[::1]" || /^127(\.\d+){3}$/.test(hostname);
+  const isHere = ["localhost", "[::1]"].includes(hostname) || /^127(\.\d+){3}$/.test(hostname);
   return protocol === "https:" || (protocol === "http:" && isHere);
 }
 
