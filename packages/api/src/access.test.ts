@@ -146,7 +146,10 @@ test("too many wrong tokens have to wait, a right one has not", async (t) => {
   assert.ok(Number(late.headers.get("retry-after")) >= 1);
   assert.equal((await call("GET", "/v1/ports", undefined, admin)).status, 200);
   pointersOf(await call("GET", "/v1/ports"), 401); // No token is no guess.
-  assert.equal(refused.some((text) => text.includes(wrong)), false);
+  assert.equal(
+    refused.some((text) => text.includes(wrong)),
+    false,
+  );
   const { counts, newest } = (await call("GET", "/v1/audit/refused", undefined, admin)).body;
   assert.deepEqual(counts, { 401: FAILURES_MAX + 1, 403: 0, 429: 1 });
   assert.equal(JSON.stringify(newest).includes("rhone_"), false);
