@@ -16,7 +16,8 @@ export function answerTo(bytes: Buffer): Buffer | null {
   const { ip } = headersOf(bytes);
   if (ip === null || ip.isFragment) return null;
   if (ip.protocol !== TCP) return errorAbout(bytes, "rejected", ip.destination);
-  return readSegment(bytes, ip).kind === "rst" ? null : resetOf(bytes, ip);
+  // Whatever other flags a reset has, it is not answered.
+  return (bytes[ip.transportAt! + 13]! & RST) !== 0 ? null : resetOf(bytes, ip);
 }
 
 function resetOf(bytes: Buffer, ip: IpHeader): Buffer {

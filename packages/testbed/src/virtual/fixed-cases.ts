@@ -31,6 +31,13 @@ function fixed(network: Partial<NetworkSpec>, packets: readonly Partial<PacketSp
 
 const V6 = { isV4: false, dontFragment: false } as const;
 const V6_UNSECURED = port({ hasV4: false, isSecured: false });
+const FLAGS_CHANGED = { truncateTo: null, changes: [[67, 77]], tags: 0 } as const;
+const REJECT_V6 = {
+  ...{ switch: 0, port: null, priority: 0, protocol: null, isV4: false },
+  ...{ source: null, destination: null, sourcePorts: null, destinationPorts: null },
+  direction: "from-port",
+  action: "reject",
+} as const;
 const LOOP = { isV4: true, destination: 12, link: 0, nextHop: 0 };
 const LINK = { switch: 0, family: "both" } as const;
 
@@ -92,4 +99,12 @@ export const FIXED_CASES: Readonly<Record<string, CaseSpec>> = {
       { ...V6, kind: "again", spoofs: "both", size: 0 },
     ],
   ),
+  "a rejected segment with the flags of a reset and others": {
+    ...fixed({ ports: [port({}), port({})] }, [
+      { ...V6, kind: "tcp", size: 0, isAfterChange: true },
+      { ...V6, kind: "reply", ttl: 9, size: 0, mutation: FLAGS_CHANGED },
+      { ...V6, kind: "tcp", ttl: 8, size: 0 },
+    ]),
+    changes: [{ rules: [REJECT_V6], balancers: null, routers: null, port: 0 }],
+  },
 };
