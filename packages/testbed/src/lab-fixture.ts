@@ -5,6 +5,7 @@ import { after, before, describe } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { CountersView } from "@rhone/api/context";
+import type { ChassisProcess } from "@rhone/cli/chassis-process";
 import { type LabOptions, type RunningLab, startLab } from "@rhone/cli/lab";
 import { readLabFile } from "@rhone/cli/lab-file";
 import { namespaceNames, runIn } from "@rhone/cli/namespaces";
@@ -76,11 +77,15 @@ export class LabFixture {
     return runOrThrow(["ip", "netns", "exec", namespace, ...command], { input });
   }
 
+  chassis(name: string): ChassisProcess {
+    const found = this.running.chassis.find(({ process }) => process.name === name);
+    if (found === undefined) throw new Error(`expected a chassis of the lab, got ${name}`);
+    return found.process;
+  }
+
   /** Of one chassis. */
   counters(chassis: string): Promise<CountersView> {
-    const found = this.running.chassis.find(({ process }) => process.name === chassis);
-    if (found === undefined) throw new Error(`expected a chassis of the lab, got ${chassis}`);
-    return found.process.client.get<CountersView>("/v1/counters");
+    return this.chassis(chassis).client.get<CountersView>("/v1/counters");
   }
 
   /**

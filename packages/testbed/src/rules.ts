@@ -1,5 +1,4 @@
 /** Rules for scenarios: put into force at every chassis, and what they counted at one. */
-import type { RestClient } from "@rhone/cli/rest-client";
 import { succeeded } from "@rhone/cli/rest-client";
 import type { AclDocument } from "@rhone/state/acl";
 import type { LabFixture } from "./lab-fixture.ts";
@@ -8,7 +7,7 @@ export type RuleSpec = Omit<AclDocument, "kind">;
 
 /** Makes `rules` the only ones, in force at every chassis when it resolves. */
 export async function setRules(fixture: LabFixture, rules: readonly RuleSpec[]): Promise<void> {
-  const client = clientOf(fixture, fixture.running.lab.chassis[0]!.name);
+  const { client } = fixture.running.chassis[0]!.process;
   const wanted = new Set(rules.map(({ name }) => name));
   for (const { name } of await client.get<AclDocument[]>("/v1/acls")) {
     if (!wanted.has(name)) succeeded(await client.request("DELETE", `/v1/acls/${name}`));
@@ -20,12 +19,6 @@ export async function setRules(fixture: LabFixture, rules: readonly RuleSpec[]):
 
 /** Packets that a rule decided about at one chassis. */
 export async function hitsOf(fixture: LabFixture, chassis: string, rule: string): Promise<number> {
-  const view = await clientOf(fixture, chassis).get<{ hits: number }>(`/v1/acls/${rule}`);
+  const view = await fixture.chassis(chassis).client.get<{ hits: number }>(`/v1/acls/${rule}`);
   return view.hits;
-}
-
-function clientOf(fixture: LabFixture, chassis: string): RestClient {
-  const found = fixture.running.chassis.find(({ process }) => process.name === chassis);
-  if (found === undefined) throw new Error(`expected a chassis of the lab, got ${chassis}`);
-  return found.process.client;
 }
