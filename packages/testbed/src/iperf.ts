@@ -15,6 +15,8 @@ export interface StreamOptions {
   readonly to: string;
   readonly address: string;
   readonly megabitsPerSecond: number;
+  /** Whether the one who hears sends, to the one who asks for it. */
+  readonly isReverse?: boolean;
 }
 
 export interface StreamReport {
@@ -61,8 +63,9 @@ export async function withStreams(
       children.push(server);
       await Promise.race([once(server.stdout!, "data"), failed(server)]);
     }
-    const clients = streams.map(({ from, address, megabitsPerSecond }) => {
-      const rate = ["--bitrate", `${megabitsPerSecond}M`, "--time", "0"];
+    const clients = streams.map(({ from, address, megabitsPerSecond, isReverse }) => {
+      const direction = isReverse === true ? ["--reverse"] : [];
+      const rate = ["--bitrate", `${megabitsPerSecond}M`, "--time", "0", ...direction];
       return start(fixture, from, ["--client", address, ...rate, "--json"]);
     });
     children.push(...clients);

@@ -12,9 +12,10 @@ import { namespaceNames, runIn } from "@rhone/cli/namespaces";
 import { type RunResult, runOrThrow } from "@rhone/cli/run";
 import { runtimeCommand } from "@rhone/cli/runtime";
 import { WorkloadAgent } from "@rhone/cli/workload";
+import { until } from "./until.ts";
 
 const EXAMPLE = fileURLToPath(new URL("../../../labs/web-db.yaml", import.meta.url));
-const CHASSIS_ENDED = /^chassis \S+ ended /;
+const CHASSIS_ENDED = /^chassis (\S+) ended /;
 /** For what is still under way. */
 const SILENCE_MS = 200;
 const UP_LIMIT = { timeout: 60_000 };
@@ -26,6 +27,8 @@ export class LabFixture {
   #running: RunningLab | null = null;
   /** Chassis that ended and were started again, with what they said. */
   readonly #ended: string[] = [];
+  /** Names of those that a test has just killed. */
+  readonly #killed = new Set<string>();
   readonly #agents = new Map<string, WorkloadAgent>();
 
   get running(): RunningLab {
@@ -35,7 +38,8 @@ export class LabFixture {
 
   async up(options: LabOptions): Promise<void> {
     const onEvent = (text: string): void => {
-      if (CHASSIS_ENDED.test(text)) this.#ended.push(text);
+      const name = CHASSIS_ENDED.exec(text)?.[1];
+      if (name !== undefined && !this.#killed.delete(name)) this.#ended.push(text);
     };
     this.#running = await startLab({ onEvent, ...options });
     // What is on the underlay must be whole packets with whole checksums, for whoever looks at it.
@@ -81,6 +85,21 @@ export class LabFixture {
     const found = this.running.chassis.find(({ process }) => process.name === name);
     if (found === undefined) throw new Error(`expected a chassis of the lab, got ${name}`);
     return found.process;
+  }
+
+  /**
+   * Kills a chassis in the middle of whatever it does, with all that it has in memory. Resolves
+   * when the one that comes in its place is healthy, with the milliseconds that took.
+   */
+  async crash(name: string): Promise<number> {
+    const startMs = performance.now();
+    const chassis = this.chassis(name);
+    const { pid } = chassis;
+    this.#killed.add(name);
+    chassis.kill("SIGKILL");
+    await until(`another chassis ${name} starts`, () => ![pid, undefined].includes(chassis.pid));
+    await chassis.ready();
+    return performance.now() - startMs;
   }
 
   /** Of one chassis. */
