@@ -7,6 +7,7 @@ import { compareText } from "@rhone/state/record";
 import type { State } from "@rhone/state/state";
 import * as acls from "@rhone/tables/acls";
 import { parsePrefix } from "@rhone/wire/address";
+import { compiled } from "./compile-error.ts";
 
 const ACTIONS: Readonly<Record<Acl["action"], number>> = {
   allow: acls.ACTION_ALLOW,
@@ -30,16 +31,18 @@ export function compileAcls(
   const inOrder = state.acls.toSorted(
     (a, b) => b.value.priority - a.value.priority || compareText(a.name, b.name),
   );
-  return inOrder.flatMap(({ name, value }) => {
-    const datapath = places.datapath(value.switch);
-    const port = value.port === undefined ? -1 : places.port(value.switch, value.port);
-    // A peer's merge can leave a rule without its switch or port.
-    if (datapath === undefined || port === undefined) return [];
-    const direction = value.direction === "from-port" ? acls.FROM_PORT : acls.TO_PORT;
-    const action = ACTIONS[value.action];
-    const counter = counters.get(name) ?? -1;
-    return [{ direction, datapath, port, ...criteria(value.match), action, counter }];
-  });
+  return inOrder.flatMap(({ name, value }) =>
+    compiled("acl", name, () => {
+      const datapath = places.datapath(value.switch);
+      const port = value.port === undefined ? -1 : places.port(value.switch, value.port);
+      // A peer's merge can leave a rule without its switch or port.
+      if (datapath === undefined || port === undefined) return [];
+      const direction = value.direction === "from-port" ? acls.FROM_PORT : acls.TO_PORT;
+      const action = ACTIONS[value.action];
+      const counter = counters.get(name) ?? -1;
+      return [{ direction, datapath, port, ...criteria(value.match), action, counter }];
+    }),
+  );
 }
 
 type Criteria = Omit<acls.AclRule, "direction" | "datapath" | "port" | "action" | "counter">;

@@ -7,7 +7,9 @@ import { defaultMac } from "@rhone/state/schema";
 import type { State } from "@rhone/state/state";
 import type { VipRow } from "@rhone/tables/load-balancers";
 import { KIND_LOAD_BALANCER, LOCATED_NOWHERE, type PortRow } from "@rhone/tables/ports";
-import { type Address, parseAddress, parseMac } from "@rhone/wire/address";
+import { parseMac } from "@rhone/wire/address";
+import { addressOf } from "./compile-address.ts";
+import { compiled } from "./compile-error.ts";
 
 /** A load balancer's port in each switch that it serves: it has the addresses and a MAC address. */
 export function loadBalancerPort({
@@ -33,27 +35,23 @@ export function compileLoadBalancers(
   state: State,
   datapathOf: (switchName: string) => number | undefined,
 ): VipRow[] {
-  return state.loadBalancers.flatMap(({ value }) =>
-    value.switches.flatMap((switchName) => {
-      const datapath = datapathOf(switchName);
-      if (datapath === undefined) return []; // A peer's merge can leave one without its switch.
-      const rejects = value.withoutBackends === "reject";
-      return value.vips.map((vip) => {
-        const { protocol, port: servicePort } = serviceOf(vip);
-        const backends = vip.backends.map((backend) => ({
-          address: addressOf(backend.address),
-          port: backend.port ?? 0,
-        }));
-        const address = addressOf(vip.address);
-        return { datapath, address, protocol, servicePort, backends, rejects };
-      });
-    }),
+  return state.loadBalancers.flatMap(({ name, value }) =>
+    compiled("load-balancer", name, () =>
+      value.switches.flatMap((switchName) => vipsIn(value, datapathOf(switchName))),
+    ),
   );
 }
 
-/** The state is validated before it is stored: a text that does not parse is a bug. */
-function addressOf(text: string): Address {
-  const words = parseAddress(text);
-  if (words === null) throw new Error(`expected a validated IP address, got "${text}"`);
-  return words;
+function vipsIn(value: LoadBalancer, datapath: number | undefined): VipRow[] {
+  if (datapath === undefined) return []; // A peer's merge can leave one without its switch.
+  const rejects = value.withoutBackends === "reject";
+  return value.vips.map((vip) => {
+    const { protocol, port: servicePort } = serviceOf(vip);
+    const backends = vip.backends.map((backend) => ({
+      address: addressOf(backend.address),
+      port: backend.port ?? 0,
+    }));
+    const address = addressOf(vip.address);
+    return { datapath, address, protocol, servicePort, backends, rejects };
+  });
 }

@@ -6,6 +6,7 @@ import type { Worker } from "node:worker_threads";
 import type { Report } from "@rhone/dataplane-worker/plan";
 import { NOBODY } from "@rhone/rings/buckets";
 import { createMemoryStore } from "@rhone/state/memory-store";
+import type { Generation } from "@rhone/tables/generation";
 import { compile } from "./compile.ts";
 import { Dataplane } from "./dataplane.ts";
 
@@ -15,7 +16,7 @@ const { pid } = process;
 const UNDERLAY = `127.${(pid >> 16) & 0xff}.${(pid >> 8) & 0xff}.${pid & 0xff}`;
 let port = 20_000;
 
-function tables(): SharedArrayBuffer {
+function tables(): Generation {
   const self = { name: "a", tunnelMtu: 1400, keys: null, workers: [], devices: new Map() };
   return compile(createMemoryStore("a").snapshot(), { ...self, ruleCounters: new Map() });
 }

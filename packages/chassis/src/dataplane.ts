@@ -11,6 +11,7 @@ import type { Driver, Report, SlotAccount, TablesEdition } from "@rhone/dataplan
 import { GENERATIONS_HELD } from "@rhone/dataplane-worker/table-history";
 import { closePort } from "@rhone/netio/movable-port";
 import { type Usage, usageOf } from "@rhone/tables/connection-memory";
+import type { Generation } from "@rhone/tables/generation";
 import { DataplaneMemory, type MemoryOptions } from "./dataplane-memory.ts";
 import { firstAllotment, isIdle, nextAllotment } from "./next-allotment.ts";
 import { type LedgerEntry, PortLedger } from "./port-ledger.ts";
@@ -26,7 +27,7 @@ const NEWCOMER_MS = 300;
 export interface DataplaneOptions extends MemoryOptions {
   readonly workers: number;
   /** The first generation. */
-  readonly tables: SharedArrayBuffer;
+  readonly tables: Generation;
   readonly onReport: (worker: number, report: Report) => void;
   /** Called when a worker ended that was not told to. */
   readonly onWorkerLost: (worker: number, error: Error) => void;
@@ -62,7 +63,7 @@ export class Dataplane {
     const { workers, tables, underlay, underlayPort } = options;
     this.#options = options;
     this.#wanted = workers;
-    this.#tables = [{ buffer: tables, edition: 0 }];
+    this.#tables = [{ image: tables, edition: 0 }];
     this.memory = new DataplaneMemory(options);
     this.#allotment = firstAllotment(this.#wantedWorkers, this.memory.sockets.length);
     const endpoint = { address: underlay, port: underlayPort };
@@ -125,8 +126,8 @@ export class Dataplane {
    * Gives every worker a generation; each adopts it before its next batch. Returns its edition: a
    * generation's number says which state it is of, and can come again with other tables.
    */
-  publish(tables: SharedArrayBuffer): number {
-    const newest = { buffer: tables, edition: this.#edition + 1 };
+  publish(tables: Generation): number {
+    const newest = { image: tables, edition: this.#edition + 1 };
     this.#tables = [newest, ...this.#tables].slice(0, GENERATIONS_HELD);
     this.#threads.postAll({ type: "tables", ...newest });
     return newest.edition;

@@ -28,11 +28,11 @@ test("a worker that fails says why, and another one can start in its place", LIM
   });
   const self = { name: "a", tunnelMtu: 1400, keys: null, workers: [], devices: new Map() };
   const state = createMemoryStore("a").snapshot();
-  const buffer = compile(state, { ...self, ruleCounters: new Map() });
+  const image = compile(state, { ...self, ruleCounters: new Map() });
   const begin = (): void => {
     const slots = memory.recover(0, memory.slotsSentBy(0));
     const allotment = firstAllotment([0], memory.sockets.length);
-    threads.start(0, { slots, allotment, paths: null, tables: [{ buffer, edition: 0 }] });
+    threads.start(0, { slots, allotment, paths: null, tables: [{ image, edition: 0 }] });
   };
   begin();
   assert.equal(await heard.promise, "started");

@@ -20,7 +20,7 @@ import { SlotAllocator } from "@rhone/rings/slot-allocator";
 import { WorkerStatus } from "@rhone/rings/worker-status";
 import { rebuild } from "@rhone/tables/connections";
 import { Fragments } from "@rhone/tables/fragments";
-import { Tables } from "@rhone/tables/generation";
+import { type Generation, Tables } from "@rhone/tables/generation";
 import { HandOver, type Luggage } from "./bucket-hand-over.ts";
 import { Departures } from "./departures.ts";
 import { mayJoin } from "./hand-off.ts";
@@ -64,7 +64,7 @@ export class Actor {
     const { pool, slots } = plan;
     this.#allocator = new SlotAllocator(pool, worker, workersMax, homewards, arrivals, slots);
     this.#slotFlow = new SlotFlow([...incoming, held, ...arrivals], [...outgoing, ...homewards]);
-    const tables = plan.tables.map(({ buffer, edition }) => new Tables(buffer, edition));
+    const tables = plan.tables.map(({ image, edition }) => new Tables(image, edition));
     this.#history = new TableHistory(...tables);
     const ruleCounters = new RuleCounters(plan.ruleCounters);
     const core = new Core(
@@ -181,7 +181,7 @@ export class Actor {
   #obey(command: Exclude<Command, { type: "stop" }>): void {
     switch (command.type) {
       case "tables":
-        this.#adoptTables(command.buffer, command.edition);
+        this.#adoptTables(command.image, command.edition);
         break;
       case "allotment":
         this.#handOver.adopt(command.allotment);
@@ -212,8 +212,8 @@ export class Actor {
     }
   }
 
-  #adoptTables(buffer: SharedArrayBuffer, edition: number): void {
-    const tables = new Tables(buffer, edition);
+  #adoptTables(image: Generation, edition: number): void {
+    const tables = new Tables(image, edition);
     this.#history.adopt(tables);
     this.#core.tables = tables;
     this.#status.setAdopted(edition, tables.generation);

@@ -6,6 +6,7 @@ import type { MessagePort } from "node:worker_threads";
 import type { PortState } from "@rhone/netio/movable-port";
 import type { TunnelQueues } from "@rhone/netio/tunnel-program";
 import type { Pool } from "@rhone/rings/pool";
+import type { Generation } from "@rhone/tables/generation";
 import type { Allotment } from "./allotment.ts";
 
 /** Packets that wait between two workers. */
@@ -14,7 +15,7 @@ export const RING_CAPACITY = 4096;
 export type Driver = PortState["driver"];
 
 export interface TablesEdition {
-  readonly buffer: SharedArrayBuffer;
+  readonly image: Generation;
   readonly edition: number;
 }
 

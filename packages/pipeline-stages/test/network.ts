@@ -184,7 +184,7 @@ export function buildTables(
         endpoints: buildEndpoints([peer]),
         placement: buildPlacement(places),
         endpointByAddress: buildExactTable(4, [{ key: [...peer.address], value: 0 }]),
-        ...buildAcls(3, ports.length, rules),
+        ...buildAcls(3, rules),
         ...buildLoadBalancers(vips),
       },
     ),

@@ -30,7 +30,7 @@ const PACKET: AclPacket = {
 };
 
 function tableOf(rules: readonly AclRule[]): Acls {
-  const { aclRules, aclLists, aclBlocks } = buildAcls(DATAPATHS, PORTS, rules);
+  const { aclRules, aclLists, aclBlocks } = buildAcls(DATAPATHS, rules);
   return new Acls(aclRules, aclLists, aclBlocks, DATAPATHS);
 }
 

@@ -2,7 +2,8 @@
  * Rules: which of a switch's, or of one port's, decides about a packet.
  *
  *   rule rows   [action, counter index]
- *   list rows   one a datapath, then one a port: the lists of its rules from-port and to-port
+ *   list rows   one a datapath, then one a port: the lists of its rules from-port and to-port;
+ *               those behind the last one with a rule are left out
  *   blocks      the lists, see acl-blocks.ts
  *
  * Rule rows stand in the order in which rules decide, so of two that match the smaller row does,
@@ -35,8 +36,11 @@ export const QUERY_PROTOCOL = 8;
 export const QUERY_PORTS = 9;
 export const QUERY_WORDS = 10;
 
+const RULE_WIDTH = 2;
 const ACTION = 0;
 const COUNTER = 1;
+
+const LIST_WIDTH = 2;
 
 export interface PortRange {
   readonly first: number;
@@ -73,19 +77,19 @@ export interface AclImages {
 }
 
 /** The words of `rules`, which stand in the order in which they decide. */
-export function buildAcls(datapaths: number, ports: number, rules: readonly AclRule[]): AclImages {
-  const lists = Array.from({ length: datapaths + ports }, (): [number[], number[]] => [[], []]);
-  for (const [row, { direction, datapath, port }] of rules.entries()) {
-    lists[port < 0 ? datapath : datapaths + port]![direction].push(row);
-  }
+export function buildAcls(datapaths: number, rules: readonly AclRule[]): AclImages {
+  const places = rules.map(({ datapath, port }) => (port < 0 ? datapath : datapaths + port));
+  const length = places.reduce((most, place) => Math.max(most, place + 1), 0);
+  const lists = Array.from({ length }, (): [number[], number[]] => [[], []]);
+  for (const [row, { direction }] of rules.entries()) lists[places[row]!]![direction].push(row);
   const blocks = new AclBlocksBuilder(rules);
   const listRows = lists.map((pair) => pair.map((rows) => blocks.add(rows)));
   return {
     aclRules: buildRows(
-      2,
+      RULE_WIDTH,
       rules.map(({ action, counter }) => [action, counter]),
     ),
-    aclLists: buildRows(2, listRows),
+    aclLists: buildRows(LIST_WIDTH, listRows),
     aclBlocks: blocks.build(),
   };
 }
@@ -97,8 +101,8 @@ export class Acls {
   readonly #datapaths: number;
 
   constructor(rules: Int32Array, lists: Int32Array, blocks: Int32Array, datapaths: number) {
-    this.#rules = new Rows(rules);
-    this.#lists = new Rows(lists);
+    this.#rules = new Rows(RULE_WIDTH, rules);
+    this.#lists = new Rows(LIST_WIDTH, lists);
     this.#blocks = blocks;
     this.#datapaths = datapaths;
   }
@@ -129,6 +133,7 @@ export class Acls {
   }
 
   #first(row: number, direction: Direction, query: Int32Array): number {
+    if (row >= this.#lists.count) return NO_RULE;
     const list = this.#lists.words[this.#lists.at(row) + direction]!;
     if (list === 0) return NO_RULE;
     const ports = query[QUERY_PORTS]!;

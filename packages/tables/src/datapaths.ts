@@ -8,6 +8,8 @@ import { buildRows, Rows } from "./row-table.ts";
 export const KIND_SWITCH = 1;
 export const KIND_ROUTER = 2;
 
+const WIDTH = 3;
+
 export interface Datapath {
   readonly kind: number;
   /** 1–16777215. */
@@ -19,7 +21,7 @@ export interface Datapath {
 /** The table's words. */
 export function buildDatapaths(datapaths: readonly Datapath[]): Int32Array {
   return buildRows(
-    3,
+    WIDTH,
     datapaths.map(({ kind, key, gateway }) => [kind, key, gateway]),
   );
 }
@@ -28,7 +30,7 @@ export class Datapaths {
   readonly #rows: Rows;
 
   constructor(words: Int32Array) {
-    this.#rows = new Rows(words);
+    this.#rows = new Rows(WIDTH, words);
   }
 
   get count(): number {

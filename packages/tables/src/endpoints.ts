@@ -52,7 +52,7 @@ export class Endpoints {
   readonly #rows: Rows;
 
   constructor(words: Int32Array) {
-    this.#rows = new Rows(words);
+    this.#rows = new Rows(WIDTH, words);
   }
 
   get count(): number {

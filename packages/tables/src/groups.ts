@@ -7,6 +7,8 @@
  */
 import { buildRows, Rows } from "./row-table.ts";
 
+const INDEX_WIDTH = 4;
+
 export interface Group {
   /** Rows of the ports on this chassis, router ports included. */
   readonly local: readonly number[];
@@ -24,7 +26,7 @@ export function buildGroups(groups: readonly Group[]): { index: Int32Array; memb
     index.push([localAt, local.length, members.length, remote.length]);
     for (const row of remote) members.push([row]);
   }
-  return { index: buildRows(4, index), members: buildRows(1, members) };
+  return { index: buildRows(INDEX_WIDTH, index), members: buildRows(1, members) };
 }
 
 export class Groups {
@@ -32,8 +34,8 @@ export class Groups {
   readonly #members: Rows;
 
   constructor(index: Int32Array, members: Int32Array) {
-    this.#index = new Rows(index);
-    this.#members = new Rows(members);
+    this.#index = new Rows(INDEX_WIDTH, index);
+    this.#members = new Rows(1, members);
   }
 
   localCount(datapath: number): number {

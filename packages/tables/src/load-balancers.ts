@@ -9,7 +9,7 @@
  * Thaler and Ravishankar, 1998): every chassis finds the same one without having heard of the flow,
  * and a backend that comes or goes moves no flow but those that it serves.
  */
-import { buildExactTable, type ExactEntry, ExactTable } from "./exact-table.ts";
+import { buildExactTable, type ExactEntry, type ExactImage, ExactTable } from "./exact-table.ts";
 import type { AddressWords } from "./ports.ts";
 import { buildRows, Rows } from "./row-table.ts";
 
@@ -47,7 +47,7 @@ export interface VipRow {
 export function buildLoadBalancers(vips: readonly VipRow[]): {
   vips: Int32Array;
   backends: Int32Array;
-  vipByService: Int32Array;
+  vipByService: ExactImage;
 } {
   const backends: number[][] = [];
   const rows = vips.map(({ backends: own, rejects }) => {
@@ -71,9 +71,9 @@ export class LoadBalancers {
   readonly #backends: Rows;
   readonly #vipByService: ExactTable;
 
-  constructor(vips: Int32Array, backends: Int32Array, vipByService: Int32Array) {
-    this.#vips = new Rows(vips);
-    this.#backends = new Rows(backends);
+  constructor(vips: Int32Array, backends: Int32Array, vipByService: ExactImage) {
+    this.#vips = new Rows(VIP_WIDTH, vips);
+    this.#backends = new Rows(BACKEND_WIDTH, backends);
     this.#vipByService = new ExactTable(vipByService);
   }
 

@@ -17,7 +17,8 @@
  *
  * Addresses are rows of four words, IPv4 as ::ffff:a.b.c.d (RFC 4291 §2.5.5.2).
  */
-import { buildRows, HEADER_WORDS, Rows } from "./row-table.ts";
+import { Rows } from "./row-table.ts";
+import { type Appender, copyShared, sharedWords } from "./shared-words.ts";
 
 export const KIND_VIF = 1;
 export const KIND_ROUTER = 2;
@@ -29,6 +30,7 @@ export const FLAG_SECURED = 1;
 /** Third word of an IPv4 address in its 128-bit form; the first two are 0. */
 export const IPV4_MAPPED = 0xffff;
 
+const ADDRESS_WIDTH = 4;
 const WIDTH = 12;
 const DATAPATH = 0;
 const KEY = 1;
@@ -60,23 +62,83 @@ export interface PortRow {
   readonly isUp: boolean;
 }
 
+export interface PortImages {
+  readonly ports: Int32Array;
+  readonly addresses: Int32Array;
+}
+
 /** The words of the port table and of the addresses that its rows point to. */
-export function buildPorts(rows: readonly PortRow[]): {
-  ports: Int32Array;
-  addresses: Int32Array;
-} {
-  const addresses: AddressWords[] = [];
-  const ports = rows.map((row) => {
-    const addressAt = addresses.length;
-    addresses.push(...row.addresses);
-    const flags = row.isSecured ? FLAG_SECURED : 0;
-    return [
-      ...[row.datapath, row.key, row.kind, row.location, row.device],
-      ...[row.macHigh, row.macLow, flags, addressAt, row.addresses.length, row.router],
-      row.isUp ? 1 : 0,
-    ];
-  });
-  return { ports: buildRows(WIDTH, ports), addresses: buildRows(4, addresses) };
+export function buildPorts(rows: readonly PortRow[]): PortImages {
+  const ports = sharedWords(rows.length * WIDTH);
+  const addressCount = rows.reduce((sum, row) => sum + row.addresses.length, 0);
+  const addresses = sharedWords(addressCount * ADDRESS_WIDTH);
+  let addressAt = 0;
+  for (const [number, row] of rows.entries()) {
+    writePort({ ports, addresses }, number, row, addressAt);
+    addressAt += row.addresses.length;
+  }
+  return { ports, addresses };
+}
+
+/** The tables with more rows behind their last ones, by an appender for each of the two. */
+export function appendPorts(
+  before: PortImages,
+  rows: readonly PortRow[],
+  appenders: { readonly ports: Appender; readonly addresses: Appender },
+): PortImages {
+  const addressCount = rows.reduce((sum, row) => sum + row.addresses.length, 0);
+  const ports = appenders.ports.append(before.ports, rows.length * WIDTH);
+  const addresses = appenders.addresses.append(before.addresses, addressCount * ADDRESS_WIDTH);
+  let number = before.ports.length / WIDTH;
+  let addressAt = before.addresses.length / ADDRESS_WIDTH;
+  for (const row of rows) {
+    writePort({ ports, addresses }, number++, row, addressAt);
+    addressAt += row.addresses.length;
+  }
+  return { ports, addresses };
+}
+
+/** The tables with other rows in place of some, by number, that have as many addresses. */
+export function replacePorts(
+  before: PortImages,
+  rows: ReadonlyMap<number, PortRow>,
+  isSameAddresses: boolean,
+): PortImages {
+  const ports = copyShared(before.ports);
+  const addresses = isSameAddresses ? before.addresses : copyShared(before.addresses);
+  for (const [number, row] of rows) {
+    const at = number * WIDTH;
+    if (row.addresses.length !== ports[at + ADDRESS_COUNT]) {
+      const [expected, got] = [ports[at + ADDRESS_COUNT], row.addresses.length];
+      throw new RangeError(`expected ${expected} addresses in port row ${number}, got ${got}`);
+    }
+    writePort({ ports, addresses }, number, row, ports[at + ADDRESS_AT]!);
+  }
+  return { ports, addresses };
+}
+
+function writePort(
+  { ports, addresses }: PortImages,
+  number: number,
+  row: PortRow,
+  addressAt: number,
+): void {
+  const at = number * WIDTH;
+  ports[at + DATAPATH] = row.datapath;
+  ports[at + KEY] = row.key;
+  ports[at + KIND] = row.kind;
+  ports[at + LOCATION] = row.location;
+  ports[at + DEVICE] = row.device;
+  ports[at + MAC_HIGH] = row.macHigh;
+  ports[at + MAC_LOW] = row.macLow;
+  ports[at + FLAGS] = row.isSecured ? FLAG_SECURED : 0;
+  ports[at + ADDRESS_AT] = addressAt;
+  ports[at + ADDRESS_COUNT] = row.addresses.length;
+  ports[at + ROUTER] = row.router;
+  ports[at + IS_UP] = row.isUp ? 1 : 0;
+  for (const [i, address] of row.addresses.entries()) {
+    addresses.set(address, (addressAt + i) * ADDRESS_WIDTH);
+  }
 }
 
 export class Ports {
@@ -87,8 +149,8 @@ export class Ports {
 
   constructor(ports: Int32Array, addresses: Int32Array) {
     this.#words = ports;
-    this.count = new Rows(ports).count;
-    this.#addresses = new Rows(addresses);
+    this.count = new Rows(WIDTH, ports).count;
+    this.#addresses = new Rows(ADDRESS_WIDTH, addresses);
   }
 
   datapath(row: number): number {
@@ -180,6 +242,6 @@ export class Ports {
 
   #word(row: number, field: number): number {
     // What `Rows.at` says, with the width as a constant: a packet asks a dozen times.
-    return this.#words[HEADER_WORDS + row * WIDTH + field]!;
+    return this.#words[row * WIDTH + field]!;
   }
 }

@@ -35,6 +35,7 @@ const ANSWERS = 2;
 const FIRST_ANSWER = 3;
 const NONE = -1;
 
+const ROOT_WORDS = 2;
 const IPV6_ROOT = 0;
 const IPV4_ROOT = 1;
 const IPV4_BEGIN = 96; // bits
@@ -74,7 +75,7 @@ export function buildRoutes(routesOf: readonly (readonly Route[])[]): RouteImage
     return [trie.add(ipv6!, 0), trie.add(ipv4!, IPV4_BEGIN)];
   });
   return {
-    routeRoots: buildRows(2, roots),
+    routeRoots: buildRows(ROOT_WORDS, roots),
     routeNodes: Int32Array.from(trie.nodes),
     routeLeaves: Int32Array.from(trie.leaves),
     nextHops: buildRows(NEXT_HOP_WORDS, hops.rows),
@@ -88,10 +89,10 @@ export class Routes {
   readonly #hops: Rows;
 
   constructor({ routeRoots, routeNodes, routeLeaves, nextHops }: RouteImages) {
-    this.#roots = new Rows(routeRoots);
+    this.#roots = new Rows(ROOT_WORDS, routeRoots);
     this.#nodes = routeNodes;
     this.#leaves = routeLeaves;
-    this.#hops = new Rows(nextHops);
+    this.#hops = new Rows(NEXT_HOP_WORDS, nextHops);
   }
 
   /**

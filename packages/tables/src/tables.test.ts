@@ -1,34 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
-import { buildExactTable, ExactTable, NOT_FOUND } from "./exact-table.ts";
 import { buildGroups, Groups } from "./groups.ts";
 import type { AddressWords } from "./ports.ts";
 import { buildRoutes, Routes } from "./routes.ts";
-
-const word = fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 });
-
-test("an exact table agrees with a Map for any keys", () => {
-  const few = fc.integer({ min: -2, max: 2 }); // Few values: keys that differ in one word only.
-  const key = fc.array(fc.oneof(few, word), { minLength: 3, maxLength: 3 });
-  fc.assert(
-    fc.property(fc.array(key), fc.array(key), (keys, strangers) => {
-      const golden = new Map<string, number>();
-      for (const [value, k] of keys.entries()) {
-        if (!golden.has(k.join())) golden.set(k.join(), value);
-      }
-      const entries = keys.map((k, value) => ({ key: k, value }));
-      const table = new ExactTable(buildExactTable(3, entries));
-      for (const k of [...keys, ...strangers]) {
-        assert.equal(table.find(Int32Array.from(k)), golden.get(k.join()) ?? NOT_FOUND);
-      }
-    }),
-  );
-});
-
-test("an exact table refuses a key of another width", () => {
-  assert.throws(() => buildExactTable(2, [{ key: [1], value: 0 }]), /a key of 2 words/);
-});
 
 test("a next hop replaces the address, a connected route leaves it", () => {
   const prefix: AddressWords = [0, 0, 0xffff, 0x0a000000];

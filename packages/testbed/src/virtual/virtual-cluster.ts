@@ -16,7 +16,7 @@ import { WORKER_STATUS_SIZE, WorkerStatus } from "@rhone/rings/worker-status";
 import type { State } from "@rhone/state/state";
 import * as connections from "@rhone/tables/connections";
 import { Fragments } from "@rhone/tables/fragments";
-import { Tables } from "@rhone/tables/generation";
+import { type Generation, Tables } from "@rhone/tables/generation";
 import { formatMac } from "@rhone/wire/address";
 import { Moves } from "./moves.ts";
 import { Random } from "./random.ts";
@@ -129,7 +129,7 @@ export class VirtualCluster {
     return workers;
   }
 
-  #compile(state: State, chassis: string): SharedArrayBuffer {
+  #compile(state: State, chassis: string): Generation {
     const devices = this.#devicesOf(state, chassis);
     const { tunnelMtu, hasNoKey } = this.#options;
     const keys = hasNoKey === true ? null : { made: stampKeys, epoch: this.#epoch };

@@ -15,7 +15,7 @@ import { RULE_COUNTERS_SIZE, RuleCounters } from "@rhone/rings/rule-counters";
 import type { SlotAllocator } from "@rhone/rings/slot-allocator";
 import type { WorkerStatus } from "@rhone/rings/worker-status";
 import type { Fragments } from "@rhone/tables/fragments";
-import { Tables } from "@rhone/tables/generation";
+import { type Generation, Tables } from "@rhone/tables/generation";
 import type { Random } from "./random.ts";
 import { VirtualPort } from "./virtual-port.ts";
 import type { VirtualTunnel, VirtualUnderlay } from "./virtual-underlay.ts";
@@ -24,7 +24,7 @@ export interface VirtualWorkerOptions {
   readonly chassis: string;
   readonly worker: number;
   readonly allocator: SlotAllocator;
-  readonly tables: SharedArrayBuffer;
+  readonly tables: Generation;
   /** Of the tables: another one for each chassis and each time that it gets some. */
   readonly edition: number;
   readonly underlay: VirtualUnderlay;
@@ -126,8 +126,8 @@ export class VirtualWorker {
     return port;
   }
 
-  adopt(buffer: SharedArrayBuffer, edition: number): void {
-    const tables = new Tables(buffer, edition);
+  adopt(image: Generation, edition: number): void {
+    const tables = new Tables(image, edition);
     this.#history.adopt(tables);
     this.core.tables = tables;
   }
