@@ -100,6 +100,16 @@ test("what a stamp carries arrives at the other side", () => {
   assert.equal(packet.ttlDecrements(slot), 1);
 });
 
+test("what began under tables of which we hold none goes on under the newest", () => {
+  const longGone: Change = (_, option) => view.setUint32(option + 14, 6);
+  const ahead: Change = (_, option) => view.setUint32(option + 14, 8);
+  for (const change of [longGone, ahead]) {
+    assert.equal(readChanged(change), GOES_ON);
+    assert.equal(packet.generation(slot), 7);
+    assert.equal(packet.outPort(slot), VM1);
+  }
+});
+
 test("a packet through a ring keeps what the stamp has no room for", () => {
   makePacket();
   packet.setGsoType(slot, 1);
@@ -192,7 +202,6 @@ const refusals: readonly [DropReasonName, string, (header: number, option: numbe
   ["tunnel-no-stamp", "no stamp", (_, option) => view.setUint16(option, OTHER_OPTION, false)],
   ["stamp-hand-offs", "more hand-offs than there are", (_, o) => view.setUint8(o + 5, 0xa0)],
   ["stamp-stage", "a stage without resume", (_, option) => view.setUint8(option + 4, 0x61)],
-  ["stamp-generation", "a generation long gone", (_, option) => view.setUint32(option + 14, 6)],
   ["stamp-datapath", "an unknown network", (header) => view.setUint32(header + 4, 999 << 8)],
   ["stamp-port", "an unknown port", (_, option) => view.setUint16(option + 8, 999)],
   ["stamp-port", "no egress port", (_, option) => view.setUint16(option + 8, 0)],
@@ -334,10 +343,10 @@ test("no bytes make the reader throw, and none but a port here is ever reached",
   );
 });
 
-test("some generations are held, and a sender that is ahead is served with the newest", () => {
+test("some generations are held, and others are served with the newest", () => {
   const first = buildTables(3);
   const past = new TableHistory(first);
-  assert.equal(past.find(2), null);
+  assert.equal(past.find(2), first);
   assert.equal(past.find(3), first);
   const second = buildTables(5);
   past.adopt(second);
@@ -351,7 +360,8 @@ test("some generations are held, and a sender that is ahead is served with the n
   assert.equal(past.find(5), again);
   for (let held = 2; held < GENERATIONS_HELD; held++) past.adopt(buildTables(4 + held));
   assert.equal(past.find(3), first);
-  past.adopt(buildTables(20));
-  assert.equal(past.find(3), null);
+  const newest = buildTables(20);
+  past.adopt(newest);
+  assert.equal(past.find(3), newest);
   assert.equal(past.find(5), again);
 });

@@ -4,8 +4,8 @@
  *
  * The stamp (a Geneve header with the resume option) stands in the slot's headroom right in front
  * of the frame, and goes to another chassis with it. The checks come in this order, each failure
- * with a reason of its own: endpoint, header and option, tag, hand-offs left, stage, generation,
- * datapath, ports.
+ * with a reason of its own: endpoint, header and option, tag, hand-offs left, stage, datapath,
+ * ports.
  *
  * To a worker next door only the slot's number travels. What a stamp says stands in the slot's
  * metadata already, with rows of tables in place of keys; they mean the same to every worker that
@@ -164,9 +164,7 @@ function readUnstamped(history: TableHistory, slot: number): number {
   const stage = packet.stage(slot);
   if (!resume.mayResume(stage)) return DROP["stamp-stage"];
   const tables = history.find(packet.generation(slot) >>> 0);
-  if (tables === null || (tables.generation | 0) !== packet.generation(slot)) {
-    return DROP["stamp-generation"];
-  }
+  if ((tables.generation | 0) !== packet.generation(slot)) return DROP["stamp-generation"];
   packet.setEntry(slot, -1);
   packet.setEnteredBy(slot, stage === PRE_ACL ? packet.inPort(slot) : packet.NO_PORT);
   return GOES_ON;
@@ -201,7 +199,6 @@ function readStamp(
   const stage = resume.stage(view, option);
   if (!resume.mayResume(stage)) return DROP["stamp-stage"];
   const tables = history.find(resume.generation(view, option));
-  if (tables === null) return DROP["stamp-generation"];
   const { key } = core;
   key[0] = geneve.vni(view, at);
   const datapath = tables.datapathByKey.find(key);

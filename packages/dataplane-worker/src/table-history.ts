@@ -1,6 +1,7 @@
 /**
  * The newest generations that a worker holds, so that a packet that began under one of them ends
- * under it too, wherever it has waited meanwhile.
+ * under it too, wherever it has waited meanwhile. One that began under another ends under the
+ * newest: chassis that do not hear of each other's changes still forward to each other.
  */
 import type { Tables } from "@rhone/tables/generation";
 
@@ -33,19 +34,19 @@ export class TableHistory {
   }
 
   /**
-   * The age of the tables for a packet of `generation`: the newest that are not newer than it. A
-   * packet from a chassis that is ahead of us gets our newest; -1 for one older than all that we
-   * hold.
+   * The age of the tables for a packet of `generation`: the newest that are not newer than it. One
+   * from a chassis that is ahead of us gets our newest, and so does one that is older than all that
+   * we hold: its chassis has not heard of our changes for a while.
    */
   ageFor(generation: number): number {
     for (let age = 0; age < this.#held.length; age++) {
       if (generation >= this.#held[age]!.generation) return age;
     }
-    return -1;
+    return 0;
   }
 
-  /** As `ageFor`: the tables, or null. */
-  find(generation: number): Tables | null {
-    return this.at(this.ageFor(generation));
+  /** As `ageFor`: the tables. */
+  find(generation: number): Tables {
+    return this.#held[this.ageFor(generation)]!;
   }
 }

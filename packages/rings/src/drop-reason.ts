@@ -73,7 +73,10 @@ const REASONS = [
   ["stamp-malformed", "The resume option has a wrong length."],
   ["stamp-hand-offs", "The packet used up its hand-offs: a loop."],
   ["stamp-stage", "The resume option names a stage that must not be resumed."],
-  ["stamp-generation", "The packet's first half ran under tables that are no longer held."],
+  [
+    "stamp-generation",
+    "The worker next door handed the packet over under tables that this one does not hold.",
+  ],
   ["stamp-datapath", "The resume option names a logical datapath that is unknown here."],
   ["stamp-port", "The resume option names a logical port that is unknown here."],
   ["stamp-not-here", "The destination port of the resume option is not on this chassis."],

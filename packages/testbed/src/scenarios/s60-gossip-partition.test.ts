@@ -29,6 +29,8 @@ import { until } from "../until.ts";
 const LIMIT = { timeout: 150_000 };
 /** In which a chassis tells the others twice what it has. */
 const TOLD_TWICE_MS = 2500;
+/** In which packets cross between the sides after both have changed. */
+const FORWARDED_MS = 500;
 const WORKLOADS = ["vm1", "vm2", "vm3"];
 const LOAD = { from: "vm1", to: ["10.0.1.11", "10.0.1.12"], flows: 50, rate: 1000 };
 const lab = labOf({
@@ -46,7 +48,9 @@ const rule = (name: string, fields: Partial<RuleSpec> = {}): RuleSpec => ({
   match: { protocol: "udp", destinationPorts: "4000" },
   ...fields,
 });
-/** The datagrams to this port end at the chassis of their target, and to that at their sender's. */
+/** That one side is ahead of the other: more than the generations of tables that it holds. */
+const CHANGES = 8;
+/** A rule of each side drops the datagrams to one of them. */
 const RIGHT_PORT = 4343;
 const LEFT_PORT = 4242;
 
@@ -79,6 +83,8 @@ async function status(chassis: string): Promise<string> {
 
 /** Each side changes what the other has, and what it changes itself is in force there. */
 async function changeBothSides(): Promise<{ fought: number; doomed: number | null }> {
+  for (let priority = 0; priority < CHANGES; priority++)
+    await put("c", rule("often", { priority }));
   await put("a", rule("left", { match: { protocol: "udp", destinationPorts: LEFT_PORT } }));
   await put("c", rule("right", { match: { protocol: "udp", destinationPorts: RIGHT_PORT } }));
   await remove("a", "gone");
@@ -125,6 +131,7 @@ test("S60: two sides that do not hear each other come to one result", LIMIT, asy
     assert.match(await status("a"), /c is dead for .*: nobody gets an answer; last heard .* ago/);
     assert.match(await status("c"), /a is dead for .*\n.*b is dead for /);
     const expected = await changeBothSides();
+    await sleep(FORWARDED_MS);
     await assertInForce();
     assert.equal(await priorityOf("c", "gone"), 10, "the other side has not heard of it");
     const { state } = await memberOf(fixture.chassis("a"), "c");
