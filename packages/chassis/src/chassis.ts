@@ -185,7 +185,7 @@ export class Chassis {
     const parts = this.#parts;
     const dataplane = parts.resolve(tokens.DATAPLANE);
     const nats = parts.resolve(tokens.NATS_SERVER).state;
-    const storage = parts.resolve(tokens.STORE).storageError;
+    const { storageError, repair, partialCount } = parts.resolve(tokens.STORE);
     const { failure } = parts.resolve(tokens.CONTROLLER);
     const { homeless, most } = parts.resolve(tokens.DEVICES);
     const tunnel = parts.resolve(tokens.DIRECT_TUNNEL)?.check();
@@ -207,7 +207,20 @@ export class Chassis {
         ok: connections.inUse < connections.capacity * CONNECTIONS_ALARM,
         detail: `${connections.inUse} of ${connections.capacity} in use`,
       },
-      { name: "storage", ok: storage === null, detail: storage ?? "the state is on disk" },
+      {
+        name: "storage",
+        ok: storageError === null,
+        detail: storageError ?? (repair === null ? "the state is on disk" : repair),
+      },
+      {
+        name: "documents",
+        ok: partialCount === 0,
+        detail:
+          partialCount === 0
+            ? "every document is understood"
+            : `of ${partialCount} documents something is not in force: a later version wrote ` +
+              "it, or changes that were made at the same time do not fit together",
+      },
       {
         name: "nats",
         ok: nats.status === "running",

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createMemoryStore } from "@rhone/state/memory-store";
+import { put as peerPut } from "@rhone/state/peer-fixture";
 import type { State } from "@rhone/state/state";
 import { ACTION_ALLOW, ACTION_DROP, ACTION_REJECT, FROM_PORT, TO_PORT } from "@rhone/tables/acls";
 import { Tables } from "@rhone/tables/generation";
@@ -118,8 +119,8 @@ test("rules stand in the order in which they decide, those that a peer left alon
   assert.ok(result.ok, JSON.stringify(result));
   const version = { clock: 99, origin: "b" };
   const [peers] = store.entries().filter(({ kind }) => kind === "acl");
-  const value = { ...peers!.value!, name: "orphan", switch: "gone", priority: 32767 } as never;
-  store.merge([{ kind: "acl", name: "orphan", created: version, version, value }]);
+  const value = { ...peers!.value!, name: "orphan", switch: "gone", priority: 32767 };
+  store.merge(peerPut(version, value));
   const ruleCounters = new Map([["b", 4]]);
   const tables = new Tables(compile(store.snapshot(), { ...self, ruleCounters }));
   const { acls } = tables;

@@ -6,15 +6,18 @@ import "reflect-metadata"; // tsyringe asks for it, although we use no decorator
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { FallbackTransport } from "@rhone/gossip/fallback-transport";
+import { clusterDirectory } from "@rhone/gossip/identity";
 import { Membership } from "@rhone/gossip/membership";
 import { NatsServer } from "@rhone/gossip/nats-server";
 import { NatsTransport } from "@rhone/gossip/nats-transport";
 import { PeerLinks } from "@rhone/gossip/peer-links";
 import { Refusals } from "@rhone/gossip/refusals";
 import { Replicator } from "@rhone/gossip/replicator";
+import { Signers } from "@rhone/gossip/signers";
 import { setRealTimer, type Transport } from "@rhone/gossip/transport";
 import { receiveQueueCount } from "@rhone/netio/device";
 import { DEVICES_MAX } from "@rhone/rings/counters";
+import { steadyClock } from "@rhone/state/clock";
 import { openSqliteStore } from "@rhone/state/sqlite-store";
 import type { Store } from "@rhone/state/store";
 import { parseAddress } from "@rhone/wire/address";
@@ -44,9 +47,14 @@ export function compose(config: Config): DependencyContainer {
   };
   parts.register(tokens.CONFIG, { useValue: config });
   single(tokens.LOG, () => makeLog(config));
-  single(tokens.STORE, () => openStore(config));
+  single(tokens.STORE, openStore);
   single(tokens.REFUSALS, makeRefusals);
   single(tokens.CLUSTER, makeCluster);
+  single(tokens.SIGNERS, (parts) => {
+    const identity = parts.resolve(tokens.CLUSTER)?.identity();
+    const directory = clusterDirectory(config.dataDirectory);
+    return identity === undefined ? null : new Signers(identity, directory);
+  });
   single(tokens.NATS_SERVER, makeNatsServer);
   single(tokens.PEER_LINKS, makePeerLinks);
   single(tokens.TRANSPORT, makeTransport);
@@ -91,11 +99,18 @@ function makeLog(config: Config): Logger {
   return pino(options, destination({ dest: config.log.file, mkdir: true, sync: true }));
 }
 
-function openStore(config: Config): Store {
-  mkdirSync(config.dataDirectory, { recursive: true });
-  const path = join(config.dataDirectory, "state.sqlite");
-  const opened = openSqliteStore({ path, origin: config.name });
+function openStore(parts: DependencyContainer): Store {
+  const { name, dataDirectory } = parts.resolve(tokens.CONFIG);
+  mkdirSync(dataDirectory, { recursive: true });
+  const opened = openSqliteStore({
+    path: join(dataDirectory, "state.sqlite"),
+    origin: name,
+    signer: parts.resolve(tokens.SIGNERS),
+    wallClock: steadyClock(Date.now, () => performance.now()),
+  });
   if (!opened.ok) throw new Error(opened.error.message);
+  const { repair } = opened.value;
+  if (repair !== null) parts.resolve(tokens.LOG).error({ repair }, "the state file was damaged");
   return opened.value;
 }
 
@@ -181,6 +196,11 @@ function makeReplicator(parts: DependencyContainer): Replicator {
   const config = parts.resolve(tokens.CONFIG);
   return new Replicator({
     store: parts.resolve(tokens.STORE),
+    trust: parts.resolve(tokens.SIGNERS),
+    onRefusal: ({ reason, origin }, peer) => {
+      const from = peer === "" ? "a peer" : peer;
+      parts.resolve(tokens.REFUSALS).add(reason, origin, `passed on by ${from}`);
+    },
     transport: parts.resolve(tokens.TRANSPORT),
     self: { name: config.name, incarnation: Date.now(), underlay: config.underlay },
     now: () => performance.now(),

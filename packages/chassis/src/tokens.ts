@@ -6,6 +6,7 @@ import type { NatsServer } from "@rhone/gossip/nats-server";
 import type { PeerLinks } from "@rhone/gossip/peer-links";
 import type { Refusals } from "@rhone/gossip/refusals";
 import type { Replicator } from "@rhone/gossip/replicator";
+import type { Signers } from "@rhone/gossip/signers";
 import type { Transport } from "@rhone/gossip/transport";
 import type { Store } from "@rhone/state/store";
 import type { Logger } from "pino";
@@ -26,6 +27,8 @@ export const STORE: InjectionToken<Store> = Symbol("store");
 /** What of all that came from elsewhere was refused. */
 export const REFUSALS: InjectionToken<Refusals> = Symbol("refusals");
 export const CLUSTER: InjectionToken<Cluster | null> = Symbol("cluster");
+/** null when the chassis has joined no cluster. */
+export const SIGNERS: InjectionToken<Signers | null> = Symbol("signers");
 export const NATS_SERVER: InjectionToken<NatsServer> = Symbol("nats-server");
 /** null when the chassis has joined no cluster. */
 export const PEER_LINKS: InjectionToken<PeerLinks | null> = Symbol("peer-links");

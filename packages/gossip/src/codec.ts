@@ -3,62 +3,97 @@
  *
  * `decode` takes bytes from anywhere: what is not exactly a message of ours gives null, never an
  * exception. Fields that it does not know are left out, so that a newer chassis may send more. The
- * documents inside entries are checked by the store, which knows their schemas.
+ * writes and seals are checked by the store, which knows what they may say.
  */
-import type { Entry, Version } from "@rhone/state/record";
+import { BUCKETS, type Cursor, SUM_SIZE, type Vector } from "@rhone/state/ledger";
+import { type Portion, SEAL_WRITES_MAX, type Seal } from "@rhone/state/write";
 import { Packr } from "msgpackr/pack";
 import { isPlain } from "./plain-msgpack.ts";
 
-/** Bytes of entries in one message, unless a single entry is larger. */
-export const ENTRIES_SIZE_MAX = 256 * 1024;
+/** Bytes of writes in one message, unless a single seal's are more. */
+export const PAGE_SIZE_MAX = 256 * 1024;
 
-/** What an origin has just changed. A gap in `seq` says that one was lost. */
+/** What an origin has just changed: a whole transaction. */
 export interface ChangeMessage {
   readonly type: "change";
   readonly from: string;
-  /** Grows with each start of the sender. */
-  readonly incarnation: number;
-  /** Counts the sender's change messages in this incarnation, from 1. */
-  readonly seq: number;
-  readonly entries: readonly Entry[];
+  readonly portions: readonly Portion[];
 }
 
 /** Says that a chassis lives, and sums up what it knows. */
 export interface HeartbeatMessage {
   readonly type: "heartbeat";
   readonly from: string;
+  /** Grows with each start of the sender. */
   readonly incarnation: number;
-  /** Of the sender's last change message; 0 before the first. */
-  readonly seq: number;
   readonly revision: number;
-  /** `Summary.hash`: 16 hex digits. */
+  /** `Store.root`: 16 hex digits. */
   readonly hash: string;
   /** Address that tunnels to this chassis end at. */
   readonly underlay: string;
 }
 
-/** Asks for the entries whose key sorts behind `after`; "" asks from the start. */
+/** Asks for what a chassis with `vector` lacks, behind `after`. */
 export interface SyncRequestMessage {
   readonly type: "sync-request";
   readonly from: string;
-  readonly after: string;
+  readonly vector: Vector;
+  readonly after: Cursor | null;
 }
 
-/** One page of entries in the order of their keys. */
+/** Asks for the sums over what the receiver holds. */
+export interface SumsRequestMessage {
+  readonly type: "sums-request";
+  readonly from: string;
+}
+
+/** Asks for all that is held in some of the buckets, behind `after`. */
+export interface BucketsRequestMessage {
+  readonly type: "buckets-request";
+  readonly from: string;
+  readonly buckets: readonly number[];
+  readonly after: Cursor | null;
+}
+
+/** One page of what was asked for. */
 export interface SyncReplyMessage {
   readonly type: "sync-reply";
   readonly from: string;
-  readonly entries: readonly Entry[];
-  /** What to ask for next as `after`; "" on the last page. */
-  readonly next: string;
+  readonly portions: readonly Portion[];
+  /** Of the keys that signed them, DER in Base64. */
+  readonly certificates: readonly string[];
+  /** What to ask for next as `after`; null on the last page. */
+  readonly next: Cursor | null;
+  /** Of the sender, when it made the page. */
+  readonly vector: Vector;
+  readonly hash: string;
 }
 
-export type Message = ChangeMessage | HeartbeatMessage | SyncRequestMessage | SyncReplyMessage;
+export interface SumsReplyMessage {
+  readonly type: "sums-reply";
+  readonly from: string;
+  /** `Store.sums`. */
+  readonly sums: Uint8Array;
+}
+
+export type Message =
+  | ChangeMessage
+  | HeartbeatMessage
+  | SyncRequestMessage
+  | SumsRequestMessage
+  | BucketsRequestMessage
+  | SyncReplyMessage
+  | SumsReplyMessage;
 
 const NAME = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const HASH = /^[0-9a-f]{16}$/;
-const KEY_LENGTH_MAX = 128;
 const UNDERLAY_LENGTH_MAX = 64;
+const SIGNER = /^(?:[0-9a-f]{32})?$/;
+const HASH_SIZE = 32; // bytes
+const SIGNATURE_SIZE_MAX = 64; // bytes
+const CERTIFICATE_LENGTH_MAX = 2048;
+const CERTIFICATES_MAX = 4096;
+const CHASSIS_MAX = 4096;
 
 // Records and bundled strings are off: only plain MessagePack, which any language reads.
 const packr = new Packr({ useRecords: false, bundleStrings: false });
@@ -66,7 +101,16 @@ const packr = new Packr({ useRecords: false, bundleStrings: false });
 type Fields = Readonly<Record<string, unknown>>;
 
 export function encode(message: Message): Uint8Array {
-  return packr.pack(message);
+  switch (message.type) {
+    case "change":
+      return packr.pack({ ...message, portions: message.portions.map(packPortion) });
+    case "sync-reply":
+      return packr.pack({ ...message, portions: message.portions.map(packPortion) });
+    case "sums-reply":
+      return packr.pack({ ...message, sums: toBase64(message.sums) });
+    default:
+      return packr.pack(message);
+  }
 }
 
 /** The message in `data`, or null if it is malformed. */
@@ -82,8 +126,14 @@ export function decode(data: Uint8Array): Message | null {
       return readHeartbeat(fields, fields["from"]);
     case "sync-request":
       return readSyncRequest(fields, fields["from"]);
+    case "sums-request":
+      return { type: "sums-request", from: fields["from"] };
+    case "buckets-request":
+      return readBucketsRequest(fields, fields["from"]);
     case "sync-reply":
       return readSyncReply(fields, fields["from"]);
+    case "sums-reply":
+      return readSumsReply(fields, fields["from"]);
     default:
       return null;
   }
@@ -94,71 +144,125 @@ export function isName(name: unknown): name is string {
   return typeof name === "string" && NAME.test(name);
 }
 
-/** How many of `entries`, from index `start`, fit in one message: at least one, if there is one. */
-export function countThatFits(entries: readonly Entry[], start: number): number {
-  let size = 0;
-  let end = start;
-  while (end < entries.length) {
-    size += packr.pack(entries[end]).length;
-    if (size > ENTRIES_SIZE_MAX && end > start) break;
-    end++;
-  }
-  return end - start;
-}
-
 function readChange(fields: Fields, from: string): ChangeMessage | null {
-  const { incarnation, seq } = fields;
-  const entries = readEntries(fields["entries"]);
-  if (!isCount(incarnation) || !isCount(seq) || seq === 0 || entries === null) return null;
-  return { type: "change", from, incarnation, seq, entries };
+  const portions = readPortions(fields["portions"]);
+  return portions === null ? null : { type: "change", from, portions };
 }
 
 function readHeartbeat(fields: Fields, from: string): HeartbeatMessage | null {
-  const { incarnation, seq, revision, hash, underlay } = fields;
-  if (!isCount(incarnation) || !isCount(seq) || !isCount(revision)) return null;
-  if (typeof hash !== "string" || !HASH.test(hash)) return null;
+  const { incarnation, revision, hash, underlay } = fields;
+  if (!isCount(incarnation) || !isCount(revision) || !isHash(hash)) return null;
   if (!isText(underlay, UNDERLAY_LENGTH_MAX)) return null;
-  return { type: "heartbeat", from, incarnation, seq, revision, hash, underlay };
+  return { type: "heartbeat", from, incarnation, revision, hash, underlay };
 }
 
 function readSyncRequest(fields: Fields, from: string): SyncRequestMessage | null {
-  const { after } = fields;
-  return isText(after, KEY_LENGTH_MAX) ? { type: "sync-request", from, after } : null;
+  const vector = readVector(fields["vector"]);
+  const after = readCursor(fields["after"]);
+  if (vector === null || after === undefined) return null;
+  return { type: "sync-request", from, vector, after };
+}
+
+function readBucketsRequest(fields: Fields, from: string): BucketsRequestMessage | null {
+  const { buckets } = fields;
+  const after = readCursor(fields["after"]);
+  if (after === undefined || !isList(buckets, BUCKETS)) return null;
+  if (!buckets.every((bucket): bucket is number => isCount(bucket) && bucket < BUCKETS))
+    return null;
+  return { type: "buckets-request", from, buckets, after };
 }
 
 function readSyncReply(fields: Fields, from: string): SyncReplyMessage | null {
-  const { next } = fields;
-  const entries = readEntries(fields["entries"]);
-  if (entries === null || !isText(next, KEY_LENGTH_MAX)) return null;
-  return { type: "sync-reply", from, entries, next };
+  const { certificates, hash } = fields;
+  const portions = readPortions(fields["portions"]);
+  const vector = readVector(fields["vector"]);
+  const next = readCursor(fields["next"]);
+  if (portions === null || vector === null || next === undefined || !isHash(hash)) return null;
+  if (!isList(certificates, CERTIFICATES_MAX) || !certificates.every(isCertificate)) return null;
+  return { type: "sync-reply", from, portions, certificates, next, vector, hash };
 }
 
-function readEntries(list: unknown): Entry[] | null {
+function readSumsReply(fields: Fields, from: string): SumsReplyMessage | null {
+  const sums = fromBase64(fields["sums"], BUCKETS * SUM_SIZE);
+  if (sums === null || sums.length !== BUCKETS * SUM_SIZE) return null;
+  return { type: "sums-reply", from, sums };
+}
+
+function packPortion({ seal, texts }: Portion): Fields {
+  const { hashes, signature, ...rest } = seal;
+  const bytes = Buffer.from(hashes.join(""), "hex");
+  return { ...rest, hashes: toBase64(bytes), signature: toBase64(signature), texts };
+}
+
+function readPortions(list: unknown): Portion[] | null {
   if (!Array.isArray(list)) return null;
-  const entries: Entry[] = [];
+  const portions: Portion[] = [];
   for (const item of list) {
-    const entry = readEntry(item);
-    if (entry === null) return null;
-    entries.push(entry);
+    const portion = readPortion(item);
+    if (portion === null) return null;
+    portions.push(portion);
   }
-  return entries;
+  return portions;
 }
 
-function readEntry(item: unknown): Entry | null {
+function readPortion(item: unknown): Portion | null {
   if (!isObject(item)) return null;
-  const { kind, name, value } = item;
-  const created = readVersion(item["created"]);
-  const version = readVersion(item["version"]);
-  if (!isName(kind) || !isName(name) || created === null || version === null) return null;
-  if (value !== null && !isObject(value)) return null;
-  // Whether the kind exists and the document fits it is for the store to say.
-  return { kind, name, created, version, value } as Entry;
+  const { origin, clock, previous, part, parts, signer, texts } = item;
+  const hashes = fromBase64(item["hashes"], SEAL_WRITES_MAX * HASH_SIZE);
+  const signature = fromBase64(item["signature"], SIGNATURE_SIZE_MAX);
+  if (!isName(origin) || !isCount(clock) || !isCount(previous)) return null;
+  if (!isCount(part) || !isCount(parts)) return null;
+  if (typeof signer !== "string" || !SIGNER.test(signer)) return null;
+  if (hashes === null || hashes.length % HASH_SIZE !== 0 || signature === null) return null;
+  if (!isList(texts, SEAL_WRITES_MAX)) return null;
+  if (!texts.every((text): text is string => typeof text === "string")) return null;
+  const hex = Buffer.from(hashes).toString("hex");
+  const seal: Seal = {
+    ...{ origin, clock, previous, part, parts, signer, signature },
+    hashes: Array.from({ length: hashes.length / HASH_SIZE }, (_, i) =>
+      hex.slice(i * HASH_SIZE * 2, (i + 1) * HASH_SIZE * 2),
+    ),
+  };
+  // What the writes say is for the store to judge.
+  return { seal, texts };
 }
 
-function readVersion(item: unknown): Version | null {
-  if (!isObject(item)) return null;
-  const { clock, origin } = item;
-  return isCount(clock) && isName(origin) ? { clock, origin } : null;
+function readVector(value: unknown): Vector | null {
+  if (!isObject(value)) return null;
+  const clocks = Object.entries(value);
+  if (clocks.length > CHASSIS_MAX) return null;
+  return clocks.every(([name, clock]) => isName(name) && isCount(clock)) ? (value as Vector) : null;
+}
+
+/** undefined when it is none; null is the one before everything. */
+function readCursor(value: unknown): Cursor | null | undefined {
+  if (value === null) return null;
+  if (!isObject(value)) return undefined;
+  const { origin, clock, part } = value;
+  return isName(origin) && isCount(clock) && isCount(part) ? { origin, clock, part } : undefined;
+}
+
+function toBase64(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64");
+}
+
+/** null unless it is Base64 (RFC 4648 §4) of at most `sizeMax` bytes. */
+function fromBase64(value: unknown, sizeMax: number): Uint8Array | null {
+  if (typeof value !== "string" || value.length > 4 * Math.ceil(sizeMax / 3)) return null;
+  const bytes = Uint8Array.from(Buffer.from(value, "base64"));
+  return toBase64(bytes) === value ? bytes : null;
+}
+
+function isHash(value: unknown): value is string {
+  return typeof value === "string" && HASH.test(value);
+}
+
+function isCertificate(value: unknown): value is string {
+  return isText(value, CERTIFICATE_LENGTH_MAX);
+}
+
+function isList(value: unknown, lengthMax: number): value is readonly unknown[] {
+  return Array.isArray(value) && value.length <= lengthMax;
 }
 
 function isObject(value: unknown): value is Fields {

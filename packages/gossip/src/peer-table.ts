@@ -1,5 +1,5 @@
 /** The chassis that we have heard of, and what they last said. Runs on the control thread. */
-import type { ChangeMessage, HeartbeatMessage } from "./codec.ts";
+import type { HeartbeatMessage } from "./codec.ts";
 
 /** Peers remembered; of more, nothing is taken in. */
 export const PEERS_MAX = 1024;
@@ -19,8 +19,6 @@ export interface Peer {
 
 interface Known {
   incarnation: number;
-  /** Of the last change message that came; -1 when none is known of this incarnation. */
-  seq: number;
   revision: number;
   hash: string;
   underlay: string;
@@ -47,26 +45,17 @@ export class PeerTable {
   heartbeat(message: HeartbeatMessage): boolean {
     const known = this.#hear(message.from);
     if (known === null) return false;
-    this.#adopt(known, message.incarnation);
-    if (message.incarnation < known.incarnation) return true;
+    if (message.incarnation < known.incarnation) return true; // Late, of an earlier life.
+    known.incarnation = message.incarnation;
     known.revision = message.revision;
     known.hash = message.hash;
     known.underlay = message.underlay;
     return true;
   }
 
-  /**
-   * Takes the number of a change message in: "full" when the table is, "gap" when messages before
-   * it were lost or are still to come.
-   */
-  change(message: ChangeMessage): "next" | "gap" | "full" {
-    const known = this.#hear(message.from);
-    if (known === null) return "full";
-    this.#adopt(known, message.incarnation);
-    if (message.incarnation < known.incarnation) return "next";
-    const isGap = known.seq >= 0 && message.seq > known.seq + 1;
-    known.seq = Math.max(known.seq, message.seq);
-    return isGap ? "gap" : "next";
+  /** It said something else. False when the table is full. */
+  hear(name: string): boolean {
+    return this.#hear(name) !== null;
   }
 
   /** Every known peer by name; `hash` is ours. */
@@ -97,17 +86,10 @@ export class PeerTable {
     let known = this.#known.get(name);
     if (known === undefined) {
       if (this.#known.size >= PEERS_MAX) return null;
-      known = { incarnation: -1, seq: -1, revision: 0, hash: "", underlay: "", lastSeenMs: 0 };
+      known = { incarnation: -1, revision: 0, hash: "", underlay: "", lastSeenMs: 0 };
       this.#known.set(name, known);
     }
     known.lastSeenMs = this.#options.now();
     return known;
-  }
-
-  /** A later incarnation counts its messages anew; of the first we hear, we may have come late. */
-  #adopt(known: Known, incarnation: number): void {
-    if (incarnation <= known.incarnation) return;
-    known.seq = known.incarnation < 0 ? -1 : 0;
-    known.incarnation = incarnation;
   }
 }

@@ -1,12 +1,19 @@
 /**
- * Fetches what a peer holds, page by page, and merges it: the repair of everything that a message
+ * Fetches what a peer holds and we do not, and merges it: the repair of everything that a message
  * should have told and did not. Runs on the control thread.
+ *
+ *   1. The peer sends what is behind our vector, up to which nothing is missing here. All pages are
+ *      merged at once, so that nobody sees half of what was done together.
+ *   2. Where that brings nothing twice in a row and we still differ, the sums over parts of what is
+ *      held show which parts do, and these are fetched whole. It should never be needed; it is what
+ *      makes faults of disks, and of this program, heal.
  */
-import type { Store } from "@rhone/state/store";
-import { decode, encode } from "./codec.ts";
+import { BUCKETS, type Cursor, SUM_SIZE, type Vector } from "@rhone/state/ledger";
+import type { Merged, Store } from "@rhone/state/store";
+import type { Portion } from "@rhone/state/write";
+import { decode, encode, type Message, type SyncReplyMessage } from "./codec.ts";
 import { PEERS_MAX } from "./peer-table.ts";
 import * as subjects from "./subjects.ts";
-import type { Summary } from "./summary.ts";
 import type { Transport } from "./transport.ts";
 
 /** Peers fetched from at the same time: one that hangs must not stop the repair. */
@@ -17,13 +24,16 @@ const PAGES_MAX = 4096;
 export interface PullerOptions {
   readonly self: string;
   readonly store: Store;
-  readonly summary: Summary;
   readonly transport: Transport;
   readonly now: () => number;
   /** Time between two fetches from one peer, at least. */
   readonly restMs: number;
   /** For one page. */
   readonly timeoutMs: number;
+  /** Hears of the certificates of a page before what they are needed for is merged. */
+  readonly onCertificates: (certificates: readonly string[]) => void;
+  /** Hears what came of a merge. */
+  readonly onMerged: (merged: Merged) => void;
 }
 
 /** Two states of knowledge that a fetch could not bring together. */
@@ -38,8 +48,11 @@ export class Puller {
   readonly #inFlight = new Set<string>();
   readonly #startedMs = new Map<string, number>();
   readonly #settled = new Map<string, Settled>();
+  /** Peers whose last answer brought nothing, although they differ. */
+  readonly #fruitless = new Set<string>();
   #isStopped = false;
   #pullCount = 0;
+  #comparisonCount = 0;
   #failureCount = 0;
   #newsCount = 0;
 
@@ -52,12 +65,17 @@ export class Puller {
     return this.#pullCount;
   }
 
+  /** Of these, how many had to compare sums. */
+  get comparisonCount(): number {
+    return this.#comparisonCount;
+  }
+
   /** Fetches that ended early: no answer, or one that was malformed. */
   get failureCount(): number {
     return this.#failureCount;
   }
 
-  /** Entries that fetches brought and we did not have. */
+  /** Writes that fetches brought and we did not have. */
   get newsCount(): number {
     return this.#newsCount;
   }
@@ -82,6 +100,7 @@ export class Puller {
   reset(): void {
     this.#startedMs.clear();
     this.#settled.clear();
+    this.#fruitless.clear();
   }
 
   stop(): void {
@@ -105,43 +124,110 @@ export class Puller {
   }
 
   #isWorthwhile(peer: string, theirs: string): boolean {
-    const ours = this.#options.summary.hash;
+    const ours = this.#options.store.root;
     const settled = this.#settled.get(peer);
     return theirs !== ours && !(settled?.theirs === theirs && settled.ours === ours);
   }
 
   async #pull(peer: string, theirs: string): Promise<void> {
-    const { store, summary } = this.#options;
-    let after = "";
-    let newsCount = 0;
-    for (let page = 0; page < PAGES_MAX; page++) {
-      const reply = await this.#request(peer, after);
-      if (this.#isStopped) return;
-      if (reply === null) {
-        this.#failureCount++;
-        return;
-      }
-      newsCount += store.merge(reply.entries);
-      after = reply.next;
-      if (after === "") break;
+    const { self, store } = this.#options;
+    const { vector } = store;
+    const found = await this.#pages(peer, (after) => {
+      return { type: "sync-request", from: self, vector, after };
+    });
+    if (found === null) return;
+    if (this.#merge(found.portions, found.vector) > 0 || theirs === "") {
+      this.#fruitless.delete(peer);
+      return;
     }
-    this.#newsCount += newsCount;
-    if (newsCount === 0 && theirs !== "") this.#settled.set(peer, { theirs, ours: summary.hash });
+    if (found.hash === store.root) return;
+    if (!this.#fruitless.delete(peer)) {
+      this.#fruitless.add(peer);
+      return;
+    }
+    if (!(await this.#compare(peer)) || this.#isStopped) return;
+    this.#settled.set(peer, { theirs, ours: store.root });
   }
 
-  /** Null when no proper page came. */
-  async #request(peer: string, after: string) {
-    const { self, transport, timeoutMs } = this.#options;
-    const request = encode({ type: "sync-request", from: self, after });
+  /** Fetches the parts that differ. False when that failed. */
+  async #compare(peer: string): Promise<boolean> {
+    const { self, store } = this.#options;
+    this.#comparisonCount++;
+    const reply = await this.#request(peer, { type: "sums-request", from: self });
+    if (this.#isStopped) return false;
+    if (reply?.type !== "sums-reply") {
+      this.#failureCount++;
+      return false;
+    }
+    const buckets = differing(store.sums(), reply.sums);
+    const found = await this.#pages(peer, (after) => {
+      return { type: "buckets-request", from: self, buckets, after };
+    });
+    if (found === null) return false;
+    this.#merge(found.portions, undefined);
+    return true;
+  }
+
+  #merge(portions: readonly Portion[], vector: Vector | undefined): number {
+    const merged = this.#options.store.merge(portions, vector);
+    this.#newsCount += merged.news;
+    this.#options.onMerged(merged);
+    return merged.news;
+  }
+
+  /** All pages of an answer, with the vector and the hash of its end; null when one is missing. */
+  async #pages(
+    peer: string,
+    requestOf: (after: Cursor | null) => Message,
+  ): Promise<Pick<SyncReplyMessage, "portions" | "vector" | "hash"> | null> {
+    const portions: Portion[] = [];
+    let after: Cursor | null = null;
+    let first: Vector | null = null;
+    for (let page = 0; page < PAGES_MAX; page++) {
+      const reply: Message | null = await this.#request(peer, requestOf(after));
+      if (this.#isStopped) return null;
+      // Pages go forward, or a fetch would not end.
+      if (reply?.type !== "sync-reply" || !isForward(after, reply.next)) break;
+      this.#options.onCertificates(reply.certificates);
+      portions.push(...reply.portions);
+      // What came to the peer since the first page may lie before it.
+      first ??= reply.vector;
+      if (reply.next === null) return { portions, vector: first, hash: reply.hash };
+      after = reply.next;
+    }
+    this.#failureCount++;
+    return null;
+  }
+
+  /** Null when no proper answer came. */
+  async #request(peer: string, request: Message): Promise<Message | null> {
+    const { transport, timeoutMs } = this.#options;
     let data: Uint8Array;
     try {
-      data = await transport.request(subjects.sync(peer), request, timeoutMs);
+      data = await transport.request(subjects.sync(peer), encode(request), timeoutMs);
     } catch {
       return null; // Nobody there, or nobody in time.
     }
     const reply = decode(data);
-    if (reply?.type !== "sync-reply" || reply.from !== peer) return null;
-    // Pages go forward, or a fetch would not end.
-    return reply.next === "" || reply.next > after ? reply : null;
+    return reply?.from === peer ? reply : null;
   }
+}
+
+function isForward(from: Cursor | null, to: Cursor | null): boolean {
+  if (from === null || to === null) return true;
+  if (from.origin !== to.origin) return to.origin > from.origin;
+  return to.clock > from.clock || (to.clock === from.clock && to.part > from.part);
+}
+
+function differing(ours: Uint8Array, theirs: Uint8Array): number[] {
+  const buckets = Array.from({ length: BUCKETS }, (_, bucket) => bucket);
+  return buckets.filter((bucket) => {
+    const from = bucket * SUM_SIZE;
+    return (
+      Buffer.compare(
+        ours.subarray(from, from + SUM_SIZE),
+        theirs.subarray(from, from + SUM_SIZE),
+      ) !== 0
+    );
+  });
 }

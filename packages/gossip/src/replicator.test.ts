@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createMemoryStore } from "@rhone/state/memory-store";
+import { everythingOf, put as peerPut } from "@rhone/state/peer-fixture";
 import type { Store } from "@rhone/state/store";
 import fc from "fast-check";
-import { encode } from "./codec.ts";
+import { decode, encode, type SyncReplyMessage } from "./codec.ts";
 import { MemoryBus, type MemoryTransport } from "./memory-transport.ts";
 import { Replicator } from "./replicator.ts";
 import { seededRandom } from "./seeded-random.ts";
@@ -30,8 +31,7 @@ class Cluster {
     for (const name of names) this.join(name);
   }
 
-  join(name: string): Member {
-    const store = createMemoryStore(name);
+  join(name: string, store = createMemoryStore(name)): Member {
     const transport = this.bus.connect(name);
     const member = { name, store, transport, replicator: this.#replicate(name, store, transport) };
     this.members.push(member);
@@ -183,43 +183,81 @@ test("knows its peers by their heartbeats", async () => {
   for (const peer of peers) assert.ok(cluster.clock.now() - peer.lastSeenMs < 1200);
 });
 
-test("entries that we refuse do not make us fetch for ever", async () => {
+/** Answers every question of `stranger` with `fields`; says that it holds something else. */
+function misbehave(cluster: Cluster, fields: Pick<SyncReplyMessage, "portions" | "next">) {
+  const stranger = cluster.bus.connect("stranger");
+  const hash = "0".repeat(16);
+  const rest = { from: "stranger", certificates: [], vector: { stranger: 1 }, hash } as const;
+  stranger.subscribe("rhone.req.stranger.sync", (data, respond) => {
+    const isSums = decode(data)?.type === "sums-request";
+    const sums = new Uint8Array(16384).fill(1);
+    const reply = isSums
+      ? ({ type: "sums-reply", from: "stranger", sums } as const)
+      : ({ type: "sync-reply", ...rest, ...fields } as const);
+    respond(encode(reply));
+  });
+  const heartbeat = { type: "heartbeat", incarnation: 1, revision: 1, underlay: "" } as const;
+  return () =>
+    stranger.publish("rhone.o.stranger.h", encode({ ...heartbeat, from: "stranger", hash }));
+}
+
+test("what we refuse does not make us fetch for ever", async () => {
   const cluster = new Cluster(["a", "b"]);
   await cluster.clock.advance(1500);
-  const heartbeat = { type: "heartbeat", incarnation: 1, seq: 0, revision: 1 } as const;
-  const stranger = cluster.bus.connect("stranger");
-  const version = { clock: 1, origin: "stranger" };
-  const ids = { name: "x", created: version, version, value: { kind: "planet", name: "x" } };
-  stranger.subscribe("rhone.req.stranger.sync", (_data, respond) => {
-    const entries = [{ kind: "planet", ...ids }] as never;
-    respond(encode({ type: "sync-reply", from: "stranger", entries, next: "" }));
-  });
+  const [portion] = peerPut({ clock: 1, origin: "stranger" }, { kind: "chassis", name: "x" });
+  const speak = misbehave(cluster, { portions: [portion!], next: null });
   for (let i = 0; i < 20; i++) {
     await cluster.clock.advance(1000);
-    const fields = { from: "stranger", hash: "0".repeat(16), underlay: "10.0.0.9" };
-    stranger.publish("rhone.o.stranger.h", encode({ ...heartbeat, ...fields }));
+    speak();
   }
   await cluster.clock.advance(1000);
-  const { pulls, merged } = cluster.members[0]!.replicator.counters;
-  assert.deepEqual({ pulls, merged }, { pulls: 1, merged: 0 });
+  const { pulls, merged, comparisons, refused } = cluster.members[0]!.replicator.counters;
+  const seen = { pulls, merged, comparisons, refused };
+  assert.deepEqual(seen, { pulls: 2, merged: 0, comparisons: 1, refused: 3 });
 });
 
 test("pages that do not go forward end the fetch", async () => {
   const cluster = new Cluster(["a"]);
   await cluster.clock.advance(1500);
-  const stranger = cluster.bus.connect("stranger");
-  stranger.subscribe("rhone.req.stranger.sync", (_data, respond) => {
-    respond(encode({ type: "sync-reply", from: "stranger", entries: [], next: "switch/x" }));
-  });
+  const next = { origin: "x", clock: 1, part: 0 };
+  const speak = misbehave(cluster, { portions: [], next });
   await cluster.clock.advance(1);
-  const fields = { incarnation: 1, seq: 0, revision: 1, hash: "0".repeat(16), underlay: "" };
-  stranger.publish(
-    "rhone.o.stranger.h",
-    encode({ type: "heartbeat", from: "stranger", ...fields }),
-  );
+  speak();
   await cluster.clock.advance(500);
   const { pulls, pullFailures } = cluster.members[0]!.replicator.counters;
   assert.deepEqual({ pulls, pullFailures }, { pulls: 1, pullFailures: 1 });
+});
+
+test("what vectors hide is found by its sums", async () => {
+  const cluster = new Cluster(["a", "b"]);
+  await cluster.clock.advance(1500);
+  for (let i = 0; i < 100; i++) put(cluster.members[0], `s${i}`);
+  await cluster.converge(2000);
+  const fresh = createMemoryStore("b");
+  const portions = everythingOf(cluster.members[0]!.store);
+  fresh.merge(portions.toSpliced(50, 1), cluster.members[0]!.store.vector);
+  const b = cluster.members[1]!;
+  b.replicator.stop();
+  const broken = cluster.join("c", fresh);
+  const elapsedMs = await cluster.converge(5000);
+  assert.ok(elapsedMs > 500, "not at the first question");
+  assert.equal(broken.replicator.counters.comparisons, 1);
+  assert.equal(broken.store.snapshot().switches.length, 100);
+});
+
+test("a large transaction arrives whole", async () => {
+  const cluster = new Cluster(["a", "b", "c"]);
+  await cluster.clock.advance(1500);
+  const [a, b] = cluster.members;
+  const sizes = new Set<number>();
+  b!.store.onChange(() => sizes.add(b!.store.snapshot().switches.length));
+  const changes = Array.from({ length: 1000 }, (_, i) => {
+    const description = "x".repeat(500);
+    return { op: "put" as const, document: { kind: "switch", name: `s${i}`, description } };
+  });
+  assert.ok(a!.store.transact(changes, "user").ok);
+  await cluster.converge(500);
+  assert.deepEqual([...sizes], [1000]);
 });
 
 test("malformed messages, or in another's name, are counted and change nothing", async () => {
@@ -227,15 +265,8 @@ test("malformed messages, or in another's name, are counted and change nothing",
   const stranger = cluster.bus.connect("stranger");
   await cluster.clock.advance(100);
   const { replicator, store } = cluster.members[0]!;
-  const version = { clock: 5, origin: "b" };
-  const ids = { kind: "switch", name: "x", created: version, version } as const;
-  const change = encode({
-    type: "change",
-    from: "b",
-    incarnation: 1,
-    seq: 1,
-    entries: [{ ...ids, value: { kind: "switch", name: "x" } }],
-  });
+  const portions = peerPut({ clock: 5, origin: "b" }, { kind: "switch", name: "x" });
+  const change = encode({ type: "change", from: "b", portions });
   const subjects = [
     "rhone.o.b.d",
     "rhone.o.b.h",

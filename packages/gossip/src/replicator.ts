@@ -8,23 +8,22 @@
  * Only the first is fast, and only the second is needed: no message has to arrive for the chassis
  * to agree in the end, since merging is commutative, associative and idempotent. The shape is that
  * of Scuttlebutt (van Renesse et al. 2008, "Efficient Reconciliation and Flow Control for
- * Anti-Entropy Protocols") with one hash in place of a vector of versions.
+ * Anti-Entropy Protocols") with a hash in place of the vector where that is enough.
  */
-import type { Entry } from "@rhone/state/record";
-import type { Store } from "@rhone/state/store";
+import type { Merged, Refusal, Store } from "@rhone/state/store";
+import type { Portion } from "@rhone/state/write";
 import {
   type ChangeMessage,
-  countThatFits,
   decode,
   encode,
   type HeartbeatMessage,
   isName,
   type Message,
+  PAGE_SIZE_MAX,
 } from "./codec.ts";
 import { type Peer, PeerTable } from "./peer-table.ts";
 import { Puller } from "./puller.ts";
 import * as subjects from "./subjects.ts";
-import { Summary } from "./summary.ts";
 import type { SetTimer, Transport } from "./transport.ts";
 
 export const INTERVAL_MS = 1000;
@@ -33,6 +32,8 @@ const SILENCE_INTERVALS = 3;
 const FORGET_INTERVALS = 3600;
 /** Chassis that were started together must not go on in step. */
 const JITTER = 0.1;
+const REQUESTS = ["sync-request", "sums-request", "buckets-request"] as const;
+const UNKNOWN_SIGNER = "seal-of-unknown-signer";
 
 export interface Self {
   /** Unique among the chassis: 1–63 of a–z, 0–9 and hyphens within. */
@@ -47,6 +48,10 @@ export interface ReplicatorOptions {
   readonly store: Store;
   readonly transport: Transport;
   readonly self: Self;
+  /** Knows the certificates of those who sign; null when the chassis belongs to no cluster. */
+  readonly trust?: Trust | null;
+  /** Hears of what peers passed on and was not taken. */
+  readonly onRefusal?: (refusal: Refusal, peer: string) => void;
   /** Between two heartbeats; default INTERVAL_MS. */
   readonly intervalMs?: number;
   /** Milliseconds of a clock that never steps. */
@@ -54,6 +59,14 @@ export interface ReplicatorOptions {
   /** Uniform in [0, 1). */
   readonly random: () => number;
   readonly setTimer: SetTimer;
+}
+
+/** The certificates of the keys that sign what chassis write, DER in Base64. */
+export interface Trust {
+  /** Takes those that the cluster's authority has issued. */
+  learn(certificates: readonly string[]): void;
+  /** Of the keys of these ids, as far as they are known. */
+  certificatesOf(ids: ReadonlySet<string>): string[];
 }
 
 /** Counts since the start. */
@@ -68,22 +81,26 @@ export interface ReplicatorCounters {
   readonly fromNamesake: number;
   /** Of these, dropped: more than PEERS_MAX peers. */
   readonly fromTooMany: number;
-  /** Entries that change messages or fetches brought and we did not have. */
+  /** Writes that change messages or fetches brought and we did not have. */
   readonly merged: number;
   /** Fetches begun, and those that ended early. */
   readonly pulls: number;
   readonly pullFailures: number;
+  /** Fetches that had to compare sums. */
+  readonly comparisons: number;
+  /** Seals and writes that were not taken. */
+  readonly refused: number;
 }
 
 export class Replicator {
   readonly #options: ReplicatorOptions;
-  readonly #summary: Summary;
   readonly #puller: Puller;
   readonly #peers: PeerTable;
   readonly #intervalMs: number;
   readonly #undo: (() => void)[] = [];
   #cancelTimer: () => void = () => {};
-  #seq = 0;
+  #pushedCount = 0;
+  #refusedCount = 0;
   #receivedCount = 0;
   #malformedCount = 0;
   #namesakeCount = 0;
@@ -100,15 +117,15 @@ export class Replicator {
     }
     this.#options = options;
     this.#intervalMs = intervalMs;
-    this.#summary = new Summary(store);
     this.#puller = new Puller({
       self: self.name,
       store,
-      summary: this.#summary,
       transport,
       now,
       restMs: intervalMs / 2,
       timeoutMs: intervalMs,
+      onCertificates: (certificates) => options.trust?.learn(certificates),
+      onMerged: (merged) => this.#count(merged, ""),
     });
     this.#peers = new PeerTable({
       now,
@@ -122,7 +139,7 @@ export class Replicator {
 
   get counters(): ReplicatorCounters {
     return {
-      pushed: this.#seq,
+      pushed: this.#pushedCount,
       received: this.#receivedCount,
       malformed: this.#malformedCount,
       fromNamesake: this.#namesakeCount,
@@ -130,17 +147,19 @@ export class Replicator {
       merged: this.#newsCount + this.#puller.newsCount,
       pulls: this.#puller.pullCount,
       pullFailures: this.#puller.failureCount,
+      comparisons: this.#puller.comparisonCount,
+      refused: this.#refusedCount,
     };
   }
 
   /** Equal at two chassis that hold the same: 16 hex digits. */
   get hash(): string {
-    return this.#summary.hash;
+    return this.#options.store.root;
   }
 
   /** Every chassis heard of in the last hour, by name, without this one. */
   peers(): Peer[] {
-    return this.#peers.list(this.#summary.hash);
+    return this.#peers.list(this.#options.store.root);
   }
 
   stop(): void {
@@ -151,47 +170,60 @@ export class Replicator {
 
   #subscribe(store: Store, transport: Transport, name: string): void {
     this.#undo.push(
-      store.onChange((entries, source) => {
-        this.#summary.invalidate();
-        if (source === "local") this.#push(entries);
+      store.onChange((_entries, source, portions) => {
+        if (source === "local") this.#push(portions);
       }),
       transport.onReconnect(() => this.#askAll()),
       transport.subscribe(subjects.changes("*"), (data, _respond, subject) => {
-        const message = this.#receive(data, "change", subjects.originOf(subject));
+        const message = this.#receive(data, ["change"], subjects.originOf(subject));
         if (message !== null) this.#onChange(message);
       }),
       transport.subscribe(subjects.heartbeats("*"), (data, _respond, subject) => {
-        const message = this.#receive(data, "heartbeat", subjects.originOf(subject));
+        const message = this.#receive(data, ["heartbeat"], subjects.originOf(subject));
         if (message !== null) this.#onHeartbeat(message);
       }),
       transport.subscribe(subjects.ASK_ALL, (data) => {
-        const message = this.#receive(data, "heartbeat");
+        const message = this.#receive(data, ["heartbeat"]);
         if (message === null) return;
         transport.publish(subjects.answers(message.from), this.#heartbeat());
         this.#onHeartbeat(message);
       }),
       transport.subscribe(subjects.answers(name), (data) => {
-        const message = this.#receive(data, "heartbeat");
+        const message = this.#receive(data, ["heartbeat"]);
         if (message !== null) this.#onHeartbeat(message);
       }),
-      transport.subscribe(subjects.sync(name), (data, respond) => {
-        const message = this.#receive(data, "sync-request");
-        if (message === null) return;
-        const page = this.#summary.page(message.after);
-        respond(encode({ type: "sync-reply", from: name, ...page }));
-      }),
+      transport.subscribe(subjects.sync(name), (data, respond) => this.#answer(data, respond)),
     );
   }
 
-  /** The message in `data` if it is of `type`, and from `origin` if that is given; counts. */
+  #answer(data: Uint8Array, respond: (data: Uint8Array) => void): void {
+    const { store, self, trust } = this.#options;
+    const request = this.#receive(data, REQUESTS);
+    if (request === null) return;
+    if (request.type === "sums-request") {
+      respond(encode({ type: "sums-reply", from: self.name, sums: store.sums() }));
+      return;
+    }
+    const page =
+      request.type === "sync-request"
+        ? store.behind(request.vector, request.after, PAGE_SIZE_MAX)
+        : store.inBuckets(new Set(request.buckets), request.after, PAGE_SIZE_MAX);
+    const signers = new Set(page.portions.map(({ seal }) => seal.signer));
+    const certificates = trust?.certificatesOf(signers) ?? [];
+    const { vector, root: hash } = store;
+    respond(encode({ type: "sync-reply", from: self.name, ...page, certificates, vector, hash }));
+  }
+
+  /** The message in `data` if it is of `types`, and from `origin` if that is given; counts. */
   #receive<T extends Message["type"]>(
     data: Uint8Array,
-    type: T,
+    types: readonly T[],
     origin?: string,
   ): Extract<Message, { type: T }> | null {
     this.#receivedCount++;
     const message = decode(data);
-    if (message?.type !== type || (origin !== undefined && message.from !== origin)) {
+    const isExpected = message !== null && (types as readonly string[]).includes(message.type);
+    if (!isExpected || (origin !== undefined && message.from !== origin)) {
       this.#malformedCount++;
       return null;
     }
@@ -202,40 +234,46 @@ export class Replicator {
     return message as Extract<Message, { type: T }>;
   }
 
-  #onChange(message: ChangeMessage): void {
-    switch (this.#peers.change(message)) {
-      case "full":
-        this.#tooManyCount++;
-        return;
-      case "gap":
-        // What was lost is fetched now, not after the next heartbeat.
-        this.#puller.want(message.from, "");
-        break;
-      case "next":
-        break;
+  #onChange({ from, portions }: ChangeMessage): void {
+    if (!this.#peers.hear(from)) {
+      this.#tooManyCount++;
+      return;
     }
-    this.#newsCount += this.#options.store.merge(message.entries);
+    const { store } = this.#options;
+    const merged = store.merge(portions);
+    this.#newsCount += merged.news;
+    // Of a key that is new to us: the answer to our question brings the certificate.
+    const isStranger = merged.refused.some(({ reason }) => reason === UNKNOWN_SIGNER);
+    this.#count(merged, from);
+    const isGap = portions.some(({ seal }) => (store.vector[seal.origin] ?? 0) < seal.clock);
+    // What was lost is fetched now, not after the next heartbeat.
+    if (isGap || isStranger) this.#puller.want(from, "");
+  }
+
+  #count({ refused }: Merged, peer: string): void {
+    for (const refusal of refused) {
+      if (refusal.reason === UNKNOWN_SIGNER && peer !== "") continue;
+      this.#refusedCount++;
+      this.#options.onRefusal?.(refusal, peer);
+    }
   }
 
   #onHeartbeat(message: HeartbeatMessage): void {
     if (!this.#peers.heartbeat(message)) this.#tooManyCount++;
-    else if (message.hash !== this.#summary.hash) this.#puller.want(message.from, message.hash);
+    else if (message.hash !== this.#options.store.root)
+      this.#puller.want(message.from, message.hash);
   }
 
-  /** A transaction is one message, so that peers apply it as a whole, unless it is too large. */
-  #push(entries: readonly Entry[]): void {
+  /** A transaction is one message. Of one that is too large, only that there is something. */
+  #push(portions: readonly Portion[]): void {
     const { transport, self } = this.#options;
-    for (let start = 0; start < entries.length; ) {
-      const count = countThatFits(entries, start);
-      const message: ChangeMessage = {
-        type: "change",
-        from: self.name,
-        incarnation: self.incarnation,
-        seq: ++this.#seq,
-        entries: entries.slice(start, start + count),
-      };
+    this.#pushedCount++;
+    let size = 0;
+    for (const { texts } of portions) for (const text of texts) size += text.length;
+    if (size > PAGE_SIZE_MAX) transport.publish(subjects.heartbeats(self.name), this.#heartbeat());
+    else {
+      const message: ChangeMessage = { type: "change", from: self.name, portions };
       transport.publish(subjects.changes(self.name), encode(message));
-      start += count;
     }
   }
 
@@ -250,9 +288,8 @@ export class Replicator {
       type: "heartbeat",
       from: self.name,
       incarnation: self.incarnation,
-      seq: this.#seq,
       revision: store.revision,
-      hash: this.#summary.hash,
+      hash: store.root,
       underlay: self.underlay,
     });
   }
@@ -263,6 +300,7 @@ export class Replicator {
     this.#cancelTimer = setTimer(() => {
       transport.publish(subjects.heartbeats(self.name), this.#heartbeat());
       this.#peers.forgetSilent();
+      this.#options.store.expire();
       this.#scheduleHeartbeat();
     }, delayMs);
   }

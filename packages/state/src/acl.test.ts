@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { parsePorts } from "./acl.ts";
 import { parseDocument } from "./document.ts";
 import { createMemoryStore } from "./memory-store.ts";
+import { put as peerPut } from "./peer-fixture.ts";
 import { complete } from "./schema.ts";
 import type { Change, Store } from "./store.ts";
 
@@ -182,7 +183,7 @@ test("a rule that a peer left without its port does not block the port's own cha
   const store = storeWith(web, db, { ...vm1, switch: "db" });
   const version = { clock: 9, origin: "b" };
   const value = { ...rule, port: "vm1" } as const;
-  store.merge([{ kind: "acl", name: "rule", created: version, version, value }]);
+  store.merge(peerPut(version, value));
   assert.equal(store.snapshot().acls.length, 1);
   assert.ok(store.transact([remove("port", "vm1")], "user").ok);
 });

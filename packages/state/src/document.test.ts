@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { parseDocument, parseDocuments, parseEntry } from "./document.ts";
+import { parseDocument, parseDocuments } from "./document.ts";
 import { complete, defaultMac } from "./schema.ts";
 
 const web = { kind: "switch", name: "web" };
@@ -119,28 +119,6 @@ test("a default MAC is unicast, local and depends on the name only", () => {
   assert.notEqual(defaultMac("port/vm1"), defaultMac("port/vm2"));
 });
 
-test("an entry is taken only when all of it is right", () => {
-  const version = { clock: 3, origin: "a" };
-  const entry = { kind: "switch", name: "web", created: version, version, value: web };
-  assert.deepEqual(parseEntry(entry), entry);
-  assert.deepEqual(parseEntry({ ...entry, value: null }), { ...entry, value: null });
-  const wrong = [
-    null,
-    [],
-    { ...entry, kind: "bridge" },
-    { ...entry, name: "db" },
-    { ...entry, kind: "router" },
-    { ...entry, value: undefined },
-    { ...entry, value: { ...web, color: "red" } },
-    { ...entry, version: { clock: 0, origin: "a" } },
-    { ...entry, version: { clock: 1.5, origin: "a" } },
-    { ...entry, version: { clock: 2 ** 53, origin: "a" } },
-    { ...entry, created: { clock: 1, origin: "A B" } },
-    { ...entry, created: null },
-  ];
-  assert.deepEqual(wrong.map(parseEntry), Array(wrong.length).fill(null));
-});
-
 test("no value makes parsing throw", () => {
   const field = fc.constantFrom("kind", "name", "switch", "ports", "addresses", "routes", "value");
   const kind = fc.constantFrom("switch", "router", "port", "chassis", "binding");
@@ -152,7 +130,6 @@ test("no value makes parsing throw", () => {
   fc.assert(
     fc.property(value, (anything) => {
       parseDocument(anything);
-      parseEntry(anything);
     }),
     { numRuns: 2000 },
   );

@@ -5,8 +5,7 @@
 import type { z } from "zod";
 import { NAME_PATTERN } from "./fields.ts";
 import { failure, type Problem, pointerOf, problem, type Result } from "./problem.ts";
-import { CLOCK_MAX, type Entry, type Version } from "./record.ts";
-import { complete, type Document, KINDS, type Kind, type Resource, SCHEMAS } from "./schema.ts";
+import { type Document, KINDS, type Kind, SCHEMAS } from "./schema.ts";
 
 /** One document. `pointer` is where it stands in what the user sent. */
 export function parseDocument(value: unknown, pointer = ""): Result<Document> {
@@ -40,42 +39,12 @@ export function parseDocuments(values: readonly unknown[]): Result<Document[]> {
   return problems.length === 0 ? { ok: true, value: documents } : failure("invalid", problems);
 }
 
-/**
- * An entry of a peer or of the disk, its value completed; null when anything in it is malformed.
- */
-export function parseEntry(value: unknown): Entry | null {
-  if (!isObject(value)) return null;
-  const { kind, name, created, version, value: content } = value;
-  if (!isKind(kind) || !isName(name) || !isVersion(created) || !isVersion(version)) return null;
-  const resource = content === null ? null : parseResource(content);
-  if (resource === undefined) return null;
-  if (resource !== null && (resource.kind !== kind || resource.name !== name)) return null;
-  return {
-    kind,
-    name,
-    created: { clock: created.clock, origin: created.origin },
-    version: { clock: version.clock, origin: version.origin },
-    value: resource,
-  };
-}
-
 export function isKind(value: unknown): value is Kind {
   return (KINDS as readonly unknown[]).includes(value);
 }
 
 export function isName(value: unknown): value is string {
   return typeof value === "string" && NAME_PATTERN.test(value);
-}
-
-function parseResource(value: unknown): Resource | undefined {
-  const parsed = parseDocument(value);
-  return parsed.ok ? complete(parsed.value) : undefined;
-}
-
-function isVersion(value: unknown): value is Version {
-  if (!isObject(value) || !isName(value["origin"])) return false;
-  const clock = value["clock"];
-  return Number.isInteger(clock) && Number(clock) >= 1 && Number(clock) <= CLOCK_MAX;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -1,8 +1,11 @@
 /** The store's twin without a disk, for tests and tools. */
-import { Replica } from "./replica.ts";
+import { Replica, type ReplicaOptions } from "./replica.ts";
 import type { Store } from "./store.ts";
 
 /** An empty store. `origin` is the name of the chassis whose changes it makes. */
-export function createMemoryStore(origin: string): Store {
-  return new Replica(origin, { write() {}, close() {} }, []);
+export function createMemoryStore(
+  origin: string,
+  options: Partial<Omit<ReplicaOptions, "origin">> = {},
+): Store {
+  return new Replica({ origin, disk: { write() {}, close() {} }, ...options });
 }

@@ -1,58 +1,107 @@
 /**
- * The store without its disk: transactions, merging, listeners. What keeps the entries is handed
- * in, so that every kind of store behaves the same. Run by the control thread.
+ * The store without its disk: transactions, merging, listeners. What keeps the writes is handed in,
+ * so that every kind of store behaves the same. Run by the control thread.
  */
-import { parseDocument, parseEntry } from "./document.ts";
-import { type ErrorCode, failure, type Problem, problem, type Result } from "./problem.ts";
-import { CLOCK_MAX, compareText, type Entry, keyOf, merge, type Version } from "./record.ts";
-import { checkSanity } from "./sanity.ts";
-import { complete, type Document, type Kind, type Resource, USER_KINDS } from "./schema.ts";
-import { EMPTY_STATE, type State, withEntries } from "./state.ts";
+import { AHEAD_TICKS_MAX, EXPIRY_STEP_TICKS, TOMBSTONE_TICKS, ticksAt } from "./clock.ts";
+import { Examiner } from "./examiner.ts";
 import {
-  type Author,
-  CHANGES_MAX,
-  type Change,
-  type Commit,
-  type Companion,
-  type Listener,
-  type Store,
-} from "./store.ts";
+  type Cursor,
+  compareEntries,
+  keyOfWrite,
+  Ledger,
+  type Page,
+  type Vector,
+} from "./ledger.ts";
+import { failure, type Result } from "./problem.ts";
+import { CLOCK_MAX, type Entry, isLive, keyOf, type Version } from "./record.ts";
+import { difference, hasRegisters, registersOf } from "./registers.ts";
+import type { Document } from "./schema.ts";
+import { seal } from "./seal.ts";
+import type { Settled } from "./settle.ts";
+import type { Signer } from "./signer.ts";
+import { EMPTY_STATE, type State, withEntries } from "./state.ts";
+import type { Author, Change, Commit, Companion, Listener, Merged, Store } from "./store.ts";
 import { type Proposal, validate } from "./validate.ts";
+import { readWishes, type Wish, wishOf } from "./wish.ts";
+import {
+  deleteText,
+  isOwn,
+  latestOf,
+  type Portion,
+  putText,
+  readWrite,
+  setText,
+  type Write,
+} from "./write.ts";
 
-/** Where entries survive a restart. */
+/** All that is held about one name; no writes: forget it. */
+export interface DiskRecord {
+  readonly kind: string;
+  readonly name: string;
+  readonly writes: readonly Write[];
+}
+
+/** Where writes survive a restart. */
 export interface Disk {
-  /** Keeps all of `entries` or none; throws when it cannot. At most one entry a name. */
-  write(entries: readonly Entry[]): void;
+  /** Keeps all of it or nothing; throws when it cannot. At most one record a name. */
+  write(records: readonly DiskRecord[], vector: Vector): void;
   close(): void;
 }
 
-/** What one change asks for: a resource, or null to delete. */
-interface Wish {
-  readonly pointer: string;
-  readonly kind: Kind;
-  readonly name: string;
-  readonly value: Resource | null;
+/** What a disk holds. */
+export interface Stored {
+  readonly portions: readonly Portion[];
+  readonly vector: Vector;
+  /** What was wrong with it, and what became of it; null when nothing was. */
+  readonly repair: string | null;
 }
 
+export interface ReplicaOptions {
+  /** Name of the chassis whose changes the store makes. */
+  readonly origin: string;
+  readonly disk: Disk;
+  readonly stored?: Stored;
+  /** null when the chassis belongs to no cluster: it signs nothing and believes everything. */
+  readonly signer?: Signer | null;
+  /** Milliseconds since 1970, of a clock that does not step. Left out: it is always 1970. */
+  readonly wallClock?: () => number;
+}
+
+const NOTHING: Stored = { portions: [], vector: {}, repair: null };
+const GONE: Settled = { writes: [], put: null, entry: null, isPartial: false };
+
 export class Replica implements Store {
+  readonly repair: string | null;
   readonly #origin: string;
   readonly #disk: Disk;
-  readonly #entries = new Map<string, Entry>();
+  readonly #signer: Signer | null;
+  readonly #wallClock: () => number;
+  readonly #ledger = new Ledger();
+  readonly #examiner: Examiner;
   readonly #listeners = new Set<Listener>();
   readonly #news: Parameters<Listener>[] = [];
+  /** Names whose writes the disk did not take: in force here, durable only where they came from. */
+  readonly #unwritten = new Set<string>();
   #state: State = EMPTY_STATE;
   #isTelling = false;
-  /**
-   * Entries of peers that the disk did not take: in force here, durable only where they came from.
-   */
-  #unwritten: readonly Entry[] = [];
+  #expiredTo = 0;
   #storageError: string | null = null;
 
-  /** `origin` is the name of the chassis, `entries` what its disk holds. */
-  constructor(origin: string, disk: Disk, entries: readonly Entry[]) {
+  constructor(options: ReplicaOptions) {
+    const { origin, disk, stored = NOTHING, signer = null, wallClock = () => 0 } = options;
     this.#origin = origin;
     this.#disk = disk;
-    this.#adopt(entries);
+    this.#signer = signer;
+    this.#wallClock = wallClock;
+    this.repair = stored.repair;
+    this.#examiner = new Examiner(this.#ledger, signer);
+    const writes = stored.portions.flatMap((portion) =>
+      portion.texts.flatMap((text) => readWrite(text, portion.seal) ?? []),
+    );
+    for (const [key, next] of this.#settle(writes)) this.#ledger.replace(key, next);
+    for (const [name, clock] of Object.entries(stored.vector)) this.#ledger.advance(name, clock);
+    this.#signAll();
+    this.#follow(this.#allEntries());
   }
 
   snapshot(): State {
@@ -67,10 +116,34 @@ export class Replica implements Store {
     return this.#storageError;
   }
 
+  get vector(): Vector {
+    return this.#ledger.vector;
+  }
+
+  get root(): string {
+    return this.#ledger.root;
+  }
+
+  get partialCount(): number {
+    return this.#ledger.partialCount;
+  }
+
+  behind(vector: Vector, after: Cursor | null, size: number): Page {
+    return this.#ledger.behind(vector, after, size);
+  }
+
+  sums(): Uint8Array {
+    return this.#ledger.sums();
+  }
+
+  inBuckets(buckets: ReadonlySet<number>, after: Cursor | null, size: number): Page {
+    return this.#ledger.inBuckets(buckets, after, size);
+  }
+
   transact(changes: readonly Change[], author: Author, companion?: Companion): Result<Commit> {
-    const { wishes, problems, code } = this.#read(changes, author);
+    const { wishes, problems, code } = readWishes(changes, author, (key) => this.#live(key));
     if (problems.length > 0) return failure(code, problems);
-    const version = { clock: this.revision + 1, origin: this.#origin };
+    const version = this.#nextVersion();
     const proposals = wishes.flatMap((wish) => this.#propose(wish, version));
     if (proposals.length === 0)
       return { ok: true, value: { revision: this.revision, entries: [] } };
@@ -80,34 +153,63 @@ export class Replica implements Store {
     const extra = companion?.({ revision: version.clock, entries: asked });
     const entries = extra === undefined ? asked : [...asked, ...this.#accompany(extra, version)];
     if (version.clock > CLOCK_MAX) return storageFailure(`the clock ended at ${CLOCK_MAX}`);
-    if (!this.#write(entries)) return storageFailure(this.#storageError!);
-    this.#adopt(entries);
-    this.#tell(entries, "local");
+    const portions = this.#seal(version, entries);
+    const settled = this.#settle(writesOf(portions));
+    const vector = { ...this.vector, [this.#origin]: version.clock };
+    if (!this.#write(settled, vector)) return storageFailure(this.#storageError!);
+    this.#ledger.advance(this.#origin, version.clock);
+    const changed = this.#adopt(settled);
+    this.#tell(changed, "local", portions);
     return { ok: true, value: { revision: version.clock, entries } };
   }
 
-  merge(entries: readonly Entry[]): number {
-    const news = new Map<string, Entry>();
-    for (const claimed of entries) {
-      const entry = parseEntry(claimed);
-      if (entry === null) continue;
-      const key = keyOf(entry);
-      const known = news.get(key) ?? this.#entries.get(key);
-      const merged = known === undefined ? entry : merge(known, entry);
-      if (merged !== known) news.set(key, merged);
+  merge(portions: readonly Portion[], vector?: Vector): Merged {
+    const nowTicks = ticksAt(this.#wallClock());
+    const latest = nowTicks === 0 ? CLOCK_MAX : nowTicks + AHEAD_TICKS_MAX;
+    const { writes, refused, complete } = this.#examiner.examine(portions, latest);
+    const horizon = this.#horizon();
+    const settled = this.#settle(writes);
+    for (const [key, next] of settled) {
+      // What all have forgotten is not learned anew from who has been away.
+      if (this.#ledger.get(key) === undefined && isExpired(next, horizon)) settled.delete(key);
     }
-    if (news.size === 0) return 0;
-    const accepted = [...news.values()];
-    if (!this.#write(accepted)) this.#unwritten = latest([...this.#unwritten, ...accepted]);
-    this.#adopt(accepted);
-    this.#tell(accepted, "peer");
-    return accepted.length;
+    const vectorAfter = this.#examiner.advanced(complete, refused, vector);
+    if (settled.size === 0) {
+      // The rest of the vector is worth no write of its own: it is a shortcut, not the truth.
+      for (const [origin, clock] of Object.entries(vectorAfter))
+        this.#ledger.advance(origin, clock);
+      return { news: 0, refused };
+    }
+    const hashes = new Set(writes.map(({ hash }) => hash));
+    let news = 0;
+    for (const [key, { writes }] of settled) {
+      const known = new Set(this.#ledger.get(key)?.writes);
+      for (const write of writes) if (hashes.has(write.hash) && !known.has(write)) news++;
+    }
+    if (!this.#write(settled, vectorAfter))
+      for (const key of settled.keys()) this.#unwritten.add(key);
+    for (const [origin, clock] of Object.entries(vectorAfter)) this.#ledger.advance(origin, clock);
+    this.#tell(this.#adopt(settled), "peer", []);
+    return { news, refused };
+  }
+
+  expire(): number {
+    const horizon = this.#horizon();
+    if (horizon <= this.#expiredTo) return 0;
+    this.#expiredTo = horizon;
+    const { revision } = this.#ledger;
+    const expired = new Map<string, Settled>();
+    for (const [key, held] of this.#ledger.records()) {
+      const isLatest = held.writes.some(({ clock }) => clock === revision);
+      if (!isLatest && isExpired(held, horizon)) expired.set(key, GONE);
+    }
+    if (expired.size === 0 || !this.#write(expired, this.vector)) return 0;
+    for (const key of expired.keys()) this.#ledger.replace(key, GONE);
+    return expired.size;
   }
 
   entries(): readonly Entry[] {
-    return [...this.#entries.values()].sort(
-      (a, b) => compareText(a.kind, b.kind) || compareText(a.name, b.name),
-    );
+    return this.#allEntries().sort(compareEntries);
   }
 
   onChange(listener: Listener): () => void {
@@ -120,88 +222,135 @@ export class Replica implements Store {
     this.#disk.close();
   }
 
-  /** Everything that can be said of the changes without looking at other documents. */
-  #read(
-    changes: readonly Change[],
-    author: Author,
-  ): { wishes: Wish[]; problems: Problem[]; code: ErrorCode } {
-    const wishes: Wish[] = [];
-    const problems: Problem[] = [];
-    const missing: Problem[] = [];
-    const seen = new Set<string>();
-    if (changes.length > CHANGES_MAX) {
-      problems.push(problem("", `at most ${CHANGES_MAX} changes at once`, changes.length));
-    }
-    for (const [index, change] of changes.slice(0, CHANGES_MAX).entries()) {
-      const pointer = `/${index}`;
-      const wish = readChange(change, pointer);
-      if (!wish.ok) {
-        problems.push(...wish.error.problems);
-        continue;
-      }
-      const { kind, name, value } = wish.value;
-      const key = keyOf(wish.value);
-      if (author === "user" && !(USER_KINDS as readonly Kind[]).includes(kind)) {
-        problems.push(problem(`${pointer}/kind`, `one of ${USER_KINDS.join(", ")}`, kind));
-      }
-      if (seen.has(key)) {
-        problems.push(problem(`${pointer}/name`, `${kind} ${name} only once in a change`, name));
-      }
-      seen.add(key);
-      const isKnown = (this.#entries.get(key)?.value ?? null) !== null;
-      if (value === null && !isKnown) missing.push(problem(pointer, `an existing ${kind}`, name));
-      if (value !== null) problems.push(...checkSanity(value, pointer));
-      wishes.push(wish.value);
-    }
-    if (problems.length > 0)
-      return { wishes, problems: [...problems, ...missing], code: "invalid" };
-    return { wishes, problems: missing, code: "not-found" };
+  #nextVersion(): Version {
+    const clock = Math.max(this.#ledger.revision + 1, ticksAt(this.#wallClock()));
+    return { clock: Math.max(clock, this.#ledger.clockOf(this.#origin) + 1), origin: this.#origin };
+  }
+
+  /** Clocks below it are so long ago that deletions from then are forgotten. */
+  #horizon(): number {
+    const ticks = ticksAt(this.#wallClock()) - TOMBSTONE_TICKS;
+    return Math.floor(ticks / EXPIRY_STEP_TICKS) * EXPIRY_STEP_TICKS;
+  }
+
+  #live(key: string): Entry | undefined {
+    const entry = this.#ledger.get(key)?.entry ?? undefined;
+    return entry !== undefined && isLive(entry) ? entry : undefined;
   }
 
   /** The entry that fulfils the wish; nothing when it is fulfilled already. */
   #propose({ pointer, kind, name, value }: Wish, version: Version): Proposal[] {
-    const known = this.#entries.get(keyOf({ kind, name }));
+    const known = this.#live(keyOf({ kind, name }));
+    if (known === undefined && value === null) return [];
     if (known !== undefined && JSON.stringify(known.value) === JSON.stringify(value)) return [];
-    const created = known?.created ?? version;
+    const created = value === null ? version : (known?.created ?? version);
     return [{ pointer, entry: { kind, name, created, version, value } }];
   }
 
   #accompany(document: Document, version: Version): Entry[] {
-    const wish = readChange({ op: "put", document }, "");
+    const wish = wishOf({ op: "put", document }, "");
     if (!wish.ok) throw new Error(`companion of a transaction: ${wish.error.message}`);
     return this.#propose(wish.value, version).map(({ entry }) => entry);
   }
 
-  /** True when the disk holds `entries` and everything that it refused before. */
-  #write(entries: readonly Entry[]): boolean {
+  #seal(version: Version, entries: readonly Entry[]): Portion[] {
+    const texts = entries.map((entry) => this.#textOf(entry, version));
+    return seal(version, this.#ledger.clockOf(this.#origin), texts, this.#signer);
+  }
+
+  #textOf({ kind, name, value }: Entry, version: Version): string {
+    const held = this.#ledger.get(keyOf({ kind, name }));
+    if (value === null) return deleteText(version, kind, name, latestOf(held!.writes)!);
+    const known = this.#live(keyOf({ kind, name }));
+    if (known === undefined) return putText(version, kind, name, { ...value });
+    if (!hasRegisters(kind)) return putText(version, kind, name, { ...value }, known.created);
+    const before = registersOf(kind, { ...known.value });
+    const registers = difference(before, registersOf(kind, { ...value }));
+    return setText(version, kind, name, held!.put!, registers);
+  }
+
+  /** What the records become that `writes` are about; only those that change. */
+  #settle(writes: readonly Write[]): Map<string, Settled> {
+    const settled = new Map<string, Settled>();
+    for (const [key, some] of Map.groupBy(writes, keyOfWrite)) {
+      const next = this.#ledger.settled(key, some);
+      if (next !== undefined && next !== this.#ledger.get(key)) settled.set(key, next);
+    }
+    return settled;
+  }
+
+  /** True when the disk holds `records` and everything that it refused before. */
+  #write(records: ReadonlyMap<string, Settled>, vector: Vector): boolean {
+    const all = new Map<string, Settled>();
+    for (const key of this.#unwritten) all.set(key, this.#ledger.get(key) ?? GONE);
+    for (const [key, held] of records) all.set(key, held);
     try {
-      this.#disk.write(latest([...this.#unwritten, ...entries]));
+      this.#disk.write(
+        [...all].map(([key, { writes }]) => ({ ...splitKey(key), writes })),
+        vector,
+      );
     } catch (error) {
       this.#storageError = error instanceof Error ? error.message : String(error);
       return false;
     }
-    this.#unwritten = [];
+    this.#unwritten.clear();
     this.#storageError = null;
     return true;
   }
 
-  #adopt(entries: readonly Entry[]): void {
-    let revision = this.#state.revision;
-    for (const entry of entries) {
-      this.#entries.set(keyOf(entry), entry);
-      revision = Math.max(revision, entry.version.clock);
+  /** Puts records in force; returns the entries that are different now. */
+  #adopt(records: ReadonlyMap<string, Settled>): Entry[] {
+    const changed: Entry[] = [];
+    for (const [key, next] of records) {
+      const before = this.#ledger.get(key)?.entry ?? null;
+      this.#ledger.replace(key, next);
+      const after = next.entry ?? tombstoneOf(before);
+      if (after !== null && !isSameEntry(before, after)) changed.push(after);
     }
-    this.#state = withEntries(this.#state, revision, entries);
+    this.#follow(changed);
+    return changed;
+  }
+
+  #follow(entries: readonly Entry[]): void {
+    this.#state = withEntries(this.#state, this.#ledger.revision, entries);
+  }
+
+  #allEntries(): Entry[] {
+    return [...this.#ledger.records()].flatMap(([, { entry }]) => entry ?? []);
+  }
+
+  /** What was written before the chassis joined its cluster becomes its own, signed. */
+  #signAll(): void {
+    const unsigned = [...this.#ledger.records()].filter(([, { writes }]) =>
+      writes.some(({ seal }) => seal.signer === ""),
+    );
+    if (this.#signer === null || unsigned.length === 0) return;
+    const version = this.#nextVersion();
+    const texts = unsigned.flatMap(([, { entry }]) => {
+      if (entry === null || !isLive(entry)) return [];
+      const { kind, name } = entry;
+      const content = { ...entry.value };
+      const isOurs = isOwn({ op: "put", kind, name, content, origin: version.origin });
+      return isOurs ? [putText(version, kind, name, content, entry.created)] : [];
+    });
+    for (const [key] of unsigned) this.#ledger.replace(key, GONE);
+    const portions = seal(version, this.#ledger.clockOf(version.origin), texts, this.#signer);
+    const signed = this.#settle(writesOf(portions));
+    const records = new Map([...unsigned.map(([key]) => [key, GONE] as const), ...signed]);
+    const isWritten = this.#write(records, { ...this.vector, [version.origin]: version.clock });
+    if (!isWritten) for (const key of records.keys()) this.#unwritten.add(key);
+    this.#ledger.advance(version.origin, version.clock);
+    for (const [key, next] of signed) this.#ledger.replace(key, next);
   }
 
   /** In the order of the commits, also when a listener commits something itself. */
-  #tell(entries: readonly Entry[], source: "local" | "peer"): void {
-    this.#news.push([entries, source]);
+  #tell(...news: Parameters<Listener>): void {
+    this.#news.push(news);
     if (this.#isTelling) return;
     this.#isTelling = true;
     try {
-      for (let news = this.#news.shift(); news !== undefined; news = this.#news.shift()) {
-        for (const listener of [...this.#listeners]) listener(...news);
+      for (let next = this.#news.shift(); next !== undefined; next = this.#news.shift()) {
+        for (const listener of [...this.#listeners]) listener(...next);
       }
     } finally {
       this.#isTelling = false;
@@ -209,22 +358,29 @@ export class Replica implements Store {
   }
 }
 
-function readChange(change: Change, pointer: string): Result<Wish> {
-  if (change.op === "delete") {
-    const { kind, name } = change;
-    return { ok: true, value: { pointer, kind, name, value: null } };
-  }
-  const parsed = parseDocument(change.document, pointer);
-  if (!parsed.ok) return parsed;
-  const value = complete(parsed.value);
-  return { ok: true, value: { pointer, kind: value.kind, name: value.name, value } };
+function writesOf(portions: readonly Portion[]): Write[] {
+  return portions.flatMap(({ seal, texts }) => texts.map((text) => readWrite(text, seal)!));
+}
+
+/** Deleted, and for so long that everybody knows. */
+function isExpired({ entry, writes }: Settled, horizon: number): boolean {
+  return entry?.value === null && writes.every(({ clock }) => clock < horizon);
+}
+
+function isSameEntry(a: Entry | null, b: Entry): boolean {
+  return a !== null && JSON.stringify(a) === JSON.stringify(b);
+}
+
+/** What listeners hear of a document that cannot be read any more. */
+function tombstoneOf(entry: Entry | null): Entry | null {
+  return entry === null || entry.value === null ? null : { ...entry, value: null };
+}
+
+function splitKey(key: string): { readonly kind: string; readonly name: string } {
+  const at = key.indexOf("/");
+  return { kind: key.slice(0, at), name: key.slice(at + 1) };
 }
 
 function storageFailure(message: string): ReturnType<typeof failure> {
   return { ok: false, error: { code: "storage", message, problems: [] } };
-}
-
-/** One entry a name: the later in the list replaces the earlier. */
-function latest(entries: readonly Entry[]): readonly Entry[] {
-  return [...new Map(entries.map((entry) => [keyOf(entry), entry])).values()];
 }

@@ -3,51 +3,72 @@
  * synchronous FULL). Run by the control thread.
  *
  * One process has the file at a time: the lock is exclusive and ends with the process, however that
- * ends.
+ * ends. A file that is damaged is moved aside; what is sound in it is kept, and the peers bring the
+ * rest.
  */
-import { DatabaseSync } from "node:sqlite";
-import { parseEntry } from "./document.ts";
+import { hash } from "node:crypto";
+import { existsSync, renameSync } from "node:fs";
+import { DatabaseSync, type StatementSync } from "node:sqlite";
+import type { Vector } from "./ledger.ts";
 import type { Result } from "./problem.ts";
-import type { Entry } from "./record.ts";
-import { type Disk, Replica } from "./replica.ts";
+import { type Disk, type DiskRecord, Replica, type Stored } from "./replica.ts";
+import type { Signer } from "./signer.ts";
 import type { Store } from "./store.ts";
+import { isSeal, type Portion, readWrite, type Seal, sealedBytes } from "./write.ts";
 
 /** "Rhon" as an integer: the mark in the header of files that are ours. */
 const APPLICATION_ID = 0x52686f6e;
-const FORMAT = 1;
+const FORMAT = 2;
 
-const TABLE = `
-  CREATE TABLE entries (
+const TABLES = `
+  CREATE TABLE seals (
+    origin TEXT NOT NULL,
+    clock INTEGER NOT NULL,
+    part INTEGER NOT NULL,
+    parts INTEGER NOT NULL,
+    previous INTEGER NOT NULL,
+    signer TEXT NOT NULL,
+    hashes BLOB NOT NULL,
+    signature BLOB NOT NULL,
+    digest BLOB NOT NULL,
+    PRIMARY KEY (digest)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE writes (
     kind TEXT NOT NULL,
     name TEXT NOT NULL,
-    created_clock INTEGER NOT NULL,
-    created_origin TEXT NOT NULL,
+    seal BLOB NOT NULL,
+    text TEXT NOT NULL,
+    PRIMARY KEY (kind, name, seal)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE vector (
+    origin TEXT PRIMARY KEY,
     clock INTEGER NOT NULL,
-    origin TEXT NOT NULL,
-    value TEXT,
-    PRIMARY KEY (kind, name)
+    digest TEXT NOT NULL
   ) STRICT, WITHOUT ROWID`;
+
+const HASH_SIZE = 32; // bytes
+const DIGEST_SIZE = 16; // bytes
 
 export interface SqliteStoreOptions {
   /** The file; made when it does not exist, its directory is not. */
   readonly path: string;
   /** Name of the chassis whose changes the store makes. */
   readonly origin: string;
+  readonly signer?: Signer | null;
+  /** Milliseconds since 1970, of a clock that does not step. */
+  readonly wallClock?: () => number;
 }
 
 /**
  * Opens the store. Fails with code "unusable", and a message that says what to do, when the file
- * cannot be opened, belongs to another process or program, or is damaged.
+ * cannot be opened, or belongs to another process or program.
  */
-export function openSqliteStore({ path, origin }: SqliteStoreOptions): Result<Store> {
-  let database: DatabaseSync | undefined;
+export function openSqliteStore(options: SqliteStoreOptions): Result<Store> {
+  const { path } = options;
   try {
-    database = new DatabaseSync(path);
-    prepare(database);
-    const entries = readEntries(database);
-    return { ok: true, value: new Replica(origin, new SqliteDisk(database), entries) };
+    const { database, stored } = openOrRepair(path);
+    return { ok: true, value: new Replica({ ...options, disk: new SqliteDisk(database), stored }) };
   } catch (error) {
-    database?.close();
     const message = `state file ${path}: ${explain(error)}`;
     return { ok: false, error: { code: "unusable", message, problems: [] } };
   }
@@ -56,38 +77,110 @@ export function openSqliteStore({ path, origin }: SqliteStoreOptions): Result<St
 /** What the operator has to know; the sentence stands in the middle of a message. */
 class Unusable extends Error {}
 
+/** The file does not hold what was written; the sentence stands in the middle of a message. */
+class Damaged extends Error {
+  readonly sound: readonly Portion[];
+
+  constructor(message: string, sound: readonly Portion[]) {
+    super(message);
+    this.sound = sound;
+  }
+}
+
+interface Opened {
+  readonly database: DatabaseSync;
+  readonly stored: Stored;
+}
+
+function openOrRepair(path: string): Opened {
+  let sound: readonly Portion[] = [];
+  let damage: string;
+  try {
+    return open(path);
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    damage = (error as Error).message;
+    sound = error instanceof Damaged ? error.sound : salvage(path);
+  }
+  const aside = moveAside(path);
+  const { database } = open(path);
+  const count = sound.reduce((sum, { texts }) => sum + texts.length, 0);
+  const repair = `the file was damaged (${damage}) and is now ${aside}; ${count} writes of it were sound`;
+  // Without a vector: whatever a peer has is asked for.
+  const disk = new SqliteDisk(database);
+  disk.write(recordsOf(sound), {});
+  return { database, stored: { portions: sound, vector: {}, repair } };
+}
+
+function open(path: string): Opened {
+  const database = new DatabaseSync(path);
+  try {
+    prepare(database);
+    return { database, stored: read(database) };
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
 function prepare(database: DatabaseSync): void {
   // Before the first read: later the lock would be a shared one for a while.
   database.exec("PRAGMA locking_mode = EXCLUSIVE");
   database.exec("PRAGMA journal_mode = WAL");
   database.exec("PRAGMA synchronous = FULL");
   database.exec("BEGIN IMMEDIATE; COMMIT"); // Takes the exclusive lock now, not at the first write.
-  const check = numberOrText(database, "PRAGMA quick_check(1)");
-  if (check !== "ok") throw new Unusable(`expected a sound database, got "${check}". ${REMEDY}`);
   const application = numberOrText(database, "PRAGMA application_id");
   const format = numberOrText(database, "PRAGMA user_version");
-  if (application === APPLICATION_ID && format === FORMAT) return;
   const tables = numberOrText(database, "SELECT count(*) FROM sqlite_schema");
-  if (application !== 0 || format !== 0 || tables !== 0) {
+  if (application === 0 && format === 0 && tables === 0) {
+    database.exec(
+      `BEGIN; ${TABLES}; PRAGMA application_id = ${APPLICATION_ID}; ` +
+        `PRAGMA user_version = ${FORMAT}; COMMIT`,
+    );
+  } else if (application === APPLICATION_ID && format === FORMAT) {
+    const check = numberOrText(database, "PRAGMA integrity_check(1)");
+    if (check !== "ok") throw new Damaged(String(check), soundOf(database).portions);
+  } else {
     throw new Unusable(
       `expected a state file of format ${FORMAT}, got a database of another program or version ` +
         `(application ${application}, format ${format}). Name another file`,
     );
   }
-  database.exec(
-    `BEGIN; ${TABLE}; PRAGMA application_id = ${APPLICATION_ID}; ` +
-      `PRAGMA user_version = ${FORMAT}; COMMIT`,
-  );
 }
 
-const REMEDY =
-  "Move the file and the -wal beside it away; the chassis gets the state back from its peers";
+/** What can be read of a file that does not open as it should. */
+function salvage(path: string): readonly Portion[] {
+  let database: DatabaseSync | undefined;
+  try {
+    database = new DatabaseSync(path);
+    return soundOf(database).portions;
+  } catch {
+    return [];
+  } finally {
+    database?.close();
+  }
+}
+
+/** Renames the file and what belongs to it; returns its new name. */
+function moveAside(path: string): string {
+  let number = 1;
+  while (existsSync(`${path}.damaged-${number}`)) number++;
+  const aside = `${path}.damaged-${number}`;
+  for (const suffix of ["", "-wal", "-shm"]) {
+    if (existsSync(path + suffix)) renameSync(path + suffix, aside + suffix);
+  }
+  return aside;
+}
+
+function isDamage(error: unknown): boolean {
+  const text = error instanceof Error ? error.message : String(error);
+  return error instanceof Damaged || /not a database|malformed|corrupt/i.test(text);
+}
 
 function explain(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   if (error instanceof Unusable) return text;
   if (/locked|busy/i.test(text)) return "another process has it open. Stop that process first";
-  if (/not a database|malformed|corrupt/i.test(text)) return `damaged (${text}). ${REMEDY}`;
   return `cannot be opened (${text}). Its directory must exist and be writable, with free space`;
 }
 
@@ -97,54 +190,134 @@ function numberOrText(database: DatabaseSync, sql: string): unknown {
   return row === undefined ? undefined : Object.values(row)[0];
 }
 
-function readEntries(database: DatabaseSync): Entry[] {
-  const rows = database.prepare("SELECT * FROM entries").all();
-  return rows.map((row) => {
-    const entry = parseEntry({
-      kind: row["kind"],
-      name: row["name"],
-      created: { clock: row["created_clock"], origin: row["created_origin"] },
-      version: { clock: row["clock"], origin: row["origin"] },
-      value: parseJson(row["value"]),
-    });
-    if (entry !== null) return entry;
-    throw new Unusable(`damaged in the row of ${row["kind"]} "${row["name"]}". ${REMEDY}`);
-  });
+function read(database: DatabaseSync): Stored {
+  const { portions, damaged } = soundOf(database);
+  if (damaged.length > 0) {
+    const more = damaged.length === 1 ? "" : ` and ${damaged.length - 1} more`;
+    throw new Damaged(`in ${damaged[0]}${more}`, portions);
+  }
+  const vector: Record<string, number> = {};
+  for (const { origin, clock, digest } of database.prepare("SELECT * FROM vector").iterate()) {
+    if (digest !== digestOfClock(String(origin), Number(clock))) {
+      throw new Damaged(`in the clock of ${origin}`, portions);
+    }
+    vector[String(origin)] = Number(clock);
+  }
+  // What nothing is left of.
+  database.exec("DELETE FROM seals WHERE digest NOT IN (SELECT seal FROM writes)");
+  return { portions, vector, repair: null };
 }
 
-/** undefined when it is no JSON. */
-function parseJson(text: unknown): unknown {
-  try {
-    return text === null ? null : JSON.parse(String(text));
-  } catch {
-    return undefined;
+/** The writes that are what their seals say, and what others are about. */
+function soundOf(database: DatabaseSync): { portions: Portion[]; damaged: string[] } {
+  const seals = new Map<string, { readonly seal: Seal; readonly texts: string[] }>();
+  const damaged: string[] = [];
+  for (const row of rowsOf(database, "SELECT * FROM seals", damaged)) {
+    const seal = sealOf(row);
+    if (seal === null) damaged.push(`the seal of ${row["origin"]} ${row["clock"]}`);
+    else seals.set(digestOf(seal).toString("hex"), { seal, texts: [] });
   }
+  for (const { kind, name, seal, text } of rowsOf(database, "SELECT * FROM writes", damaged)) {
+    const held = seals.get(seal instanceof Uint8Array ? Buffer.from(seal).toString("hex") : "");
+    const write = held === undefined ? null : readWrite(String(text), held.seal);
+    const isSealed = write !== null && held!.seal.hashes.includes(write.hash);
+    if (isSealed && write.kind === kind && write.name === name) held!.texts.push(write.text);
+    else damaged.push(`a write about ${kind} ${name}`);
+  }
+  return { portions: [...seals.values()].filter(({ texts }) => texts.length > 0), damaged };
+}
+
+type Row = Readonly<Record<string, unknown>>;
+
+/** The rows as far as they can be read; then what stopped it is damage. */
+function* rowsOf(database: DatabaseSync, sql: string, damaged: string[]): Generator<Row> {
+  try {
+    for (const row of database.prepare(sql).iterate()) yield row;
+  } catch (error) {
+    damaged.push((error as Error).message);
+  }
+}
+
+/** null when it is not what was written. */
+function sealOf(row: Row): Seal | null {
+  const { hashes, signature, digest } = row;
+  if (!isBlob(hashes) || !isBlob(signature) || !isBlob(digest)) return null;
+  if (hashes.length % HASH_SIZE !== 0) return null;
+  const text = Buffer.from(hashes).toString("hex");
+  const seal: Seal = {
+    origin: String(row["origin"]),
+    clock: Number(row["clock"]),
+    part: Number(row["part"]),
+    parts: Number(row["parts"]),
+    previous: Number(row["previous"]),
+    signer: String(row["signer"]),
+    hashes: text.match(new RegExp(`.{${HASH_SIZE * 2}}`, "g")) ?? [],
+    signature: Uint8Array.from(signature),
+  };
+  return isSeal(seal) && digestOf(seal).equals(digest) ? seal : null;
+}
+
+function isBlob(value: unknown): value is Uint8Array {
+  return value instanceof Uint8Array;
+}
+
+/** Names a seal in the file, and says whether it is still the one that was written. */
+function digestOf(seal: Seal): Buffer {
+  const bytes = Buffer.concat([sealedBytes(seal), seal.signature]);
+  return hash("sha256", bytes, "buffer").subarray(0, DIGEST_SIZE);
+}
+
+function digestOfClock(origin: string, clock: number): string {
+  return hash("sha256", `${origin} ${clock}`).slice(0, DIGEST_SIZE);
+}
+
+function recordsOf(portions: readonly Portion[]): DiskRecord[] {
+  const writes = portions.flatMap(({ seal, texts }) =>
+    texts.flatMap((text) => readWrite(text, seal) ?? []),
+  );
+  const records = Map.groupBy(writes, ({ kind, name }) => `${kind}/${name}`);
+  return [...records.values()].map((some) => {
+    return { kind: some[0]!.kind, name: some[0]!.name, writes: some };
+  });
 }
 
 class SqliteDisk implements Disk {
   readonly #database: DatabaseSync;
-  readonly #put: ReturnType<DatabaseSync["prepare"]>;
+  readonly #forget: StatementSync;
+  readonly #putWrite: StatementSync;
+  readonly #putSeal: StatementSync;
+  readonly #putClock: StatementSync;
+  /** As the file has them. */
+  readonly #clocks = new Map<string, number>();
 
   constructor(database: DatabaseSync) {
     this.#database = database;
-    this.#put = database.prepare("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?)");
+    this.#forget = database.prepare("DELETE FROM writes WHERE kind = ? AND name = ?");
+    this.#putWrite = database.prepare("INSERT OR REPLACE INTO writes VALUES (?, ?, ?, ?)");
+    this.#putSeal = database.prepare(
+      "INSERT OR IGNORE INTO seals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    );
+    this.#putClock = database.prepare("INSERT OR REPLACE INTO vector VALUES (?, ?, ?)");
   }
 
-  write(entries: readonly Entry[]): void {
+  write(records: readonly DiskRecord[], vector: Vector): void {
     this.#database.exec("BEGIN IMMEDIATE");
     try {
-      for (const { kind, name, created, version, value } of entries) {
-        this.#put.run(
-          kind,
-          name,
-          created.clock,
-          created.origin,
-          version.clock,
-          version.origin,
-          value === null ? null : JSON.stringify(value),
-        );
+      const digests = new Map<Seal, Uint8Array>();
+      for (const { kind, name, writes } of records) {
+        this.#forget.run(kind, name);
+        for (const { seal, text } of writes) {
+          const digest = digests.get(seal) ?? this.#writeSeal(seal);
+          digests.set(seal, digest);
+          this.#putWrite.run(kind, name, digest, text);
+        }
+      }
+      for (const [origin, clock] of Object.entries(vector)) {
+        if (this.#clocks.get(origin) === clock) continue;
+        this.#putClock.run(origin, clock, digestOfClock(origin, clock));
       }
       this.#database.exec("COMMIT");
+      for (const [origin, clock] of Object.entries(vector)) this.#clocks.set(origin, clock);
     } catch (error) {
       // After some errors (a full disk) SQLite has rolled back already.
       if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
@@ -154,5 +327,13 @@ class SqliteDisk implements Disk {
 
   close(): void {
     this.#database.close();
+  }
+
+  #writeSeal(seal: Seal): Uint8Array {
+    const { origin, clock, part, parts, previous, signer, hashes, signature } = seal;
+    const digest = digestOf(seal);
+    const blob = Buffer.from(hashes.join(""), "hex");
+    this.#putSeal.run(origin, clock, part, parts, previous, signer, blob, signature, digest);
+    return digest;
   }
 }

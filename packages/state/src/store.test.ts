@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { createMemoryStore } from "./memory-store.ts";
+import { everythingOf, put as peerPut } from "./peer-fixture.ts";
 import type { Entry } from "./record.ts";
-import { type Disk, Replica } from "./replica.ts";
+import { type Disk, type DiskRecord, Replica } from "./replica.ts";
 import { get } from "./state.ts";
 import { CHANGES_MAX, type Change, type Store } from "./store.ts";
 
@@ -104,22 +105,170 @@ test("a change made after a merge is later than everything merged", () => {
   const a = createMemoryStore("a");
   const z = createMemoryStore("z");
   for (let i = 0; i < 5; i++) commit(z, put("web", `${i}`));
-  assert.equal(a.merge(z.entries()), 1);
+  a.merge(everythingOf(z));
   assert.equal(a.revision, 5);
   commit(a, put("web", "mine"));
-  assert.equal(z.merge(a.entries()), 1);
+  assert.equal(z.merge(everythingOf(a)).news, 1);
   assert.equal(get(z.snapshot(), "switch", "web")?.value.description, "mine");
 });
 
-test("merging counts news only and leaves malformed entries out", () => {
+test("merging counts news only and says what it did not take", () => {
   const a = createMemoryStore("a");
   const b = createMemoryStore("b");
   commit(b, put("web"), put("db"));
-  const malformed = [null, { kind: "switch" }, { ...b.entries()[0], value: { kind: "x" } }];
-  const entries = [...malformed, ...b.entries()] as Entry[];
-  assert.equal(a.merge(entries), 2);
-  assert.equal(a.merge(entries), 0);
+  const [portion] = everythingOf(b);
+  const [web, db] = portion!.texts;
+  const wrong = [
+    { seal: { ...portion!.seal, part: 1 }, texts: [] },
+    { seal: portion!.seal, texts: ["", "[]", web!.replace("web", "wob"), `${db} `] },
+    ...peerPut({ clock: 2, origin: "b" }, { kind: "chassis", name: "c" }),
+    ...peerPut({ clock: 3, origin: "b" }, { kind: "audit", name: "1-0" }),
+  ];
+  const { news, refused } = a.merge([...wrong, portion!]);
+  assert.equal(news, 2);
+  assert.deepEqual(refused, [
+    { reason: "seal-malformed", origin: "b" },
+    { reason: "write-malformed", origin: "b" },
+    { reason: "write-malformed", origin: "b" },
+    { reason: "write-not-sealed", origin: "b" },
+    { reason: "write-not-sealed", origin: "b" },
+    { reason: "write-not-owned", origin: "b" },
+    { reason: "write-not-owned", origin: "b" },
+  ]);
+  assert.deepEqual(a.merge([portion!]), { news: 0, refused: [] });
   assert.deepEqual(a.entries(), b.entries());
+  assert.equal(a.root, b.root);
+});
+
+test("of what a later version wrote nothing is lost, and what can be read is in force", () => {
+  const store = createMemoryStore("a");
+  const later = [
+    ...peerPut({ clock: 5, origin: "b" }, { kind: "planet", name: "x", moons: 2 }),
+    ...peerPut({ clock: 6, origin: "b" }, { kind: "switch", name: "web", color: "red" }),
+    ...peerPut({ clock: 7, origin: "b" }, { kind: "switch", name: "db", description: 1 }),
+  ];
+  assert.deepEqual(store.merge(later), { news: 3, refused: [] });
+  assert.equal(store.partialCount, 2);
+  commit(store, put("web", "x"));
+  assert.deepEqual(
+    store.snapshot().switches.map(({ value }) => value),
+    [{ kind: "switch", name: "web", description: "x" }],
+  );
+  const other = createMemoryStore("c");
+  other.merge(everythingOf(store));
+  assert.equal(other.root, store.root);
+  assert.match(JSON.stringify(everythingOf(other)), /color.*red/);
+  assert.match(JSON.stringify(everythingOf(other)), /moons/);
+});
+
+test("what is changed in different fields and elements at two places is all there", () => {
+  const [a, b] = [createMemoryStore("a"), createMemoryStore("b")];
+  const router = { kind: "router", name: "r", ports: [], routes: [] };
+  const ports = ["web", "db"].map((name, i) => ({
+    ...{ name, switch: name, mac: `02:00:00:00:00:0${i}`, addresses: [`10.0.${i}.1/24`] },
+  }));
+  commit(a, put("web"), put("db"), { op: "put", document: { ...router, ports } });
+  b.merge(everythingOf(a));
+  const route = (prefix: string) => ({ prefix, nextHop: "10.0.1.9" });
+  const [here, there] = [route("10.1.0.0/16"), route("10.2.0.0/16")];
+  commit(a, { op: "put", document: { ...router, ports, routes: [here] } });
+  commit(b, { op: "put", document: { ...router, ports: [ports[1]], routes: [there] } });
+  a.merge(everythingOf(b));
+  b.merge(everythingOf(a));
+  assert.deepEqual(a.snapshot(), b.snapshot());
+  const { value } = get(a.snapshot(), "router", "r")!;
+  assert.deepEqual(value.ports, [ports[1]]);
+  assert.deepEqual(value.routes.map(({ prefix }) => prefix).sort(), ["10.1.0.0/16", "10.2.0.0/16"]);
+});
+
+test("vectors say what another store lacks", () => {
+  const [a, b] = [createMemoryStore("a"), createMemoryStore("b")];
+  commit(a, put("web"));
+  commit(a, put("db"));
+  assert.deepEqual(a.vector, { a: 2 });
+  const [first, second] = everythingOf(a);
+  b.merge([second!]);
+  assert.deepEqual(b.vector, {}, "the first is missing");
+  b.merge([first!]);
+  assert.deepEqual(b.vector, { a: 1 }, "the second may be more than what has come");
+  b.merge(a.behind(b.vector, null, 1e6).portions, a.vector);
+  assert.deepEqual(b.vector, { a: 2 });
+  commit(a, put("db", "new"));
+  const lacking = a.behind(b.vector, null, 1e6).portions;
+  assert.deepEqual(
+    lacking.map(({ seal }) => seal.clock),
+    [3],
+  );
+  b.merge(lacking, { a: 1e9, c: 7 });
+  assert.deepEqual(b.vector, { a: 3 }, "nobody is believed to know more than was ever seen");
+  assert.equal(a.root, b.root);
+});
+
+test("sums differ where what is held differs", () => {
+  const [a, b] = [createMemoryStore("a"), createMemoryStore("b")];
+  commit(a, put("web"), put("db"), put("tenant"));
+  const { portions } = a.behind({}, null, 1e6);
+  b.merge(portions.map(({ seal, texts }) => ({ seal, texts: texts.slice(1) })));
+  const [ours, theirs] = [a.sums(), b.sums()];
+  const buckets = new Set<number>();
+  for (const [i, byte] of ours.entries()) if (byte !== theirs[i]) buckets.add(Math.floor(i / 16));
+  assert.equal(buckets.size, 1);
+  const page = a.inBuckets(buckets, null, 1e6);
+  assert.deepEqual(page.portions[0]!.texts, [portions[0]!.texts[0]]);
+  b.merge(page.portions);
+  assert.equal(a.root, b.root);
+});
+
+test("pages give everything once, each with whole seals", () => {
+  const store = createMemoryStore("a");
+  for (let i = 0; i < 30; i++) commit(store, put(`s${i}`, "x".repeat(100)), put(`t${i}`));
+  const seen: string[] = [];
+  let pages = 0;
+  for (let after = null, isLast = false; !isLast; pages++) {
+    const page = store.behind({}, after, 2000);
+    for (const { texts } of page.portions) seen.push(...texts);
+    isLast = page.next === null;
+    after = page.next as never;
+  }
+  assert.ok(pages > 4, `${pages} pages`);
+  assert.equal(seen.length, 60);
+  assert.equal(new Set(seen).size, 60);
+});
+
+const DAY_MS = 86_400_000;
+
+test("what was deleted is forgotten after a day, by all the same", () => {
+  let wallMs = Date.UTC(2030, 0, 1);
+  const wallClock = () => wallMs;
+  const [a, b] = ["a", "b"].map((name) => createMemoryStore(name, { wallClock }));
+  commit(a!, put("web"), put("db"));
+  const before = everythingOf(a!);
+  commit(a!, remove("web"));
+  b!.merge(everythingOf(a!), a!.vector);
+  wallMs += DAY_MS / 2;
+  assert.equal(a!.expire(), 0);
+  commit(a!, put("db", "still here"));
+  b!.merge(a!.behind(b!.vector, null, 1e6).portions, a!.vector);
+  wallMs += DAY_MS / 2 + 3_700_000;
+  assert.deepEqual([a!.expire(), b!.expire()], [1, 1]);
+  assert.equal(a!.root, b!.root);
+  assert.equal(a!.entries().length, 1);
+  wallMs += 2 * DAY_MS;
+  assert.equal(a!.expire(), 0, "a document does not grow old");
+  assert.ok(before.length > 0);
+});
+
+test("what is far ahead of the clock is not taken, before it is time", () => {
+  let wallMs = Date.UTC(2030, 0, 1);
+  const [now, late] = [() => wallMs, () => wallMs + 3 * DAY_MS];
+  const a = createMemoryStore("a", { wallClock: now });
+  const b = createMemoryStore("b", { wallClock: late });
+  commit(b, put("web"));
+  assert.deepEqual(a.merge(everythingOf(b)).refused, [{ reason: "seal-future", origin: "b" }]);
+  wallMs += 2 * DAY_MS;
+  assert.equal(a.merge(everythingOf(b)).news, 1);
+  commit(a, put("db"));
+  assert.ok(a.revision > b.revision, "later than what it knew");
 });
 
 test("listeners hear of each commit once, in order, also of those that they cause", () => {
@@ -132,8 +281,8 @@ test("listeners hear of each commit once, in order, also of those that they caus
     heard.push(`${source} ${entries.map(({ name }) => name)} ${store.revision}`);
   });
   commit(store, put("web"));
-  store.merge([{ ...store.entries()[0]!, version: { clock: 9, origin: "b" } }]);
-  store.merge(store.entries());
+  store.merge(peerPut({ clock: 9, origin: "b" }, { kind: "switch", name: "db" }));
+  store.merge(everythingOf(store));
   stop();
   commit(store, put("tenant"));
   assert.deepEqual(heard, ["local web 2", "local db 2", "peer db 9"]);
@@ -142,11 +291,11 @@ test("listeners hear of each commit once, in order, also of those that they caus
 /** A disk that can be full. */
 class SmallDisk implements Disk {
   isFull = false;
-  readonly written: Entry[] = [];
+  readonly written: DiskRecord[] = [];
 
-  write(entries: readonly Entry[]): void {
+  write(records: readonly DiskRecord[]): void {
     if (this.isFull) throw new Error("database or disk is full");
-    this.written.push(...entries);
+    this.written.push(...records);
   }
 
   close(): void {}
@@ -154,7 +303,7 @@ class SmallDisk implements Disk {
 
 test("what the disk does not take is not acknowledged and not in force", () => {
   const disk = new SmallDisk();
-  const store = new Replica("a", disk, []);
+  const store = new Replica({ origin: "a", disk });
   disk.isFull = true;
   const done = store.transact([put("web")], "user");
   assert.ok(!done.ok && done.error.code === "storage");
@@ -168,16 +317,16 @@ test("peers' entries are in force while the disk is full, and written when it ha
   const b = createMemoryStore("b");
   commit(b, put("web"), put("db"));
   const disk = new SmallDisk();
-  const store = new Replica("a", disk, []);
+  const store = new Replica({ origin: "a", disk });
   disk.isFull = true;
-  assert.equal(store.merge(b.entries()), 2);
+  assert.equal(store.merge(everythingOf(b)).news, 2);
   assert.equal(store.storageError, "database or disk is full");
   assert.equal(store.snapshot().switches.length, 2);
   disk.isFull = false;
   commit(store, put("web", "newer"));
   assert.equal(store.storageError, null);
-  const names = disk.written.map(({ name, version }) => `${name} ${version.clock}`).sort();
-  assert.deepEqual(names, ["db 1", "web 2"]);
+  const names = disk.written.map(({ name, writes }) => `${name} ${writes.map((w) => w.clock)}`);
+  assert.deepEqual(names.sort(), ["db 1", "web 1,2"]);
 });
 
 type Step =
@@ -200,13 +349,13 @@ test("stores that exchange entries in any order come to the same state", () => {
     fc.record({ do: fc.constant("send" as const), from: at, to: at }),
   );
   const run = (steps: readonly Step[]) => {
-    const stores = ["a", "b", "c"].map(createMemoryStore);
+    const stores = ["a", "b", "c"].map((name) => createMemoryStore(name));
     for (const s of steps) {
       if (s.do === "change") stores[s.at]!.transact(s.changes, "user");
-      else stores[s.to]!.merge(stores[s.from]!.entries());
+      else stores[s.to]!.merge(everythingOf(stores[s.from]!));
     }
-    for (const to of stores) for (const from of stores) to.merge(from.entries());
-    for (const to of stores) for (const from of stores) to.merge(from.entries());
+    for (const to of stores) for (const from of stores) to.merge(everythingOf(from));
+    for (const to of stores) for (const from of stores) to.merge(everythingOf(from));
     const [first, ...others] = stores;
     for (const other of others) {
       assert.deepEqual(other.entries(), first!.entries());

@@ -1,11 +1,13 @@
 /**
  * The store of one chassis: the desired state, durable, changed by transactions of its own and by
- * entries of its peers. Run by the control thread; every call is synchronous.
+ * writes of its peers. Run by the control thread; every call is synchronous.
  */
+import type { Cursor, Page, Vector } from "./ledger.ts";
 import type { Result } from "./problem.ts";
 import type { Entry } from "./record.ts";
 import type { Document, Kind } from "./schema.ts";
 import type { State } from "./state.ts";
+import type { Portion } from "./write.ts";
 
 export type Change =
   /** `document` may be anything that came in: the store checks it. */
@@ -33,7 +35,37 @@ export interface Commit {
  */
 export type Companion = (commit: Commit) => Document;
 
-export type Listener = (entries: readonly Entry[], source: "local" | "peer") => void;
+export type Listener = (
+  entries: readonly Entry[],
+  source: "local" | "peer",
+  /** What was written; empty when peers wrote it. */
+  portions: readonly Portion[],
+) => void;
+
+/** Why something of a peer was not taken. */
+export const REFUSALS = [
+  "seal-malformed",
+  "seal-unsigned",
+  "seal-of-unknown-signer",
+  "seal-forged",
+  "seal-future",
+  "write-malformed",
+  "write-not-sealed",
+  "write-not-owned",
+] as const;
+export type RefusalReason = (typeof REFUSALS)[number];
+
+export interface Refusal {
+  readonly reason: RefusalReason;
+  /** The chassis in whose name it came. */
+  readonly origin: string;
+}
+
+export interface Merged {
+  /** Writes that were news. */
+  readonly news: number;
+  readonly refused: readonly Refusal[];
+}
 
 /** Changes in one transaction. */
 export const CHANGES_MAX = 10_000;
@@ -48,15 +80,33 @@ export interface Store {
    */
   transact(changes: readonly Change[], author: Author, companion?: Companion): Result<Commit>;
   /**
-   * Takes what peers say. An entry that is malformed is left out; what contradicts other entries is
-   * not, since all chassis must come to the same state. Returns how many entries were news.
+   * Takes what peers pass on, all at once: listeners hear of it as one change. What is malformed,
+   * or not what its author wrote, is refused; what contradicts other documents is not, since all
+   * chassis must come to the same state. `vector` is of a peer of which `portions` are everything
+   * that was missing here; left out, they are some of it.
    */
-  merge(entries: readonly Entry[]): number;
-  /** Everything, with tombstones, by kind and name. */
+  merge(portions: readonly Portion[], vector?: Vector): Merged;
+  /** Up to which transaction of each chassis nothing is missing here. */
+  readonly vector: Vector;
+  /** Equal at two chassis that hold the same: 16 hex digits. */
+  readonly root: string;
+  /** What a chassis with `vector` lacks, a page of about `size` bytes at a time. */
+  behind(vector: Vector, after: Cursor | null, size: number): Page;
+  /** Sums over parts of what is held, to find what differs where vectors say that nothing does. */
+  sums(): Uint8Array;
+  /** What is held in those of the parts, in the same manner as `behind`. */
+  inBuckets(buckets: ReadonlySet<number>, after: Cursor | null, size: number): Page;
+  /** Forgets what was deleted so long ago that every chassis knows. Returns how many names. */
+  expire(): number;
+  /** Everything that can be read here, with tombstones, by kind and name. */
   entries(): readonly Entry[];
+  /** Names of which a change could not be read here, or did not fit to another. */
+  readonly partialCount: number;
   /** Calls `listener` after each commit that changed something; returns how to end that. */
   onChange(listener: Listener): () => void;
-  /** Why the disk did not take the latest entries of peers; null when all is stored. */
+  /** Why the disk did not take the latest writes of peers; null when all is stored. */
   readonly storageError: string | null;
+  /** What was wrong with the disk at the start, and what became of it; null when nothing was. */
+  readonly repair: string | null;
   close(): void;
 }

@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createMemoryStore } from "./memory-store.ts";
-import type { Entry } from "./record.ts";
-import { complete, type Document } from "./schema.ts";
+import { put as peerPut } from "./peer-fixture.ts";
 import type { Change, Store } from "./store.ts";
 
 const web = { kind: "switch", name: "web" } as const;
@@ -119,9 +118,8 @@ test("a router may not leave a port outside of its networks", () => {
 test("what peers' merges left contradictory does not block other changes", () => {
   const store = storeWith(web, vm1);
   const version = { clock: 9, origin: "b" };
-  const value = complete({ ...vm1, name: "vm2", addresses: [...vm1.addresses] } as Document);
-  const twin: Entry = { kind: "port", name: "vm2", created: version, version, value };
-  assert.equal(store.merge([twin]), 1);
+  const twin = { ...vm1, name: "vm2", addresses: [...vm1.addresses] };
+  assert.equal(store.merge(peerPut(version, twin)).news, 1);
   assert.ok(store.transact([put({ ...vm1, name: "vm3", addresses: ["10.0.1.12"] })], "user").ok);
   assert.deepEqual(refused(store, put({ ...vm1, portSecurity: false })).code, "conflict");
   assert.ok(store.transact([put({ ...vm1, addresses: ["10.0.1.13"] })], "user").ok);
