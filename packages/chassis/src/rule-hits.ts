@@ -9,6 +9,7 @@ import { RULES_MAX, type RuleCounters } from "@rhone/rings/rule-counters";
 export class RuleHits {
   readonly #workers: readonly RuleCounters[];
   readonly #indices = new Map<string, number>();
+  #published: ReadonlyMap<string, number> = new Map();
   /** What a counter said when its rule got it: only workers write counters. */
   readonly #before = new Float64Array(RULES_MAX);
   readonly #freed: number[] = [];
@@ -19,11 +20,16 @@ export class RuleHits {
     this.#workers = workers;
   }
 
-  /** Gives a counter to each of `names` while there are any, and takes those of others back. */
+  /**
+   * Gives a counter to each of `names` while there are any, and takes those of others back. Returns
+   * the same map while nobody's changes, and never changes one that it returned.
+   */
   follow(names: readonly string[]): ReadonlyMap<string, number> {
     const wanted = new Set(names);
+    let hasChanged = false;
     for (const [name, index] of this.#indices) {
       if (wanted.has(name)) continue;
+      hasChanged = true;
       this.#indices.delete(name);
       this.#freed.push(index);
     }
@@ -33,8 +39,10 @@ export class RuleHits {
       if (index === undefined) break;
       this.#before[index] = this.#total(index);
       this.#indices.set(name, index);
+      hasChanged = true;
     }
-    return this.#indices;
+    if (hasChanged) this.#published = new Map(this.#indices);
+    return this.#published;
   }
 
   /** Packets that the rule decided about on this chassis; 0 for one without a counter. */

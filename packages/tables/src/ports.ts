@@ -18,7 +18,7 @@
  * Addresses are rows of four words, IPv4 as ::ffff:a.b.c.d (RFC 4291 §2.5.5.2).
  */
 import { Rows } from "./row-table.ts";
-import { type Appender, copyShared, sharedWords } from "./shared-words.ts";
+import { Appender, sharedWords } from "./shared-words.ts";
 
 export const KIND_VIF = 1;
 export const KIND_ROUTER = 2;
@@ -74,17 +74,24 @@ export function buildPorts(rows: readonly PortRow[]): PortImages {
   const addresses = sharedWords(addressCount * ADDRESS_WIDTH);
   let addressAt = 0;
   for (const [number, row] of rows.entries()) {
-    writePort({ ports, addresses }, number, row, addressAt);
+    writePort(ports, number, row, addressAt);
+    writeAddresses(addresses, row, addressAt);
     addressAt += row.addresses.length;
   }
   return { ports, addresses };
 }
 
-/** The tables with more rows behind their last ones, by an appender for each of the two. */
+/** What the port table and the addresses grow by. */
+export class PortAppenders {
+  readonly ports = new Appender();
+  readonly addresses = new Appender();
+}
+
+/** The tables with more rows behind their last ones. */
 export function appendPorts(
   before: PortImages,
   rows: readonly PortRow[],
-  appenders: { readonly ports: Appender; readonly addresses: Appender },
+  appenders: PortAppenders,
 ): PortImages {
   const addressCount = rows.reduce((sum, row) => sum + row.addresses.length, 0);
   const ports = appenders.ports.append(before.ports, rows.length * WIDTH);
@@ -92,37 +99,58 @@ export function appendPorts(
   let number = before.ports.length / WIDTH;
   let addressAt = before.addresses.length / ADDRESS_WIDTH;
   for (const row of rows) {
-    writePort({ ports, addresses }, number++, row, addressAt);
+    writePort(ports, number++, row, addressAt);
+    writeAddresses(addresses, row, addressAt);
     addressAt += row.addresses.length;
   }
   return { ports, addresses };
 }
 
-/** The tables with other rows in place of some, by number, that have as many addresses. */
+/** The tables without the rows from `count` on. */
+export function cutPorts({ ports, addresses }: PortImages, count: number): PortImages {
+  if (count * WIDTH === ports.length) return { ports, addresses };
+  const end = ports[count * WIDTH + ADDRESS_AT]! * ADDRESS_WIDTH;
+  return { ports: ports.subarray(0, count * WIDTH), addresses: addresses.subarray(0, end) };
+}
+
+/**
+ * The tables with other rows in place of some, by number; null when one of them has another number
+ * of addresses.
+ */
 export function replacePorts(
   before: PortImages,
   rows: ReadonlyMap<number, PortRow>,
-  isSameAddresses: boolean,
-): PortImages {
-  const ports = copyShared(before.ports);
-  const addresses = isSameAddresses ? before.addresses : copyShared(before.addresses);
+  appenders: PortAppenders,
+): PortImages | null {
+  for (const [number, { addresses }] of rows) {
+    if (addresses.length !== before.ports[number * WIDTH + ADDRESS_COUNT]) return null;
+  }
+  const ports = appenders.ports.copy(before.ports);
+  let { addresses } = before;
   for (const [number, row] of rows) {
-    const at = number * WIDTH;
-    if (row.addresses.length !== ports[at + ADDRESS_COUNT]) {
-      const [expected, got] = [ports[at + ADDRESS_COUNT], row.addresses.length];
-      throw new RangeError(`expected ${expected} addresses in port row ${number}, got ${got}`);
-    }
-    writePort({ ports, addresses }, number, row, ports[at + ADDRESS_AT]!);
+    const addressAt = ports[number * WIDTH + ADDRESS_AT]!;
+    writePort(ports, number, row, addressAt);
+    if (hasAddresses(addresses, row, addressAt)) continue;
+    if (addresses === before.addresses) addresses = appenders.addresses.copy(addresses);
+    writeAddresses(addresses, row, addressAt);
   }
   return { ports, addresses };
 }
 
-function writePort(
-  { ports, addresses }: PortImages,
-  number: number,
-  row: PortRow,
-  addressAt: number,
-): void {
+/** Whether the row's addresses stand there. */
+function hasAddresses(addresses: Int32Array, row: PortRow, addressAt: number): boolean {
+  return row.addresses.every((address, i) =>
+    address.every((word, k) => addresses[(addressAt + i) * ADDRESS_WIDTH + k] === (word | 0)),
+  );
+}
+
+function writeAddresses(addresses: Int32Array, row: PortRow, addressAt: number): void {
+  for (const [i, address] of row.addresses.entries()) {
+    addresses.set(address, (addressAt + i) * ADDRESS_WIDTH);
+  }
+}
+
+function writePort(ports: Int32Array, number: number, row: PortRow, addressAt: number): void {
   const at = number * WIDTH;
   ports[at + DATAPATH] = row.datapath;
   ports[at + KEY] = row.key;
@@ -136,9 +164,6 @@ function writePort(
   ports[at + ADDRESS_COUNT] = row.addresses.length;
   ports[at + ROUTER] = row.router;
   ports[at + IS_UP] = row.isUp ? 1 : 0;
-  for (const [i, address] of row.addresses.entries()) {
-    addresses.set(address, (addressAt + i) * ADDRESS_WIDTH);
-  }
 }
 
 export class Ports {

@@ -1,0 +1,183 @@
+/**
+ * From one compilation to the next, when little has changed between their states: writes what is
+ * new, and shares the rest. What comes of it is what `compile` makes of the new state, word for
+ * word. Run by the control thread.
+ */
+import type { State } from "@rhone/state/state";
+import { changeExactTable, type ExactEntry, type ExactImage } from "@rhone/tables/exact-table";
+import type { PlainSection, TableImages } from "@rhone/tables/generation";
+import {
+  appendPorts,
+  buildPorts,
+  cutPorts,
+  type PortAppenders,
+  type PortImages,
+  replacePorts,
+} from "@rhone/tables/ports";
+import { asShared } from "@rhone/tables/shared-words";
+import {
+  aclImages,
+  type Compilation,
+  groupImages,
+  indexOf,
+  placementImage,
+  type Self,
+} from "./compile.ts";
+import { entriesOf, type NamedPort, type PortIndex } from "./compile-ports.ts";
+import { editPorts, type Last, type PortEdits } from "./port-edits.ts";
+
+/** Why a step cannot be taken. */
+export const FULL_REASONS = {
+  first: "there was nothing to go on from",
+  networks: "a switch, router or load balancer changed",
+  chassis: "another chassis came, went or changed",
+  self: "this chassis has other keys for stamps or another MTU",
+  order: "a port went or came that is older than others",
+  keys: "a port's number in its switch is one that another port wants",
+  failed: "the step failed, which is a mistake in it",
+} as const satisfies Record<string, string>;
+export type FullReason = keyof typeof FULL_REASONS;
+
+/**
+ * The next compilation, or why it takes a full one. Changes what `last` has of ports: that is of no
+ * use afterwards, whatever is returned.
+ */
+export function compileStep(
+  last: Last,
+  state: State,
+  self: Self,
+  appenders: PortAppenders,
+): Compilation | FullReason {
+  const reason = reasonFor(last, state, self);
+  if (reason !== null) return reason;
+  const edits = editPorts(last, state, self);
+  if (typeof edits === "string") return edits;
+  const { generation, rows, ports } = last.compilation;
+  const { sections } = generation;
+  const next = {
+    ...sections,
+    ...portSections(sections, edits, ports.rows, appenders),
+    ...changedSections(sections, {
+      ...(movesGroups(edits) ? groupImages(ports.rows, rows) : {}),
+      ...(changesAcls(last, state, self, edits) ? aclImages(state, self, rows, ports) : {}),
+      placement: placementImage(state, self, rows),
+    }),
+  };
+  return {
+    generation: { ...generation, generation: state.revision >>> 0, sections: next },
+    ...{ rows, ports },
+  };
+}
+
+function reasonFor(last: Last, state: State, self: Self): FullReason | null {
+  const before = last.state;
+  const areNetworksSame =
+    areSame(before.switches, state.switches) &&
+    areSame(before.routers, state.routers) &&
+    areSame(before.loadBalancers, state.loadBalancers);
+  if (!areNetworksSame) return "networks";
+  if (!areSame(before.chassis, state.chassis)) return "chassis";
+  const { name, tunnelMtu, keys } = last.self;
+  const areKeysSame = keys?.made === self.keys?.made && keys?.epoch === self.keys?.epoch;
+  return name === self.name && tunnelMtu === self.tunnelMtu && areKeysSame ? null : "self";
+}
+
+function areSame<T>(a: readonly T[], b: readonly T[]): boolean {
+  return a === b || (a.length === b.length && a.every((entry, i) => entry === b[i]));
+}
+
+/** The sections that have something of every port. */
+function portSections(
+  sections: TableImages,
+  edits: PortEdits,
+  rows: readonly NamedPort[],
+  appenders: PortAppenders,
+): PortImages & Record<Exclude<PortIndex, "ownAddresses">, ExactImage> {
+  return {
+    ...rowImages(sections, edits, rows, appenders),
+    portByKey: changedIndex(sections, "portByKey", edits, rows),
+    portByDevice: changedIndex(sections, "portByDevice", edits, rows),
+    portByMac: changedIndex(sections, "portByMac", edits, rows),
+    neighbours: changedIndex(sections, "neighbours", edits, rows),
+  };
+}
+
+function rowImages(
+  before: PortImages,
+  { removed, replaced, added }: PortEdits,
+  rows: readonly NamedPort[],
+  appenders: PortAppenders,
+): PortImages {
+  const count = rows.length - added.size;
+  const kept = removed.size === 0 ? before : cutPorts(before, count);
+  const after = new Map([...replaced].map(([row, { after }]) => [row, after]));
+  const written = replaced.size === 0 ? kept : replacePorts(kept, after, appenders);
+  // Where one has more addresses, those of all behind it move.
+  if (written === null) return buildPorts(rows);
+  return added.size === 0 ? written : appendPorts(written, rows.slice(count), appenders);
+}
+
+function changedIndex(
+  sections: TableImages,
+  index: PortIndex,
+  { removed, replaced, added }: PortEdits,
+  rows: readonly NamedPort[],
+): ExactImage {
+  const old = [...removed].flatMap(([row, port]) => entriesOf(index, port, row));
+  const fresh = [...added].flatMap(([row, port]) => entriesOf(index, port, row));
+  for (const [row, { before, after }] of replaced) {
+    const [from, to] = [entriesOf(index, before, row), entriesOf(index, after, row)];
+    if (keysIn(from) === keysIn(to)) continue;
+    old.push(...from);
+    fresh.push(...to);
+  }
+  return changeExactTable(sections[index], old, fresh) ?? indexOf(index, rows);
+}
+
+function keysIn(entries: readonly ExactEntry[]): string {
+  return entries.map(({ key }) => key.join()).join();
+}
+
+/** Whether other ports or chassis get a copy of what is for many. */
+function movesGroups({ removed, replaced, added }: PortEdits): boolean {
+  if (removed.size > 0 || added.size > 0) return true;
+  return [...replaced.values()].some(
+    ({ before, after }) =>
+      before.datapath !== after.datapath ||
+      before.location !== after.location ||
+      before.device !== after.device,
+  );
+}
+
+/** Whether other rules are in force, or one that is for a port finds another one, or none. */
+function changesAcls(last: Last, state: State, self: Self, edits: PortEdits): boolean {
+  if (!areSame(last.state.acls, state.acls)) return true;
+  if (!areCountersSame(last.self.ruleCounters, self.ruleCounters)) return true;
+  const moved = [...edits.replaced.values()].filter(
+    ({ before, after }) => before.datapath !== after.datapath,
+  );
+  const names = new Set([
+    ...[...edits.removed.values(), ...edits.added.values()].map(({ name }) => name),
+    ...moved.map(({ after }) => after.name),
+  ]);
+  if (names.size === 0) return false;
+  return state.acls.some(({ value }) => value.port !== undefined && names.has(value.port));
+}
+
+function areCountersSame(a: Self["ruleCounters"], b: Self["ruleCounters"]): boolean {
+  if (a === b) return true;
+  return a.size === b.size && [...a].every(([name, counter]) => b.get(name) === counter);
+}
+
+/** Of the sections that were made anew, those that came out other than they were. */
+function changedSections(
+  sections: TableImages,
+  made: Partial<Record<PlainSection, Int32Array>>,
+): Partial<TableImages> {
+  const entries = Object.entries(made) as [PlainSection, Int32Array][];
+  const changed = entries.filter(([name, words]) => {
+    const before = sections[name];
+    return before.length !== words.length || before.some((word, i) => word !== words[i]);
+  });
+  return Object.fromEntries(changed.map(([name, words]) => [name, asShared(words)]));
+}
