@@ -28,12 +28,16 @@ export interface FlowReport {
   readonly tcp: readonly { readonly bytes: number; readonly failure: string }[];
   /** Longest time without an answer of any flow. */
   readonly gapMs: number;
+  /** Longest time without an answer of one flow, the one with the longest. */
+  readonly flowGapMs: number;
 }
 
 class UdpFlow {
   sent = 0;
   received = 0;
   reordered = 0;
+  gapMs = 0;
+  #lastAt = 0;
   #expected = 0;
   readonly #socket: Socket = createSocket("udp4");
 
@@ -44,6 +48,9 @@ class UdpFlow {
       if (number < this.#expected) this.reordered++;
       else this.#expected = number + 1;
       this.received++;
+      const now = performance.now();
+      if (this.#lastAt > 0) this.gapMs = Math.max(this.gapMs, now - this.#lastAt);
+      this.#lastAt = now;
       onAnswer();
     });
     this.#socket.connect(ECHO_PORT, address);
@@ -124,6 +131,7 @@ async function main(): Promise<void> {
   const report: FlowReport = {
     ...{ sent: sum("sent"), received: sum("received"), reordered: sum("reordered") },
     ...{ tcp, gapMs: Math.round(gapMs) },
+    flowGapMs: Math.round(Math.max(...flows.map((flow) => flow.gapMs))),
   };
   for (const flow of flows) flow.close();
   process.stdout.write(`${JSON.stringify(report)}\n`);

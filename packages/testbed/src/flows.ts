@@ -43,14 +43,14 @@ export async function withFlows(
   }
 }
 
-/** Datagrams that workloads' own sockets had no room for: nobody on the way has lost them. */
-export async function socketLosses(
-  fixture: LabFixture,
-  workloads: readonly string[],
-): Promise<number> {
-  const counts = workloads.map(async (workload) => {
+/**
+ * Datagrams that sockets of workloads, or of chassis for their tunnel, had no room for: nobody on
+ * the way has lost them.
+ */
+export async function socketLosses(fixture: LabFixture, names: readonly string[]): Promise<number> {
+  const counts = names.map(async (name) => {
     const files = ["/proc/self/net/snmp", "/proc/self/net/snmp6"];
-    const { stdout } = await fixture.run(workload, "cat", ...files);
+    const { stdout } = await fixture.run(name, "cat", ...files);
     const [names, values] = stdout.split("\n").filter((line) => line.startsWith("Udp:"));
     const column = names!.split(" ").indexOf("RcvbufErrors");
     const ofIpv6 = /^Udp6RcvbufErrors\s+(\d+)$/m.exec(stdout);

@@ -89,15 +89,18 @@ export class LabFixture {
 
   /**
    * Kills a chassis in the middle of whatever it does, with all that it has in memory. Resolves
-   * when the one that comes in its place is healthy, with the milliseconds that took.
+   * when the one that comes in its place is healthy, with the milliseconds that took. `whileDown`
+   * is done before that one starts.
    */
-  async crash(name: string): Promise<number> {
+  async crash(name: string, whileDown: () => void = () => {}): Promise<number> {
     const startMs = performance.now();
     const chassis = this.chassis(name);
     const { pid } = chassis;
     this.#killed.add(name);
     chassis.kill("SIGKILL");
-    await until(`another chassis ${name} starts`, () => ![pid, undefined].includes(chassis.pid));
+    await until(`chassis ${name} is dead`, () => chassis.pid !== pid);
+    whileDown();
+    await until(`another chassis ${name} starts`, () => chassis.pid !== undefined);
     await chassis.ready();
     return performance.now() - startMs;
   }

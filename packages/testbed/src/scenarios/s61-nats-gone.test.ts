@@ -4,14 +4,11 @@
  * health says what is wrong.
  */
 import assert from "node:assert/strict";
-import { mkdtempSync, renameSync, rmSync, symlinkSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ClusterView, HealthView } from "@rhone/api/context";
 import type { RestClient } from "@rhone/cli/rest-client";
-import { run, runOrThrow } from "@rhone/cli/run";
+import { NatsServers } from "../faults/nats-servers.ts";
 import { socketLosses, withFlows } from "../flows.ts";
 import { useLab } from "../lab-fixture.ts";
 import { labOf } from "../topology.ts";
@@ -34,34 +31,12 @@ const lab = labOf({
   ],
 });
 
-// The chassis find their server by a link that this test can take away, so that it stays dead.
-const variableBefore = process.env["RHONE_NATS_SERVER"];
-const directory = mkdtempSync(join(tmpdir(), "rhone-s61-"));
-const link = join(directory, "nats-server");
-before(async () => {
-  const path = variableBefore ?? (await runOrThrow(["which", "nats-server"])).trim();
-  symlinkSync(path, link);
-  process.env["RHONE_NATS_SERVER"] = link;
-});
+const servers = new NatsServers();
+before(() => servers.prepare());
 const fixture = useLab("s61", { lab });
-after(() => {
-  if (variableBefore === undefined) delete process.env["RHONE_NATS_SERVER"];
-  else process.env["RHONE_NATS_SERVER"] = variableBefore;
-  rmSync(directory, { recursive: true });
-});
+after(() => servers.dispose());
 
 const clients = () => fixture.running.chassis.map(({ process: { client } }) => client);
-
-async function killServers(): Promise<void> {
-  renameSync(link, `${link}.away`);
-  for (const { process: chassis } of fixture.running.chassis) {
-    const pids = await runOrThrow(["ip", "netns", "pids", chassis.namespace]);
-    for (const pid of pids.split("\n").filter((line) => line !== "")) {
-      const { stdout } = await run(["cat", `/proc/${pid}/comm`]);
-      if (stdout.trim() === "nats-server") process.kill(Number(pid), "SIGKILL");
-    }
-  }
-}
 
 /** Milliseconds until the same is true of every chassis. */
 async function untilAll(what: string, isTrue: (client: RestClient) => Promise<boolean>) {
@@ -100,7 +75,7 @@ test("S61: without a nats-server changes spread and nothing is lost", LIMIT, asy
   const lostBefore = await socketLosses(fixture, WORKLOADS);
   const { sent, received } = await withFlows(fixture, LOAD, async () => {
     await sleep(500);
-    await killServers();
+    await servers.takeAway(fixture.running.chassis.map(({ process }) => process));
     await untilAll("health says so", async (client) => !(await serverWorks(client)));
     const body = { kind: "switch", name: "new" };
     assert.equal((await a!.request("PUT", "/v1/switches/new", { body })).status, 201);
@@ -116,7 +91,7 @@ test("S61: without a nats-server changes spread and nothing is lost", LIMIT, asy
 });
 
 test("S61: they come back, and changes spread as before", LIMIT, async () => {
-  renameSync(`${link}.away`, link);
+  servers.giveBack();
   await untilAll("health says so", serverWorks);
   await untilAll("all hear each other over NATS", (client) => knowsAll(client, true));
   const [a] = clients();

@@ -1,0 +1,64 @@
+/** Rows 8 and 9: chassis do not hear each other, or one does not hear the other. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { until } from "../until.ts";
+import { lose } from "./packet-filter.ts";
+import { heal, memberOf, split, untilDead } from "./partition.ts";
+import type { Rig } from "./rig.ts";
+import { expect, type Fault } from "./run-fault.ts";
+
+const ONE_WAY_MS = 10_000;
+const LOOK_MS = 100;
+
+const partition: Fault = {
+  ...{ row: 8, name: "a and b do not hear c, nor c them", mayLose: false, writeTo: ["a", "c"] },
+  inflict: async ({ fixture, splitMs }) => {
+    const startMs = performance.now();
+    await split(fixture, ["a", "b"], ["c"]);
+    try {
+      const noticedMs = await untilDead(fixture.chassis("a"), "c");
+      await untilDead(fixture.chassis("c"), "a");
+      await sleep(Math.max(0, startMs + splitMs - performance.now()));
+      const lastedMs = Math.round(performance.now() - startMs);
+      return `noticed after ${Math.round(noticedMs)} ms, lasted ${lastedMs} ms`;
+    } finally {
+      await heal(fixture);
+    }
+  },
+};
+
+function oneWay(percent: number): Fault {
+  return {
+    ...{ row: 9, name: `c does not hear ${percent} % of what a says, for 10 s` },
+    ...{ mayLose: false, writeTo: ["a", "c"] },
+    inflict: async (rig) => {
+      const { fixture } = rig;
+      const from = fixture.chassis("a").underlay;
+      await lose(fixture.chassis("c").namespace, [{ from, protocol: "tcp", percent }]);
+      try {
+        const said = await watch(rig);
+        expect(!said.has("dead"), `taken for dead, although others hear both: ${[...said]}`);
+        return `to each other they are ${[...said].sort().join(" and ")}`;
+      } finally {
+        await heal(fixture);
+        // Until then the old connections may still be tried.
+        await until("a and c hear each other", async () => {
+          return (await memberOf(fixture.chassis("a"), "c")).link?.up === true;
+        });
+      }
+    },
+  };
+}
+
+/** What a and c say of each other meanwhile. */
+async function watch({ fixture }: Rig): Promise<Set<string>> {
+  const said = new Set<string>();
+  const endMs = performance.now() + ONE_WAY_MS;
+  while (performance.now() < endMs) {
+    said.add((await memberOf(fixture.chassis("a"), "c")).status);
+    said.add((await memberOf(fixture.chassis("c"), "a")).status);
+    await sleep(LOOK_MS);
+  }
+  return said;
+}
+
+export const PARTITION_FAULTS: readonly Fault[] = [partition, oneWay(100), oneWay(30)];

@@ -1,0 +1,56 @@
+/**
+ * What a fault has to work with: a lab of three chassis, one workload at each, and the ways to harm
+ * them.
+ */
+import type { LabOptions } from "@rhone/cli/lab";
+import type { Runtime } from "@rhone/cli/runtime";
+import { LabFixture } from "../lab-fixture.ts";
+import { labOf } from "../topology.ts";
+import { NatsServers } from "./nats-servers.ts";
+
+export const WORKLOADS = ["vm1", "vm2", "vm3"] as const;
+export const CHASSIS = ["a", "b", "c"] as const;
+const PRELOAD = import.meta.resolve("../worker-killer.ts");
+
+const lab = labOf({
+  name: "faults",
+  chassis: CHASSIS,
+  ports: [
+    { name: "vm1", switch: "s", chassis: "a", addresses: ["10.0.1.10"] },
+    { name: "vm2", switch: "s", chassis: "b", addresses: ["10.0.1.11"] },
+    { name: "vm3", switch: "s", chassis: "c", addresses: ["10.0.1.12"] },
+  ],
+});
+
+export class Rig {
+  readonly fixture = new LabFixture();
+  readonly servers = new NatsServers();
+  readonly runtime: Runtime;
+  /** How long a partition lasts; 0: until it is noticed. */
+  readonly splitMs: number;
+  #optionsBefore: string | undefined;
+
+  constructor(runtime: Runtime, splitMs: number) {
+    this.runtime = runtime;
+    this.splitMs = splitMs;
+  }
+
+  async up(): Promise<void> {
+    await this.servers.prepare();
+    this.#optionsBefore = process.env["NODE_OPTIONS"];
+    process.env["NODE_OPTIONS"] = `--import ${PRELOAD}`;
+    const options: LabOptions = { lab, prefix: `rhone-t${process.pid}-faults` };
+    await this.fixture.up({ ...options, runtime: this.runtime });
+    await Promise.all(WORKLOADS.map((workload) => this.fixture.agent(workload)));
+  }
+
+  async down(): Promise<void> {
+    try {
+      await this.fixture.down();
+    } finally {
+      this.servers.dispose();
+      if (this.#optionsBefore === undefined) delete process.env["NODE_OPTIONS"];
+      else process.env["NODE_OPTIONS"] = this.#optionsBefore;
+    }
+  }
+}
