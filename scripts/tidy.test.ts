@@ -155,9 +155,16 @@ describe("each rule fails on a bad sample", () => {
     assertFinds(style.setUpFunctionsExist([forOf], { [hot]: ["g"] }), /no function g/);
   });
   test("a clock of its own, unfinished work, a path of one machine", () => {
-    const clock = (path: string) => style.pureClock(sample("const at = Date.now();", path));
+    const clock = (path: string, text = "const at = Date.now();") => {
+      return style.pureClock(sample(text, path));
+    };
     assertFinds(clock("packages/state/src/record.ts"), /no argument/);
     assertNone(clock("packages/gossip/src/nats-server.ts"));
+    const pure = "packages/gossip/src/puller.ts";
+    assertFinds(clock(pure, "setTimeout(a, 5);"), /setTimeout/);
+    assertFinds(clock(pure, "const id = randomBytes(8);"), /randomBytes/);
+    assertFinds(clock(pure, "if (Math.random() < 0.5) a();"), /Math\.random/);
+    assertNone(clock(pure, "socket.setTimeout(5, a); // not Date.now()"));
     assertFinds(style.words(sample(`// ${"TO"}DO: later`)), /unfinished/);
     assertFinds(style.words(sample(`see ../${"shared"}/a.md`)), /outside/);
     assertFinds(style.words(sample(`run ${"/wo"}rk/main/a`)), /one machine/);

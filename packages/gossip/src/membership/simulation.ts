@@ -4,6 +4,7 @@
  * events, to the last message.
  */
 import { createHash } from "node:crypto";
+import { EventQueue } from "../event-queue.ts";
 import { seededRandom } from "../seeded-random.ts";
 import type { Status } from "./claim.ts";
 import { decode, encode } from "./messages.ts";
@@ -39,12 +40,6 @@ interface Node {
   tickMs: number;
 }
 
-interface Item {
-  readonly atMs: number;
-  readonly order: number;
-  readonly run: () => void;
-}
-
 export class Simulation {
   readonly changes: Change[] = [];
   readonly nodes = new Map<string, Node>();
@@ -55,7 +50,7 @@ export class Simulation {
   sentSize = 0;
   sizeMax = 0;
   readonly #random: () => number;
-  readonly #queue = new Queue();
+  readonly #queue = new EventQueue();
   readonly #log = createHash("sha256");
 
   constructor({ seed, count, loss = 0 }: SimulationOptions) {
@@ -78,10 +73,10 @@ export class Simulation {
   run(forMs: number): void {
     const endMs = this.nowMs + forMs;
     for (;;) {
-      const item = this.#queue.takeBefore(endMs);
-      if (item === undefined) break;
-      this.nowMs = item.atMs;
-      item.run();
+      const event = this.#queue.takeBefore(endMs);
+      if (event === undefined) break;
+      this.nowMs = event.atMs;
+      event.run();
     }
     this.nowMs = endMs;
   }
@@ -189,50 +184,4 @@ export class Simulation {
     const lateMs = this.nowMs - atMs;
     this.#feed(name, { type: "tick", nowMs: this.nowMs, lateMs, entropy });
   }
-}
-
-/** A binary heap; of items at the same time, the one that was added first. */
-class Queue {
-  readonly #heap: Item[] = [];
-  #order = 0;
-
-  add(atMs: number, run: () => void): void {
-    const heap = this.#heap;
-    const item = { atMs, order: this.#order++, run };
-    let at = heap.push(item) - 1;
-    while (at > 0) {
-      const parent = (at - 1) >> 1;
-      if (isBefore(heap[parent]!, item)) break;
-      heap[at] = heap[parent]!;
-      at = parent;
-    }
-    heap[at] = item;
-  }
-
-  takeBefore(endMs: number): Item | undefined {
-    const heap = this.#heap;
-    const first = heap[0];
-    if (first === undefined || first.atMs > endMs) return undefined;
-    const last = heap.pop()!;
-    if (heap.length > 0) this.#sink(last);
-    return first;
-  }
-
-  #sink(item: Item): void {
-    const heap = this.#heap;
-    let at = 0;
-    for (;;) {
-      let child = 2 * at + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && isBefore(heap[child + 1]!, heap[child]!)) child++;
-      if (isBefore(item, heap[child]!)) break;
-      heap[at] = heap[child]!;
-      at = child;
-    }
-    heap[at] = item;
-  }
-}
-
-function isBefore(a: Item, b: Item): boolean {
-  return a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
 }

@@ -1,0 +1,64 @@
+/** Runs many seeds on all cores, and sums up what came out. */
+import { once } from "node:events";
+import { availableParallelism } from "node:os";
+import { Worker } from "node:worker_threads";
+import type { Outcome, RunOptions } from "./run.ts";
+
+/** Calls `onOutcome` in the order in which seeds end, until one of them fails or `next` is null. */
+export async function runMany(
+  next: () => RunOptions | null,
+  onOutcome: (outcome: Outcome) => void,
+): Promise<void> {
+  let hasFailed = false;
+  const runOne = async (worker: Worker, options: RunOptions): Promise<Outcome> => {
+    worker.postMessage(options);
+    const [outcome] = (await once(worker, "message")) as [Outcome];
+    return outcome;
+  };
+  const work = async (): Promise<void> => {
+    const worker = new Worker(new URL("./seed-worker.ts", import.meta.url));
+    try {
+      for (;;) {
+        const options = hasFailed ? null : next();
+        if (options === null) return;
+        const outcome = await runOne(worker, options);
+        hasFailed ||= outcome.violation !== null;
+        onOutcome(outcome);
+      }
+    } finally {
+      await worker.terminate();
+    }
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, work));
+}
+
+/** Lines that say what a number of outcomes have in common. */
+export function summaryOf(outcomes: readonly Outcome[], seconds: number): string[] {
+  const sum = (numberOf: (outcome: Outcome) => number): number => {
+    return outcomes.reduce((total, outcome) => total + numberOf(outcome), 0);
+  };
+  const tally = new Map<string, number>();
+  for (const outcome of outcomes) {
+    for (const [what, count] of outcome.tally) tally.set(what, (tally.get(what) ?? 0) + count);
+  }
+  const counted = [...tally].sort(([a], [b]) => (a < b ? -1 : 1));
+  const sizes = outcomes.map(({ plan }) => plan.chassisCount).sort((a, b) => a - b);
+  return [
+    `${outcomes.length} seeds in ${seconds.toFixed(1)} s, ` +
+      `${(outcomes.length / seconds).toFixed(1)} seeds/s, ` +
+      `${(sum(({ virtualMs }) => virtualMs) / 1000 / seconds).toFixed(0)} times real time, ` +
+      `${sum(({ eventCount }) => eventCount)} events`,
+    `${sizes[0]} to ${sizes.at(-1)} chassis, ${sum(({ ackCount }) => ackCount)} acknowledged`,
+    `all the same after ${percentiles(outcomes.map(({ agreeMs }) => agreeMs))} of virtual time`,
+    `all held for alive after ${percentiles(outcomes.map(({ aliveMs }) => aliveMs))}`,
+    ...counted.map(([what, count]) => `  ${String(count).padStart(7)} ${what}`),
+  ];
+}
+
+function percentiles(values: readonly number[]): string {
+  const sorted = values.toSorted((a, b) => a - b);
+  const at = (part: number): string => {
+    return `${Math.round(sorted[Math.floor(part * sorted.length)] ?? 0)} ms`;
+  };
+  return `${at(0.5)} (p50), ${at(0.99)} (p99), ${Math.round(sorted.at(-1) ?? 0)} ms (most)`;
+}

@@ -1,0 +1,61 @@
+/**
+ * What one seed does: how many chassis, which faults and how often, what users do. Each seed picks
+ * some of the faults only: a fault that is always there hides what needs its absence (Groce et al.
+ * 2012, "Swarm Testing").
+ */
+import type { FaultName } from "./faults.ts";
+import type { Habits } from "./users.ts";
+import type { World } from "./world.ts";
+
+export interface Plan {
+  readonly chassisCount: number;
+  /** For how long things go wrong. */
+  readonly stormMs: number;
+  readonly delayMaxMs: number;
+  readonly lossRate: number;
+  readonly repeatRate: number;
+  readonly reorderRate: number;
+  readonly habits: Habits;
+  /** Mean time between two faults of a kind. */
+  readonly faults: ReadonlyMap<FaultName, number>;
+}
+
+const FAULT_MEAN_MIN_MS = 1000;
+const FAULT_MEAN_MAX_MS = 15_000;
+
+export interface PlanOptions {
+  readonly chassisMin: number;
+  readonly chassisMax: number;
+  readonly stormMs: number;
+  readonly faults: readonly FaultName[];
+}
+
+export function makePlan(world: World, options: PlanOptions): Plan {
+  const { chassisMin, chassisMax, stormMs, faults } = options;
+  const sometimes = (max: number): number => (world.chance(0.5) ? max * world.random() ** 2 : 0);
+  return {
+    chassisCount: Math.floor(world.between(chassisMin, chassisMax + 1)),
+    stormMs: stormMs * world.between(0.5, 1.5),
+    delayMaxMs: world.chance(0.7) ? world.between(0.5, 5) : world.between(5, 150),
+    lossRate: sometimes(0.6),
+    repeatRate: sometimes(0.5),
+    reorderRate: sometimes(0.5),
+    habits: {
+      meanMs: logUniform(world, 100, 2000),
+      names: Math.floor(logUniform(world, 2, 12)),
+      deleteRate: world.between(0, 0.5),
+      portRate: world.between(0, 0.3),
+      ruleRate: world.between(0, 0.3),
+      manyRate: sometimes(0.5),
+    },
+    faults: new Map(
+      faults
+        .filter(() => world.chance(0.4))
+        .map((name) => [name, logUniform(world, FAULT_MEAN_MIN_MS, FAULT_MEAN_MAX_MS)]),
+    ),
+  };
+}
+
+function logUniform(world: World, min: number, max: number): number {
+  return min * (max / min) ** world.random();
+}

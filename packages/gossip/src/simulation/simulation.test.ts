@@ -1,0 +1,39 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { runMany, summaryOf } from "./many.ts";
+import { type Outcome, replay, runSeed } from "./run.ts";
+
+const LIMIT = { timeout: 110_000 };
+const SEEDS = 200;
+const STORM_MS = 8000;
+
+function assertFine(outcome: Outcome): void {
+  const { violation } = outcome;
+  if (violation === null) return;
+  assert.fail(`${violation.kind}: ${violation.message}\nagain: ${replay(outcome)}`);
+}
+
+test(`${SEEDS} clusters of 3 to 20 chassis keep every promise`, LIMIT, async (t) => {
+  const outcomes: Outcome[] = [];
+  const startMs = performance.now();
+  let seed = 0;
+  const next = () => (seed < SEEDS ? { seed: ++seed, stormMs: STORM_MS } : null);
+  await runMany(next, (outcome) => void outcomes.push(outcome));
+  for (const line of summaryOf(outcomes, (performance.now() - startMs) / 1000)) t.diagnostic(line);
+  for (const outcome of outcomes) assertFine(outcome);
+  assert.equal(outcomes.length, SEEDS);
+});
+
+test("a cluster of 100 chassis does, too", LIMIT, async (t) => {
+  const startMs = performance.now();
+  const outcome = await runSeed({ seed: 1, chassisMin: 100, chassisMax: 100, stormMs: 4000 });
+  for (const line of summaryOf([outcome], (performance.now() - startMs) / 1000)) t.diagnostic(line);
+  assertFine(outcome);
+});
+
+test("the same seed gives the same events, another one others", LIMIT, async () => {
+  const digests: string[] = [];
+  for (const seed of [11, 11, 12]) digests.push((await runSeed({ seed, chassisMax: 8 })).digest);
+  assert.equal(digests[0], digests[1]);
+  assert.notEqual(digests[0], digests[2]);
+});
