@@ -9,7 +9,7 @@ import type { AccessView, ApiContext, GrantedView } from "./context.ts";
 import { callerOf } from "./gate.ts";
 import { grantSchema, LIFE_DEFAULT_SECONDS } from "./grant.ts";
 import { problemResponse, refusal } from "./problem.ts";
-import { REVISION_HEADER, readJson } from "./request.ts";
+import { finishWrite, readJson, readWait } from "./request.ts";
 import { addRoute, GRANT_SCHEMA } from "./routes.ts";
 import { mintToken } from "./token.ts";
 import { accessView, grantedView } from "./views.ts";
@@ -51,6 +51,8 @@ export function addAccess(app: OpenAPIHono, context: ApiContext): void {
 }
 
 async function grant(c: Context, context: ApiContext): Promise<Response> {
+  const wait = readWait(c);
+  if (wait instanceof Response) return wait;
   const body = await readJson(c);
   if (body instanceof Response) return body;
   const parsed = parseValue(grantSchema, body.value);
@@ -77,20 +79,22 @@ async function grant(c: Context, context: ApiContext): Promise<Response> {
   };
   const done = transact(c, context, [{ op: "put", document }], "chassis");
   if (!done.ok) return refusal(done.error);
-  c.header(REVISION_HEADER, String(done.value.revision));
+  // The token is answered in any case: nobody could ask for it again.
+  await finishWrite(c, context, done.value, wait);
   c.header("Cache-Control", "no-store");
   return c.json({ ...viewOf(document, context), token } satisfies GrantedView, 201);
 }
 
-function revoke(c: Context, context: ApiContext): Response {
+async function revoke(c: Context, context: ApiContext): Promise<Response> {
+  const wait = readWait(c);
+  if (wait instanceof Response) return wait;
   const name = c.req.param("name") ?? "";
   if (get(context.store.snapshot(), "access", name) === undefined) {
     return problemResponse("not-found", `no token ${name}`);
   }
   const done = transact(c, context, [{ op: "delete", kind: "access", name }], "chassis");
   if (!done.ok) return refusal(done.error);
-  c.header(REVISION_HEADER, String(done.value.revision));
-  return c.body(null, 204);
+  return (await finishWrite(c, context, done.value, wait)) ?? c.body(null, 204);
 }
 
 function viewOf(access: Access, context: ApiContext): AccessView {

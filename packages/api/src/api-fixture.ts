@@ -9,6 +9,8 @@ import { serveApi } from "./serve.ts";
 
 const counts = { rxPackets: 1, rxBytes: 60, txPackets: 2, txBytes: 120, drops: 0 };
 
+const ALIVE = { name: "a", status: "alive", held: true, applied: true, revision: 3 } as const;
+
 /** A context of plain values. No token is asked for. */
 export function contextWith(store: Store): ApiContext {
   return {
@@ -47,11 +49,11 @@ export function contextWith(store: Store): ApiContext {
           ...{ statusAgeMs: 900, heardAgeMs: 12 },
           nats: { heard: true, hearsUs: true },
           link: { up: true, detail: "" },
-          state: { same: true, revision: 3, ageMs: 12 },
+          state: { same: true, revision: 3, ageMs: 12, knowledgeAgeMs: 12 },
         },
       ],
     }),
-    waitApplied: async () => true,
+    reach: async (vector, level) => ({ level, reached: true, vector, chassis: [ALIVE] }),
   };
 }
 

@@ -8,7 +8,7 @@ import { openSqliteStore } from "@rhone/state/sqlite-store";
 import type { Store } from "@rhone/state/store";
 import { createApi } from "./api.ts";
 import { type Client, contextWith, pointersOf, start } from "./api-fixture.ts";
-import type { ProblemView } from "./context.ts";
+import type { ApiContext, ProblemView } from "./context.ts";
 import { BODY_SIZE_MAX } from "./request.ts";
 import { serveApi } from "./serve.ts";
 
@@ -236,18 +236,23 @@ test("If-Match guards against a change in between", async (t) => {
 });
 
 test("a write waits until it is applied, or says that it is kept", async (t) => {
-  const asked: [number, number][] = [];
+  const asked: unknown[] = [];
   let isFast = true;
-  const waitApplied = async (revision: number, timeoutMs: number) => {
-    asked.push([revision, timeoutMs]);
-    return isFast;
+  const b = { name: "b", status: "alive", held: true, revision: 3 } as const;
+  const reach: ApiContext["reach"] = async (vector, level, timeoutMs) => {
+    asked.push([vector, level, timeoutMs]);
+    const chassis = [
+      { ...b, name: "a", applied: true },
+      { ...b, applied: isFast },
+    ];
+    return { vector, level, reached: isFast, chassis };
   };
-  const call = await start(t, { waitApplied });
+  const call = await start(t, { reach });
   assert.equal((await call("PUT", "/v1/switches/web", {})).status, 201);
   assert.deepEqual(asked, []);
   assert.equal((await call("PUT", "/v1/switches/web?wait=applied", {})).status, 200);
   isFast = false;
-  const late = await call("POST", "/v1/apply?wait=applied&timeout=7", [
+  const late = await call("POST", "/v1/apply?wait=quorum&timeout=7", [
     { kind: "switch", name: "db" },
   ]);
   pointersOf(late, 504);
@@ -255,12 +260,40 @@ test("a write waits until it is applied, or says that it is kept", async (t) => 
   assert.match(late.body.detail, /kept as revision 2/);
   assert.equal(late.headers.get("x-rhone-revision"), "2");
   assert.equal((await call("GET", "/v1/switches/db")).status, 200);
-  pointersOf(await call("DELETE", "/v1/switches/db?wait=applied", undefined), 504);
+  pointersOf(await call("DELETE", "/v1/switches/db?wait=local", undefined), 504);
+  assert.equal(late.headers.get("x-rhone-version"), "a:2");
+  assert.equal(late.headers.get("x-rhone-applied"), "a");
+  assert.match(late.body.detail, /wait=quorum asks: b has not said/);
+  assert.deepEqual(late.body.chassis[1], { ...b, applied: false });
   assert.deepEqual(asked, [
-    [1, 5000],
-    [2, 7],
-    [3, 5000],
+    [{ a: 1 }, "applied", 5000],
+    [{ a: 2 }, "quorum", 7],
+    [{ a: 3 }, "local", 5000],
   ]);
+  pointersOf(await call("PUT", "/v1/switches/web?wait=everywhere", {}), 400);
+});
+
+test("convergence is about one write, or about all that is known", async (t) => {
+  const asked: unknown[] = [];
+  const reach: ApiContext["reach"] = async (vector, level, timeoutMs) => {
+    asked.push([vector, level, timeoutMs]);
+    return { vector, level, reached: false, chassis: [] };
+  };
+  const call = await start(t, { reach });
+  const written = await call("PUT", "/v1/switches/web", {});
+  const version = written.headers.get("x-rhone-version");
+  assert.equal(version, "a:1");
+  const { body } = await call("GET", `/v1/convergence?version=${version}`);
+  assert.deepEqual(body, { vector: { a: 1 }, level: "applied", reached: false, chassis: [] });
+  await call("GET", "/v1/convergence?wait=quorum&timeout=70");
+  assert.deepEqual(asked, [
+    [{ a: 1 }, "applied", 500],
+    [{ a: 1 }, "quorum", 70],
+  ]);
+  for (const wrong of ["a", "a:0", "A:1", `a:${10 ** 15}`, "a:1:2"]) {
+    pointersOf(await call("GET", `/v1/convergence?version=${wrong}`), 400);
+  }
+  pointersOf(await call("GET", "/v1/convergence?versoin=a:1"), 400);
 });
 
 test("what the chassis shows is answered as it is", async (t) => {
@@ -323,7 +356,7 @@ test("the OpenAPI document lists every route, and its references resolve", async
   const routes = createApi(context).routes.filter(
     ({ method, path }) => method !== "ALL" && path !== "/openapi.json",
   );
-  assert.equal(routes.length, 38);
+  assert.equal(routes.length, 39);
   for (const { method, path } of routes) {
     const pattern = path.replace(/:(\w+)/g, (_, name) => `{${name}}`);
     assert.ok(document.paths[pattern]?.[method.toLowerCase()], `${method} ${pattern}`);

@@ -8,6 +8,7 @@ import { addAccess } from "./access.ts";
 import { addApply } from "./apply.ts";
 import { addAudit } from "./audit.ts";
 import type { ApiContext } from "./context.ts";
+import { addConvergence } from "./convergence.ts";
 import { Gate } from "./gate.ts";
 import { addInspection } from "./inspect.ts";
 import { problemResponse } from "./problem.ts";
@@ -30,6 +31,7 @@ export function createApi(context: ApiContext): OpenAPIHono {
   addInspection(app, context);
   addResources(app, context);
   addApply(app, context);
+  addConvergence(app, context);
   addAccess(app, context);
   addAudit(app, context);
   app.doc31("/openapi.json", {

@@ -10,7 +10,7 @@ import type { ApiContext, AppliedView } from "./context.ts";
 import { gateOf } from "./gate.ts";
 import { KIND_NEEDS } from "./needs.ts";
 import { refusal } from "./problem.ts";
-import { REVISION_HEADER, readJson, readWait, waitApplied } from "./request.ts";
+import { finishWrite, readJson, readWait } from "./request.ts";
 import { addRoute, documentSchema } from "./routes.ts";
 import { applyView } from "./views.ts";
 
@@ -56,8 +56,7 @@ async function apply(c: Context, context: ApiContext): Promise<Response> {
     const isNew = get(before, kind, name) === undefined;
     return { kind, name, result: isNew ? "created" : "updated" };
   });
-  c.header(REVISION_HEADER, String(revision));
-  const late = await waitApplied(context, revision, wait);
+  const late = await finishWrite(c, context, done.value, wait);
   return late ?? c.json({ revision, documents: results } satisfies AppliedView);
 }
 

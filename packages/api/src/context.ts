@@ -4,12 +4,14 @@
  */
 import type { z } from "@hono/zod-openapi";
 import type { Acl } from "@rhone/state/acl";
+import type { Vector } from "@rhone/state/ledger";
 import type { Store } from "@rhone/state/store";
 import type {
   accessView,
   applyView,
   auditView,
   clusterView,
+  convergenceView,
   countersView,
   grantedView,
   healthView,
@@ -26,6 +28,10 @@ export type WorkersView = z.infer<typeof workersView>;
 export type StageView = z.infer<typeof stageView>;
 export type HealthView = z.infer<typeof healthView>;
 export type ClusterView = z.infer<typeof clusterView>;
+/** What every chassis has of something. */
+export type ConvergenceView = z.infer<typeof convergenceView>;
+/** How far a write has to be in force before it is answered. */
+export type Level = ConvergenceView["level"];
 export type PeerView = z.infer<typeof peerView>;
 /** `status` in the answer of a port. */
 export type PortStatusView = z.infer<typeof portStatus>;
@@ -67,8 +73,8 @@ export interface ApiContext {
   peers(): PeerView[];
   /** Who of the cluster lives, how messages get there, and what was refused. */
   cluster(): ClusterView;
-  /** Resolves true when every worker runs `revision` or later, false after the time is up. */
-  waitApplied(revision: number, timeoutMs: number): Promise<boolean>;
+  /** Resolves when `level` is reached for what `vector` is about, or the time is up. */
+  reach(vector: Vector, level: Level, timeoutMs: number): Promise<ConvergenceView>;
   /** The web page, served at `/`. */
   readonly page?: { readonly html: string };
   /** Hears of exceptions in handlers, which only a bug can cause; the client gets a plain 500. */

@@ -21,6 +21,7 @@ const SEEING = {
   "GET /v1/pipeline": "viewer",
   "GET /v1/peers": "viewer",
   "GET /v1/cluster": "viewer",
+  "GET /v1/convergence": "viewer",
   "GET /v1/chassis": "viewer",
   "GET /v1/chassis/{name}": "viewer",
   "GET /v1/switches": "viewer",

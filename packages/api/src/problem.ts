@@ -1,6 +1,6 @@
 /** Answers that say what was wrong: `application/problem+json` (RFC 9457). */
 import type { ErrorCode, Problem, StateError } from "@rhone/state/problem";
-import type { ProblemView } from "./context.ts";
+import type { ConvergenceView, ProblemView } from "./context.ts";
 
 /** Kinds of problems: the last part of `type`, the status and the title. */
 const KINDS = {
@@ -35,13 +35,14 @@ const KIND_OF_CODE = {
 export interface ProblemExtras {
   readonly errors?: readonly Problem[];
   readonly revision?: number;
+  readonly chassis?: ConvergenceView["chassis"];
   readonly headers?: Readonly<Record<string, string>>;
 }
 
 export function problemResponse(
   kind: ProblemKind,
   detail: string,
-  { errors, revision, headers }: ProblemExtras = {},
+  { errors, revision, chassis, headers }: ProblemExtras = {},
 ): Response {
   const [status, title] = KINDS[kind];
   const body: ProblemView = { type: `urn:rhone:problem:${kind}`, title, status, detail };
@@ -49,6 +50,7 @@ export function problemResponse(
     body.errors = errors.map(({ pointer, expected, got }) => ({ pointer, expected, got }));
   }
   if (revision !== undefined) body.revision = revision;
+  if (chassis !== undefined) body.chassis = chassis;
   const type = { "content-type": "application/problem+json" };
   return new Response(JSON.stringify(body), { status, headers: { ...type, ...headers } });
 }

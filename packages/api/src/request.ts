@@ -1,11 +1,18 @@
 /** Reading requests: the body, the query of a write, preconditions. */
 import type { LiveEntry } from "@rhone/state/record";
+import type { Commit } from "@rhone/state/store";
 import type { Context } from "hono";
-import type { ApiContext } from "./context.ts";
+import type { ApiContext, Level } from "./context.ts";
 import { problemResponse } from "./problem.ts";
+import { LEVELS } from "./views.ts";
 
 export const BODY_SIZE_MAX = 2 ** 20; // bytes
+/** The state of the chassis from which on it contains what was written. */
 export const REVISION_HEADER = "X-Rhone-Revision";
+/** What was written, for `GET /v1/convergence`: the chassis and its transaction. */
+export const VERSION_HEADER = "X-Rhone-Version";
+/** The chassis whose workers run it. */
+export const APPLIED_HEADER = "X-Rhone-Applied";
 const TIMEOUT_DEFAULT_MS = 5000;
 const TIMEOUT_MAX_MS = 60_000;
 
@@ -47,42 +54,66 @@ async function readText({ headers, body }: Request): Promise<string | null> {
   return text + decoder.decode();
 }
 
-/** Whether the client wants to wait until a write is in force. */
+/** How far a write has to be in force before it is answered. */
 export interface Wait {
-  /** 0: does not wait. */
+  /** null: it only has to be stored. */
+  readonly level: Level | null;
   readonly timeoutMs: number;
 }
 
 /** `?wait=applied&timeout=<ms>`; else the answer that says what is wrong with it. */
-export function readWait(c: Context): Wait | Response {
-  const { wait, timeout, ...unknown } = c.req.query();
-  const [other] = Object.keys(unknown);
-  if (other !== undefined) {
-    return problemResponse("invalid-query", `expected wait or timeout, got ${other}`);
+export function readWait(c: Context, others: readonly string[] = []): Wait | Response {
+  const { wait, timeout, ...rest } = c.req.query();
+  const [unknown] = Object.keys(rest).filter((key) => !others.includes(key));
+  if (unknown !== undefined) {
+    const expected = [...others, "wait", "timeout"].join(" or ");
+    return problemResponse("invalid-query", `expected ${expected}, got ${unknown}`);
   }
-  if (wait !== undefined && wait !== "applied") {
-    return problemResponse("invalid-query", `expected wait=applied, got wait=${wait}`);
+  const level = LEVELS.find((level) => level === wait);
+  if (wait !== undefined && level === undefined) {
+    const expected = `expected wait=${LEVELS.join(", wait=")}`;
+    return problemResponse("invalid-query", `${expected}, got wait=${wait}`);
   }
   const timeoutMs = timeout === undefined ? TIMEOUT_DEFAULT_MS : Number(timeout);
   if (timeout === "" || !(timeoutMs >= 1 && timeoutMs <= TIMEOUT_MAX_MS)) {
     const expected = `expected a timeout of 1 to ${TIMEOUT_MAX_MS} milliseconds`;
     return problemResponse("invalid-query", `${expected}, got ${timeout}`);
   }
-  return { timeoutMs: wait === undefined ? 0 : timeoutMs };
+  return { level: level ?? null, timeoutMs };
 }
 
-/** Waits as `wait` says. Returns the answer when the time is up, undefined when all is well. */
-export async function waitApplied(
+/**
+ * Says by headers what was written, and waits as `wait` says. Returns the answer when the time is
+ * up, undefined when all is well.
+ */
+export async function finishWrite(
+  c: Context,
   context: ApiContext,
-  revision: number,
-  { timeoutMs }: Wait,
+  { revision, entries }: Commit,
+  { level, timeoutMs }: Wait,
 ): Promise<Response | undefined> {
-  if (timeoutMs === 0 || (await context.waitApplied(revision, timeoutMs))) return undefined;
+  const { chassisName, store } = context;
+  const isNew = entries.length > 0;
+  c.header(REVISION_HEADER, String(revision));
+  if (isNew) c.header(VERSION_HEADER, `${chassisName}:${revision}`);
+  if (level === null) return undefined;
+  // What was so already may still be on its way: then everything that is known is waited for.
+  const vector = isNew ? { [chassisName]: revision } : store.vector;
+  const { reached, chassis } = await context.reach(vector, level, timeoutMs);
+  const running = chassis.filter(({ applied }) => applied).map(({ name }) => name);
+  c.header(APPLIED_HEADER, running.join(", "));
+  if (reached) return undefined;
+  const lacking = chassis.filter(({ applied }) => !applied).map(({ name }) => name);
   const detail =
-    `the change is kept as revision ${revision}, but after ${timeoutMs} ms not every worker of ` +
-    `chassis ${context.chassisName} runs it; it will be applied without another request`;
-  const headers = { [REVISION_HEADER]: String(revision) };
-  return problemResponse("not-applied", detail, { revision, headers });
+    `the change is kept as revision ${revision}, but after ${timeoutMs} ms it is not in force as ` +
+    `wait=${level} asks: ${lacking.join(", ")} has not said that its workers run it; it will be ` +
+    "applied without another request";
+  const headers = {
+    [REVISION_HEADER]: String(revision),
+    ...(isNew ? { [VERSION_HEADER]: `${chassisName}:${revision}` } : {}),
+    [APPLIED_HEADER]: running.join(", "),
+  };
+  return problemResponse("not-applied", detail, { revision, chassis, headers });
 }
 
 /** The entity tag of an entry: its version (RFC 9110 §8.8.3). */

@@ -8,19 +8,11 @@ import { failure, type Problem, problem, type Result } from "@rhone/state/proble
 import type { LiveEntry } from "@rhone/state/record";
 import { USER_KINDS, type UserKind } from "@rhone/state/schema";
 import { get, list, type State } from "@rhone/state/state";
-import type { Commit } from "@rhone/state/store";
 import type { Context } from "hono";
 import { transact } from "./audit.ts";
 import type { AclView, ApiContext, PortStatusView } from "./context.ts";
 import { problemResponse, refusal, withoutIndex } from "./problem.ts";
-import {
-  checkIfMatch,
-  etagOf,
-  REVISION_HEADER,
-  readJson,
-  readWait,
-  waitApplied,
-} from "./request.ts";
+import { checkIfMatch, etagOf, finishWrite, readJson, readWait } from "./request.ts";
 import { addRoute, documentSchema, listOf, viewSchema } from "./routes.ts";
 
 const PLURALS = {
@@ -102,7 +94,7 @@ async function put(c: Context, context: ApiContext, kind: UserKind): Promise<Res
   if (!document.ok) return refusal(document.error);
   const done = transact(c, context, [{ op: "put", document: document.value }]);
   if (!done.ok) return refusal(withoutIndex(done.error));
-  const late = await finish(c, context, done.value, wait);
+  const late = await finishWrite(c, context, done.value, wait);
   return late ?? answerOne(c, context, kind, before === undefined ? 201 : 200);
 }
 
@@ -116,18 +108,7 @@ async function remove(c: Context, context: ApiContext, kind: UserKind): Promise<
   if (before === undefined) return problemResponse("not-found", `no ${kind} ${name}`);
   const done = transact(c, context, [{ op: "delete", kind, name }]);
   if (!done.ok) return refusal(withoutIndex(done.error));
-  return (await finish(c, context, done.value, wait)) ?? c.body(null, 204);
-}
-
-/** The answer when the change is not in force in time; else nothing, and the header is set. */
-function finish(
-  c: Context,
-  context: ApiContext,
-  { revision }: Commit,
-  wait: { readonly timeoutMs: number },
-): Promise<Response | undefined> {
-  c.header(REVISION_HEADER, String(revision));
-  return waitApplied(context, revision, wait);
+  return (await finishWrite(c, context, done.value, wait)) ?? c.body(null, 204);
 }
 
 function nameOf(c: Context): string {

@@ -14,7 +14,7 @@ import type { Context } from "hono";
 import { gateOf } from "./gate.ts";
 import { grantSchema } from "./grant.ts";
 import { type Need, needOf } from "./needs.ts";
-import { hits, portStatus, problemView } from "./views.ts";
+import { hits, LEVELS, portStatus, problemView } from "./views.ts";
 
 type Method = "get" | "put" | "post" | "delete";
 type Handler = (c: Context) => Response | Promise<Response>;
@@ -147,13 +147,15 @@ const NAME_PARAMETERS: Parameter[] = [
   },
 ];
 
-const WAIT_PARAMETERS: Parameter[] = [
+export const WAIT_PARAMETERS: readonly Parameter[] = [
   {
     name: "wait",
     in: "query",
     required: false,
-    description: "Answer when every worker of this chassis runs the change.",
-    schema: { type: "string", enum: ["applied"] },
+    description:
+      "Answer when it is in force: local, at this chassis; applied, at all that live; quorum, at " +
+      "more than half of all that are known.",
+    schema: { type: "string", enum: [...LEVELS] },
   },
   {
     name: "timeout",

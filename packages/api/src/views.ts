@@ -148,6 +148,12 @@ export const clusterView = z
               same: z.boolean().describe("Whether it had the same state as this chassis has now."),
               revision: count,
               ageMs: age.describe("Milliseconds since it said so."),
+              knowledgeAgeMs: age
+                .nullable()
+                .describe(
+                  "Milliseconds since this chassis had all that the other had written; null: not " +
+                    "since its start.",
+                ),
             })
             .nullable()
             .describe("What it said of its state; null: nothing yet."),
@@ -159,6 +165,31 @@ export const clusterView = z
       .describe("Messages and connections that were refused since the start, by reason."),
   })
   .openapi("Cluster");
+
+export const LEVELS = ["local", "applied", "quorum"] as const;
+
+const standing = z.object({
+  name: z.string(),
+  status: z.enum(["alive", "suspect", "dead"]).describe("As the chassis that answers sees it."),
+  held: z.boolean().describe("Whether it has all of it."),
+  applied: z.boolean().describe("Whether its workers run all of it."),
+  revision: count.nullable().describe("When it said so; null: it did not answer."),
+});
+
+export const convergenceView = z
+  .object({
+    level: z
+      .enum(LEVELS)
+      .describe(
+        "local: here; applied: at all that live; quorum: at more than half of all that are known.",
+      ),
+    reached: z.boolean(),
+    vector: z
+      .record(z.string(), count)
+      .describe("What was asked about: of each chassis, its transactions up to this one."),
+    chassis: z.array(standing).describe("The one that answers, then the others by name."),
+  })
+  .openapi("Convergence");
 
 export const portStatus = z
   .object({
@@ -256,5 +287,6 @@ export const problemView = z
       )
       .optional(),
     revision: count.optional().describe("Of a change that was kept but is not yet applied."),
+    chassis: z.array(standing).optional().describe("Who has such a change, and who runs it."),
   })
   .openapi("Problem", { description: "RFC 9457" });

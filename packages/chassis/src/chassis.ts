@@ -46,6 +46,7 @@ export class Chassis {
     ]);
     this.#followPeers();
     parts.resolve(tokens.REPLICATOR);
+    parts.resolve(tokens.CONVERGENCE);
     this.#announce();
     const app = createApi(this.#apiContext(await loadPage()));
     const { listen, socket } = this.#config.api;
@@ -58,6 +59,7 @@ export class Chassis {
   async stop(): Promise<void> {
     const parts = this.#parts;
     for (const server of this.#servers) await server.close();
+    parts.resolve(tokens.CONVERGENCE).stop();
     parts.resolve(tokens.REPLICATOR).stop();
     parts.resolve(tokens.MEMBERSHIP).stop();
     parts.resolve(tokens.CLUSTER)?.stop();
@@ -162,9 +164,16 @@ export class Chassis {
       health: () => this.#health(),
       peers: () => this.#peers(),
       cluster: () => clusterView(parts),
-      // What is known now includes every revision that was ever answered.
-      waitApplied: (_revision, timeoutMs) =>
-        parts.resolve(tokens.CONTROLLER).waitApplied(timeoutMs),
+      reach: async (vector, level, timeoutMs) => {
+        const convergence = parts.resolve(tokens.CONVERGENCE);
+        const { isReached, chassis } = await convergence.reach(vector, level, timeoutMs);
+        return {
+          ...{ level, reached: isReached, vector },
+          chassis: chassis.map(({ name, status, isHeld, isApplied, revision }) => {
+            return { name, status, held: isHeld, applied: isApplied, revision };
+          }),
+        };
+      },
     };
   }
 

@@ -7,6 +7,7 @@
  */
 import type { ClusterView } from "@rhone/api/context";
 import { FallbackTransport } from "@rhone/gossip/fallback-transport";
+import type { Peer } from "@rhone/gossip/peer-table";
 import type { DependencyContainer } from "tsyringe";
 import * as tokens from "./tokens.ts";
 
@@ -39,13 +40,17 @@ export function clusterView(parts: DependencyContainer): ClusterView {
         heardAgeMs: heardMs === null ? null : age(heardMs),
         nats: { heard, hearsUs: path?.isLinked ? path.hearsUs : null },
         link: link === undefined ? null : { up: link.isUp, detail: link.reason },
-        state: peer === undefined ? null : stateOf(peer, age(peer.lastSeenMs)),
+        state: peer === undefined ? null : stateOf(peer, age),
       };
     }),
     refused: { ...parts.resolve(tokens.REFUSALS).counts },
   };
 }
 
-function stateOf(peer: { readonly isInSync: boolean; readonly revision: number }, ageMs: number) {
-  return { same: peer.isInSync, revision: peer.revision, ageMs };
+function stateOf(
+  { isInSync, revision, lastSeenMs, caughtUpMs }: Peer,
+  age: (atMs: number) => number,
+) {
+  const knowledgeAgeMs = caughtUpMs === null ? null : age(caughtUpMs);
+  return { same: isInSync, revision, ageMs: age(lastSeenMs), knowledgeAgeMs };
 }

@@ -5,6 +5,7 @@
 import "reflect-metadata"; // tsyringe asks for it, although we use no decorators.
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { Convergence } from "@rhone/gossip/convergence";
 import { FallbackTransport } from "@rhone/gossip/fallback-transport";
 import { clusterDirectory } from "@rhone/gossip/identity";
 import { Membership } from "@rhone/gossip/membership";
@@ -60,6 +61,7 @@ export function compose(config: Config): DependencyContainer {
   single(tokens.TRANSPORT, makeTransport);
   single(tokens.REPLICATOR, makeReplicator);
   single(tokens.MEMBERSHIP, makeMembership);
+  single(tokens.CONVERGENCE, makeConvergence);
   single(tokens.PEER_ADDRESSES, (parts) => {
     const identity = parts.resolve(tokens.CLUSTER)?.identity();
     return new PeerAddresses(config, identity?.peers ?? [], parts.resolve(tokens.STORE));
@@ -205,6 +207,21 @@ function makeReplicator(parts: DependencyContainer): Replicator {
     self: { name: config.name, incarnation: Date.now(), underlay: config.underlay },
     now: () => performance.now(),
     random: Math.random,
+    setTimer: setRealTimer,
+  });
+}
+
+function makeConvergence(parts: DependencyContainer): Convergence {
+  const replicator = parts.resolve(tokens.REPLICATOR);
+  const membership = parts.resolve(tokens.MEMBERSHIP);
+  return new Convergence({
+    self: parts.resolve(tokens.CONFIG).name,
+    store: parts.resolve(tokens.STORE),
+    transport: parts.resolve(tokens.TRANSPORT),
+    members: () => membership.members(),
+    waitApplied: (timeoutMs) => parts.resolve(tokens.CONTROLLER).waitApplied(timeoutMs),
+    want: (peer) => replicator.want(peer),
+    now: () => performance.now(),
     setTimer: setRealTimer,
   });
 }

@@ -1,6 +1,7 @@
 /**
  * Names under which the composition's parts are registered; tests replace a part under its name.
  */
+import type { Convergence } from "@rhone/gossip/convergence";
 import type { Membership } from "@rhone/gossip/membership";
 import type { NatsServer } from "@rhone/gossip/nats-server";
 import type { PeerLinks } from "@rhone/gossip/peer-links";
@@ -34,6 +35,7 @@ export const NATS_SERVER: InjectionToken<NatsServer> = Symbol("nats-server");
 export const PEER_LINKS: InjectionToken<PeerLinks | null> = Symbol("peer-links");
 export const TRANSPORT: InjectionToken<Transport> = Symbol("transport");
 export const REPLICATOR: InjectionToken<Replicator> = Symbol("replicator");
+export const CONVERGENCE: InjectionToken<Convergence> = Symbol("convergence");
 export const MEMBERSHIP: InjectionToken<Membership> = Symbol("membership");
 export const PEER_ADDRESSES: InjectionToken<PeerAddresses> = Symbol("peer-addresses");
 export const DATAPLANE: InjectionToken<Dataplane> = Symbol("dataplane");

@@ -9,7 +9,7 @@ const WELL: Member = {
   ...{ name: "b", address: "192.0.2.2", status: "alive", statusAgeMs: 90_000, heardAgeMs: 120 },
   nats: { heard: true, hearsUs: true },
   link: { up: true, detail: "" },
-  state: { same: true, revision: 7, ageMs: 350 },
+  state: { same: true, revision: 7, ageMs: 350, knowledgeAgeMs: 350 },
 };
 
 function viewOf(members: Member[], changes: Partial<ClusterView> = {}): ClusterView {
@@ -33,7 +33,11 @@ test("a cluster in which all is well is a table and one sentence", () => {
 
 test("each thing that is wrong is a sentence of its own", () => {
   const cases: [Partial<Member>, RegExp][] = [
-    [{ status: "dead", heardAgeMs: null }, /^b is dead for 1 min: .*; it was never heard\.$/],
+    [
+      { status: "dead", heardAgeMs: null },
+      /^b is dead for 1 min: .*; it was never heard; what it did is known up to 350 ms ago\.$/,
+    ],
+    [{ state: { ...WELL.state!, knowledgeAgeMs: 12_000 } }, /^What a knows of b is 12\.0 s old\.$/],
     [{ status: "suspect" }, /^b is suspect for 1 min: no answer yet; last heard 120 ms ago\.$/],
     [
       { nats: { heard: true, hearsUs: false } },
@@ -42,7 +46,7 @@ test("each thing that is wrong is a sentence of its own", () => {
     [{ nats: { heard: false, hearsUs: null }, link: null }, /\(no way\): and there is no link\.$/],
     [{ link: { up: false, detail: "no answer" } }, /^The link from a to b is down: no answer\.$/],
     [
-      { state: { same: false, revision: 5, ageMs: 2500 } },
+      { state: { ...WELL.state!, same: false, revision: 5, ageMs: 2500 } },
       /^b did not have the same state as a when last heard, 2\.5 s ago: revision 5\.$/,
     ],
   ];

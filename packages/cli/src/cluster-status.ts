@@ -2,6 +2,9 @@
 import type { ClusterView } from "@rhone/api/context";
 import { formatTable } from "./table.ts";
 
+/** Older knowledge of another chassis is worth saying: several heartbeats brought nothing. */
+const STALE_MS = 5000;
+
 type Member = ClusterView["members"][number];
 
 /** Both directions of NATS, from the chassis that answers. */
@@ -58,11 +61,18 @@ function notesOf({ chassis, members, joined, refused }: ClusterView): string[] {
 
 function troublesWith(member: Member, chassis: string): string[] {
   const { name, status, statusAgeMs, heardAgeMs, nats, link, state } = member;
+  const knowledgeAgeMs = state?.knowledgeAgeMs ?? null;
   const heard = heardAgeMs === null ? "it was never heard" : `last heard ${agoOf(heardAgeMs)}`;
   if (status === "dead") {
-    return [`${name} is dead for ${durationOf(statusAgeMs)}: nobody gets an answer; ${heard}.`];
+    const known =
+      knowledgeAgeMs === null ? "" : `; what it did is known up to ${agoOf(knowledgeAgeMs)}`;
+    const what = `${name} is dead for ${durationOf(statusAgeMs)}: nobody gets an answer; ${heard}`;
+    return [`${what}${known}.`];
   }
   const troubles: string[] = [];
+  if (knowledgeAgeMs !== null && knowledgeAgeMs > STALE_MS) {
+    troubles.push(`What ${chassis} knows of ${name} is ${durationOf(knowledgeAgeMs)} old.`);
+  }
   if (status === "suspect") {
     troubles.push(`${name} is suspect for ${durationOf(statusAgeMs)}: no answer yet; ${heard}.`);
   }

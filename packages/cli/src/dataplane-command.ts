@@ -5,11 +5,10 @@ import { print } from "./print.ts";
 import { succeeded } from "./rest-client.ts";
 import { clientOf, type ServerOptions } from "./server-options.ts";
 import { formatTable } from "./table.ts";
-import { EXIT_FAILED, UserError } from "./user-error.ts";
+import { type WaitOptions, waitOption, waitQuery } from "./wait-option.ts";
 
-interface Options extends ServerOptions {
+interface Options extends ServerOptions, WaitOptions {
   readonly chassis?: string;
-  readonly wait?: boolean;
 }
 
 const WAIT_MS = 20_000;
@@ -28,7 +27,7 @@ export function addDataplaneCommands(program: Command): void {
     .description("Set the number of workers; traffic goes on meanwhile")
     .argument("<workers>", "data-plane threads", wholeNumber)
     .option("--chassis <name>", "by default, the chassis that is asked")
-    .option("--wait", "return when they run; only for the chassis that is asked")
+    .addOption(waitOption())
     .action((workers: number, _: unknown, command: Command) =>
       scale(workers, command.optsWithGlobals()),
     );
@@ -50,17 +49,12 @@ async function show(chassis: string | undefined, options: Options): Promise<void
 
 async function scale(workers: number, options: Options): Promise<void> {
   const client = clientOf(options);
-  const own = async () => (await client.get<WorkersView>("/v1/workers")).chassis;
-  const chassis = options.chassis ?? (await own());
-  if (options.wait && options.chassis !== undefined && options.chassis !== (await own())) {
-    const text = "--wait: only the chassis itself knows when its workers run: ask it by --server";
-    throw new UserError(text, EXIT_FAILED);
-  }
+  const chassis = options.chassis ?? (await client.get<WorkersView>("/v1/workers")).chassis;
   const path = `/v1/chassis/${encodeURIComponent(chassis)}/dataplane`;
   // What else the document says stays.
   const before = await client.request("GET", path);
   const document = before.status === 404 ? {} : (succeeded(before).body as object);
-  const query = options.wait ? `?wait=applied&timeout=${WAIT_MS}` : "";
+  const query = waitQuery(options, WAIT_MS);
   const request = { body: { ...document, workers }, timeoutMs: WAIT_MS + 5000 };
   const { body } = succeeded(await client.request("PUT", path + query, request));
   print(options, body as object, () => `chassis ${chassis}: ${workers} workers`);

@@ -9,13 +9,14 @@ import type {
 import type { AclMatch } from "@rhone/state/acl";
 import type { StagePlace } from "@rhone/state/dataplane";
 import type { Vip } from "@rhone/state/load-balancer";
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import { isLabDocument, locateAll } from "./lab-file.ts";
 import { print } from "./print.ts";
 import { RestError, succeeded } from "./rest-client.ts";
 import { clientOf, type ServerOptions } from "./server-options.ts";
 import { formatTable } from "./table.ts";
 import { EXIT_FAILED, UserError } from "./user-error.ts";
+import { type WaitOptions, waitOption, waitQuery } from "./wait-option.ts";
 import { readYamlFile, type YamlDocument } from "./yaml-documents.ts";
 
 const PLURALS: Readonly<Record<string, string>> = {
@@ -34,7 +35,7 @@ export function addResourceCommands(program: Command): void {
     .command("apply")
     .description("Create or replace all resources of a file in one transaction")
     .requiredOption("-f, --file <file>", "YAML documents; - is standard input")
-    .option("--wait", "return when the chassis forwards by them")
+    .addOption(waitOption())
     .action((_: unknown, command: Command) => apply(command.optsWithGlobals()));
   program
     .command("get")
@@ -49,7 +50,7 @@ export function addResourceCommands(program: Command): void {
     .description("Delete a switch, router, port, acl, load-balancer or dataplane")
     .argument("<kind>", "singular or plural")
     .argument("<name>")
-    .addOption(new Option("--wait", "return when the chassis forwards without it"))
+    .addOption(waitOption())
     .action((kind: string, name: string, _: unknown, command: Command) =>
       remove(kind, name, command.optsWithGlobals()),
     );
@@ -64,10 +65,10 @@ export function addResourceCommands(program: Command): void {
   );
 }
 
-async function apply(options: ServerOptions & { file: string; wait?: boolean }): Promise<void> {
+async function apply(options: ServerOptions & WaitOptions & { file: string }): Promise<void> {
   const documents = readYamlFile(options.file).filter((document) => !isLabDocument(document));
   const body = documents.map(({ value }) => value);
-  const path = `/v1/apply${options.wait ? "?wait=applied" : ""}`;
+  const path = `/v1/apply${waitQuery(options)}`;
   const answer = await clientOf(options).request("POST", path, { body });
   const { revision, documents: results } = (await locating(options.file, documents, () => {
     return succeeded(answer).body;
@@ -114,11 +115,10 @@ function pathOf(singular: string, name: string): string {
 async function remove(
   kind: string,
   name: string,
-  options: ServerOptions & { wait?: boolean },
+  options: ServerOptions & WaitOptions,
 ): Promise<void> {
   const singular = singularOf(kind, DELETABLE);
-  const query = options.wait ? "?wait=applied" : "";
-  const path = `${pathOf(singular, name)}${query}`;
+  const path = `${pathOf(singular, name)}${waitQuery(options)}`;
   succeeded(await clientOf(options).request("DELETE", path));
   print(options, { deleted: { kind: singular, name } }, () => `${singular} ${name} deleted`);
 }

@@ -23,12 +23,14 @@ const cursor = { origin: "c1", clock: 7, part: 0 };
 const hash = "0123456789abcdef";
 const messages: Message[] = [
   { type: "change", from: "c1", portions: [portion, unsigned] },
-  { type: "heartbeat", from: "c1", incarnation: 1, revision: 12, hash, underlay: "fd00::1" },
+  { type: "heartbeat", from: "c1", incarnation: 1, revision: 12, clock: 5, hash, underlay: "::1" },
   { type: "sync-request", from: "c1", vector: {}, after: null },
   { type: "sync-request", from: "c1", vector: { c1: 7, c2: 0 }, after: cursor },
   { type: "sums-request", from: "c1" },
   { type: "sums-reply", from: "c1", sums: Uint8Array.from({ length: 16384 }, (_, i) => i) },
   { type: "buckets-request", from: "c1", buckets: [0, 1023], after: null },
+  { type: "applied-request", from: "c1", vector: { c1: 7 }, timeoutMs: 1000 },
+  { type: "applied-reply", from: "c1", isHeld: true, isApplied: false, revision: 3 },
   {
     ...{ type: "sync-reply", from: "c1", portions: [portion], certificates: ["AAAA"] },
     ...{ next: cursor, vector: { c1: 7 }, hash },
@@ -67,8 +69,8 @@ test("random bytes, and messages with random bytes in them, never throw", () => 
 });
 
 test("a field of the wrong type or range is malformed", () => {
-  const [change, heartbeat, , request, , sums, buckets, reply] = messages.map((message) =>
-    packr.unpack(encode(message)),
+  const [change, heartbeat, , request, , sums, buckets, asked, answered, reply] = messages.map(
+    (message) => packr.unpack(encode(message)),
   );
   const [packed] = change.portions;
   const withSeal = (fields: object) => ({ ...change, portions: [{ ...packed, ...fields }] });
@@ -98,6 +100,8 @@ test("a field of the wrong type or range is malformed", () => {
     ["a vector of text", { ...request, vector: { c1: "1" } }],
     ["a vector of what is no name", { ...request, vector: { "c.1": 1 } }],
     ["a bucket that there is not", { ...buckets, buckets: [1024] }],
+    ["a question that takes too long", { ...asked, timeoutMs: 1001 }],
+    ["an answer that is neither yes nor no", { ...answered, isApplied: 1 }],
     ["few sums", { ...sums, sums: sums.sums.slice(4) }],
     ["no next", { ...reply, next: undefined }],
     ["a long certificate", { ...reply, certificates: ["A".repeat(2049)] }],

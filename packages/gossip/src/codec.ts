@@ -27,6 +27,8 @@ export interface HeartbeatMessage {
   /** Grows with each start of the sender. */
   readonly incarnation: number;
   readonly revision: number;
+  /** Of its latest transaction; 0 before the first. */
+  readonly clock: number;
   /** `Store.root`: 16 hex digits. */
   readonly hash: string;
   /** Address that tunnels to this chassis end at. */
@@ -76,6 +78,23 @@ export interface SumsReplyMessage {
   readonly sums: Uint8Array;
 }
 
+/** Asks whether the receiver holds all that `vector` is about, and its workers run it. */
+export interface AppliedRequestMessage {
+  readonly type: "applied-request";
+  readonly from: string;
+  readonly vector: Vector;
+  /** How long it may take until the answer is yes. */
+  readonly timeoutMs: number;
+}
+
+export interface AppliedReplyMessage {
+  readonly type: "applied-reply";
+  readonly from: string;
+  readonly isHeld: boolean;
+  readonly isApplied: boolean;
+  readonly revision: number;
+}
+
 export type Message =
   | ChangeMessage
   | HeartbeatMessage
@@ -83,7 +102,9 @@ export type Message =
   | SumsRequestMessage
   | BucketsRequestMessage
   | SyncReplyMessage
-  | SumsReplyMessage;
+  | SumsReplyMessage
+  | AppliedRequestMessage
+  | AppliedReplyMessage;
 
 const NAME = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const HASH = /^[0-9a-f]{16}$/;
@@ -94,6 +115,8 @@ const SIGNATURE_SIZE_MAX = 64; // bytes
 const CERTIFICATE_LENGTH_MAX = 2048;
 const CERTIFICATES_MAX = 4096;
 const CHASSIS_MAX = 4096;
+/** One question; who wants to wait for longer asks again. */
+export const APPLIED_TIMEOUT_MAX_MS = 1000;
 
 // Records and bundled strings are off: only plain MessagePack, which any language reads.
 const packr = new Packr({ useRecords: false, bundleStrings: false });
@@ -134,6 +157,10 @@ export function decode(data: Uint8Array): Message | null {
       return readSyncReply(fields, fields["from"]);
     case "sums-reply":
       return readSumsReply(fields, fields["from"]);
+    case "applied-request":
+      return readAppliedRequest(fields, fields["from"]);
+    case "applied-reply":
+      return readAppliedReply(fields, fields["from"]);
     default:
       return null;
   }
@@ -150,10 +177,10 @@ function readChange(fields: Fields, from: string): ChangeMessage | null {
 }
 
 function readHeartbeat(fields: Fields, from: string): HeartbeatMessage | null {
-  const { incarnation, revision, hash, underlay } = fields;
-  if (!isCount(incarnation) || !isCount(revision) || !isHash(hash)) return null;
+  const { incarnation, revision, clock, hash, underlay } = fields;
+  if (!isCount(incarnation) || !isCount(revision) || !isCount(clock) || !isHash(hash)) return null;
   if (!isText(underlay, UNDERLAY_LENGTH_MAX)) return null;
-  return { type: "heartbeat", from, incarnation, revision, hash, underlay };
+  return { type: "heartbeat", from, incarnation, revision, clock, hash, underlay };
 }
 
 function readSyncRequest(fields: Fields, from: string): SyncRequestMessage | null {
@@ -186,6 +213,19 @@ function readSumsReply(fields: Fields, from: string): SumsReplyMessage | null {
   const sums = fromBase64(fields["sums"], BUCKETS * SUM_SIZE);
   if (sums === null || sums.length !== BUCKETS * SUM_SIZE) return null;
   return { type: "sums-reply", from, sums };
+}
+
+function readAppliedRequest(fields: Fields, from: string): AppliedRequestMessage | null {
+  const { timeoutMs } = fields;
+  const vector = readVector(fields["vector"]);
+  if (vector === null || !isCount(timeoutMs) || timeoutMs > APPLIED_TIMEOUT_MAX_MS) return null;
+  return { type: "applied-request", from, vector, timeoutMs };
+}
+
+function readAppliedReply(fields: Fields, from: string): AppliedReplyMessage | null {
+  const { isHeld, isApplied, revision } = fields;
+  if (typeof isHeld !== "boolean" || typeof isApplied !== "boolean") return null;
+  return isCount(revision) ? { type: "applied-reply", from, isHeld, isApplied, revision } : null;
 }
 
 function packPortion({ seal, texts }: Portion): Fields {

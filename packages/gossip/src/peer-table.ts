@@ -12,6 +12,10 @@ export interface Peer {
   readonly revision: number;
   /** When it was last heard, by the clock `now` of the replicator. */
   readonly lastSeenMs: number;
+  /** When we last held everything that it had written, by that clock; null when never. */
+  readonly caughtUpMs: number | null;
+  /** When it last held the same as we did; null when never. */
+  readonly sameMs: number | null;
   readonly isConnected: boolean;
   /** Whether it held the same entries as we do now, at its last heartbeat. */
   readonly isInSync: boolean;
@@ -20,6 +24,8 @@ export interface Peer {
 interface Known {
   incarnation: number;
   revision: number;
+  caughtUpMs: number | null;
+  sameMs: number | null;
   hash: string;
   underlay: string;
   lastSeenMs: number;
@@ -41,12 +47,17 @@ export class PeerTable {
     this.#options = options;
   }
 
-  /** Takes a heartbeat in. False when the table is full. */
-  heartbeat(message: HeartbeatMessage): boolean {
+  /**
+   * Takes a heartbeat in; `isCaughtUp` says whether we hold all that its sender wrote, `isSame`
+   * whether we hold the same. False when the table is full.
+   */
+  heartbeat(message: HeartbeatMessage, isCaughtUp: boolean, isSame: boolean): boolean {
     const known = this.#hear(message.from);
     if (known === null) return false;
     if (message.incarnation < known.incarnation) return true; // Late, of an earlier life.
     known.incarnation = message.incarnation;
+    if (isSame) known.sameMs = this.#options.now();
+    if (isCaughtUp) known.caughtUpMs = this.#options.now();
     known.revision = message.revision;
     known.hash = message.hash;
     known.underlay = message.underlay;
@@ -68,6 +79,8 @@ export class PeerTable {
         underlay: known.underlay,
         revision: known.revision,
         lastSeenMs: known.lastSeenMs,
+        caughtUpMs: known.caughtUpMs,
+        sameMs: known.sameMs,
         isConnected: known.lastSeenMs >= seenAfterMs,
         isInSync: known.hash === hash,
       }))
@@ -86,7 +99,8 @@ export class PeerTable {
     let known = this.#known.get(name);
     if (known === undefined) {
       if (this.#known.size >= PEERS_MAX) return null;
-      known = { incarnation: -1, revision: 0, hash: "", underlay: "", lastSeenMs: 0 };
+      const never = { caughtUpMs: null, sameMs: null, lastSeenMs: 0 };
+      known = { incarnation: -1, revision: 0, hash: "", underlay: "", ...never };
       this.#known.set(name, known);
     }
     known.lastSeenMs = this.#options.now();

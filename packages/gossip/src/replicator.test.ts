@@ -171,7 +171,7 @@ test("knows its peers by their heartbeats", async () => {
   await cluster.clock.advance(1500);
   const peers = cluster.members[0]!.replicator.peers();
   assert.deepEqual(
-    peers.map(({ lastSeenMs: _, ...peer }) => peer),
+    peers.map(({ lastSeenMs: _, caughtUpMs: __, sameMs: ___, ...peer }) => peer),
     ["b", "c"].map((name) => ({
       name,
       underlay: "10.0.0.1",
@@ -196,9 +196,12 @@ function misbehave(cluster: Cluster, fields: Pick<SyncReplyMessage, "portions" |
       : ({ type: "sync-reply", ...rest, ...fields } as const);
     respond(encode(reply));
   });
-  const heartbeat = { type: "heartbeat", incarnation: 1, revision: 1, underlay: "" } as const;
+  const heartbeat = { type: "heartbeat", incarnation: 1, revision: 1, clock: 0 } as const;
   return () =>
-    stranger.publish("rhone.o.stranger.h", encode({ ...heartbeat, from: "stranger", hash }));
+    stranger.publish(
+      "rhone.o.stranger.h",
+      encode({ ...heartbeat, from: "stranger", hash, underlay: "" }),
+    );
 }
 
 test("what we refuse does not make us fetch for ever", async () => {

@@ -23,6 +23,7 @@ import {
 } from "./codec.ts";
 import { type Peer, PeerTable } from "./peer-table.ts";
 import { Puller } from "./puller.ts";
+
 import * as subjects from "./subjects.ts";
 import type { SetTimer, Transport } from "./transport.ts";
 
@@ -33,6 +34,8 @@ const FORGET_INTERVALS = 3600;
 /** Chassis that were started together must not go on in step. */
 const JITTER = 0.1;
 const REQUESTS = ["sync-request", "sums-request", "buckets-request"] as const;
+/** Who held the same within this time knows of all deletions that are a day old. */
+const SAME_WITHIN_MS = 12 * 3_600_000;
 const UNKNOWN_SIGNER = "seal-of-unknown-signer";
 
 export interface Self {
@@ -162,6 +165,11 @@ export class Replicator {
     return this.#peers.list(this.#options.store.root);
   }
 
+  /** Fetches from `peer` what it holds and we do not, soon. */
+  want(peer: string): void {
+    this.#puller.want(peer, "");
+  }
+
   stop(): void {
     this.#cancelTimer();
     this.#puller.stop();
@@ -259,9 +267,11 @@ export class Replicator {
   }
 
   #onHeartbeat(message: HeartbeatMessage): void {
-    if (!this.#peers.heartbeat(message)) this.#tooManyCount++;
-    else if (message.hash !== this.#options.store.root)
-      this.#puller.want(message.from, message.hash);
+    const { vector, root } = this.#options.store;
+    const isCaughtUp = (vector[message.from] ?? 0) >= message.clock;
+    const isSame = message.hash === root;
+    if (!this.#peers.heartbeat(message, isCaughtUp, isSame)) this.#tooManyCount++;
+    else if (!isSame) this.#puller.want(message.from, message.hash);
   }
 
   /** A transaction is one message. Of one that is too large, only that there is something. */
@@ -277,6 +287,16 @@ export class Replicator {
     }
   }
 
+  /** Whether every other chassis has held the same as we of late. */
+  #isKnownByAll(): boolean {
+    const { store, self, now } = this.#options;
+    const sinceMs = now() - SAME_WITHIN_MS;
+    const peers = new Map(this.peers().map((peer) => [peer.name, peer]));
+    return store.snapshot().chassis.every(({ name }) => {
+      return name === self.name || (peers.get(name)?.sameMs ?? Number.NEGATIVE_INFINITY) > sinceMs;
+    });
+  }
+
   #askAll(): void {
     this.#puller.reset();
     this.#options.transport.publish(subjects.ASK_ALL, this.#heartbeat());
@@ -289,6 +309,7 @@ export class Replicator {
       from: self.name,
       incarnation: self.incarnation,
       revision: store.revision,
+      clock: store.vector[self.name] ?? 0,
       hash: store.root,
       underlay: self.underlay,
     });
@@ -300,7 +321,7 @@ export class Replicator {
     this.#cancelTimer = setTimer(() => {
       transport.publish(subjects.heartbeats(self.name), this.#heartbeat());
       this.#peers.forgetSilent();
-      this.#options.store.expire();
+      this.#options.store.expire(this.#isKnownByAll());
       this.#scheduleHeartbeat();
     }, delayMs);
   }

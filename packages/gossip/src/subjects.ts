@@ -18,6 +18,11 @@ export function sync(peer: string): string {
   return `rhone.req.${peer}.sync`;
 }
 
+/** Questions whether `peer` runs something. */
+export function applied(peer: string): string {
+  return `rhone.req.${peer}.applied`;
+}
+
 /** Heartbeats for `peer` alone, which has asked everybody for one. */
 export function answers(peer: string): string {
   return `rhone.req.${peer}.h`;

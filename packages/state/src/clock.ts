@@ -13,8 +13,10 @@ const EPOCH_MS = Date.UTC(2026, 0, 1);
 
 /** How far ahead of our wall clock a peer's writes may be: a wrong time zone, not more. */
 export const AHEAD_TICKS_MAX = (26 * 3_600_000) / TICK_MS;
-/** How long deletions are remembered. */
+/** How long deletions are remembered at least. */
 export const TOMBSTONE_TICKS = (24 * 3_600_000) / TICK_MS;
+/** … and while there is a chassis that may not know of them. */
+export const TOMBSTONE_TICKS_MAX = (30 * 24 * 3_600_000) / TICK_MS;
 /** Deletions are forgotten in steps of this, so that all chassis do at nearly the same time. */
 export const EXPIRY_STEP_TICKS = 3_600_000 / TICK_MS;
 

@@ -2,7 +2,13 @@
  * The store without its disk: transactions, merging, listeners. What keeps the writes is handed in,
  * so that every kind of store behaves the same. Run by the control thread.
  */
-import { AHEAD_TICKS_MAX, EXPIRY_STEP_TICKS, TOMBSTONE_TICKS, ticksAt } from "./clock.ts";
+import {
+  AHEAD_TICKS_MAX,
+  EXPIRY_STEP_TICKS,
+  TOMBSTONE_TICKS,
+  TOMBSTONE_TICKS_MAX,
+  ticksAt,
+} from "./clock.ts";
 import { Examiner } from "./examiner.ts";
 import {
   type Cursor,
@@ -84,6 +90,7 @@ export class Replica implements Store {
   readonly #unwritten = new Set<string>();
   #state: State = EMPTY_STATE;
   #isTelling = false;
+  /** Deletions of clocks below it are forgotten. */
   #expiredTo = 0;
   #storageError: string | null = null;
 
@@ -167,11 +174,11 @@ export class Replica implements Store {
     const nowTicks = ticksAt(this.#wallClock());
     const latest = nowTicks === 0 ? CLOCK_MAX : nowTicks + AHEAD_TICKS_MAX;
     const { writes, refused, complete } = this.#examiner.examine(portions, latest);
-    const horizon = this.#horizon();
     const settled = this.#settle(writes);
     for (const [key, next] of settled) {
-      // What all have forgotten is not learned anew from who has been away.
-      if (this.#ledger.get(key) === undefined && isExpired(next, horizon)) settled.delete(key);
+      // What was forgotten here is not learned anew from who is about to forget it.
+      const isForgotten = this.#ledger.get(key) === undefined && isExpired(next, this.#expiredTo);
+      if (isForgotten) settled.delete(key);
     }
     const vectorAfter = this.#examiner.advanced(complete, refused, vector);
     if (settled.size === 0) {
@@ -193,8 +200,11 @@ export class Replica implements Store {
     return { news, refused };
   }
 
-  expire(): number {
-    const horizon = this.#horizon();
+  expire(isKnownByAll: boolean): number {
+    const age = isKnownByAll ? TOMBSTONE_TICKS : TOMBSTONE_TICKS_MAX;
+    const ticks = ticksAt(this.#wallClock()) - age;
+    // All chassis at nearly the same time, as they compare what they hold.
+    const horizon = Math.floor(ticks / EXPIRY_STEP_TICKS) * EXPIRY_STEP_TICKS;
     if (horizon <= this.#expiredTo) return 0;
     this.#expiredTo = horizon;
     const { revision } = this.#ledger;
@@ -225,12 +235,6 @@ export class Replica implements Store {
   #nextVersion(): Version {
     const clock = Math.max(this.#ledger.revision + 1, ticksAt(this.#wallClock()));
     return { clock: Math.max(clock, this.#ledger.clockOf(this.#origin) + 1), origin: this.#origin };
-  }
-
-  /** Clocks below it are so long ago that deletions from then are forgotten. */
-  #horizon(): number {
-    const ticks = ticksAt(this.#wallClock()) - TOMBSTONE_TICKS;
-    return Math.floor(ticks / EXPIRY_STEP_TICKS) * EXPIRY_STEP_TICKS;
   }
 
   #live(key: string): Entry | undefined {
@@ -362,7 +366,7 @@ function writesOf(portions: readonly Portion[]): Write[] {
   return portions.flatMap(({ seal, texts }) => texts.map((text) => readWrite(text, seal)!));
 }
 
-/** Deleted, and for so long that everybody knows. */
+/** Deleted, before the clock `horizon`. */
 function isExpired({ entry, writes }: Settled, horizon: number): boolean {
   return entry?.value === null && writes.every(({ clock }) => clock < horizon);
 }

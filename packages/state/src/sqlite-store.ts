@@ -105,7 +105,7 @@ function openOrRepair(path: string): Opened {
   const aside = moveAside(path);
   const { database } = open(path);
   const count = sound.reduce((sum, { texts }) => sum + texts.length, 0);
-  const repair = `the file was damaged (${damage}) and is now ${aside}; ${count} writes of it were sound`;
+  const repair = `the file was damaged (${damage}) and is now ${aside}; ${count} writes were sound`;
   // Without a vector: whatever a peer has is asked for.
   const disk = new SqliteDisk(database);
   disk.write(recordsOf(sound), {});

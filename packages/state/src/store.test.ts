@@ -237,7 +237,7 @@ test("pages give everything once, each with whole seals", () => {
 
 const DAY_MS = 86_400_000;
 
-test("what was deleted is forgotten after a day, by all the same", () => {
+test("what was deleted is forgotten when a day is over and all know, by all the same", () => {
   let wallMs = Date.UTC(2030, 0, 1);
   const wallClock = () => wallMs;
   const [a, b] = ["a", "b"].map((name) => createMemoryStore(name, { wallClock }));
@@ -246,16 +246,24 @@ test("what was deleted is forgotten after a day, by all the same", () => {
   commit(a!, remove("web"));
   b!.merge(everythingOf(a!), a!.vector);
   wallMs += DAY_MS / 2;
-  assert.equal(a!.expire(), 0);
+  assert.equal(a!.expire(true), 0);
   commit(a!, put("db", "still here"));
   b!.merge(a!.behind(b!.vector, null, 1e6).portions, a!.vector);
   wallMs += DAY_MS / 2 + 3_700_000;
-  assert.deepEqual([a!.expire(), b!.expire()], [1, 1]);
+  assert.equal(a!.expire(false), 0, "somebody may not know of it");
+  assert.deepEqual([a!.expire(true), b!.expire(true)], [1, 1]);
   assert.equal(a!.root, b!.root);
   assert.equal(a!.entries().length, 1);
   wallMs += 2 * DAY_MS;
-  assert.equal(a!.expire(), 0, "a document does not grow old");
-  assert.ok(before.length > 0);
+  assert.equal(a!.expire(true), 0, "a document does not grow old");
+  assert.deepEqual(a!.merge(before), { news: 1, refused: [] }, "who was away brings it back");
+  commit(a!, remove("web"));
+  commit(a!, put("db", "the newest write of all is kept"));
+  b!.merge(everythingOf(a!), a!.vector);
+  const again = everythingOf(b!);
+  wallMs += 31 * DAY_MS;
+  assert.equal(a!.expire(false), 1);
+  assert.deepEqual(a!.merge(again), { news: 0, refused: [] }, "not learned anew");
 });
 
 test("what is far ahead of the clock is not taken, before it is time", () => {

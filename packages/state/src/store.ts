@@ -96,8 +96,12 @@ export interface Store {
   sums(): Uint8Array;
   /** What is held in those of the parts, in the same manner as `behind`. */
   inBuckets(buckets: ReadonlySet<number>, after: Cursor | null, size: number): Page;
-  /** Forgets what was deleted so long ago that every chassis knows. Returns how many names. */
-  expire(): number;
+  /**
+   * Forgets what was deleted more than a day ago when `isKnownByAll`: every other chassis has held
+   * the same as this one within that day; else what was deleted more than 30 days ago. Returns how
+   * many names.
+   */
+  expire(isKnownByAll: boolean): number;
   /** Everything that can be read here, with tombstones, by kind and name. */
   entries(): readonly Entry[];
   /** Names of which a change could not be read here, or did not fit to another. */

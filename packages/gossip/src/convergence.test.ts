@@ -1,0 +1,153 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { createMemoryStore } from "@rhone/state/memory-store";
+import { Convergence, type Level } from "./convergence.ts";
+import type { Status } from "./membership/claim.ts";
+import { MemoryBus } from "./memory-transport.ts";
+import { Replicator } from "./replicator.ts";
+import { seededRandom } from "./seeded-random.ts";
+import { VirtualClock } from "./virtual-clock.ts";
+
+const NAMES = ["a", "b", "c"];
+
+/** Three chassis; each runs what it holds after the time in `lagMs`. */
+class Cluster {
+  readonly clock = new VirtualClock();
+  readonly random = seededRandom(3);
+  readonly bus = new MemoryBus({
+    ...{ random: this.random, setTimer: this.clock.setTimer, delayMinMs: 1, delayMaxMs: 2 },
+  });
+  readonly status: Record<string, Status> = { a: "alive", b: "alive", c: "alive" };
+  readonly lagMs: Record<string, number> = { a: 5, b: 10, c: 20 };
+  readonly members = NAMES.map((name) => this.#start(name));
+
+  #start(name: string) {
+    const { now, setTimer } = this.clock;
+    const store = createMemoryStore(name);
+    const transport = this.bus.connect(name);
+    const self = { name, incarnation: 1, underlay: "10.0.0.1" };
+    const options = { store, transport, now, setTimer };
+    const replicator = new Replicator({ ...options, self, random: this.random });
+    const convergence = new Convergence({
+      ...options,
+      self: name,
+      members: () =>
+        NAMES.filter((other) => other !== name).map((other) => {
+          return { name: other, status: this.status[other]! };
+        }),
+      waitApplied: (timeoutMs) => this.#run(this.lagMs[name]!, timeoutMs),
+      want: (peer) => replicator.want(peer),
+    });
+    return { store, replicator, convergence, transport };
+  }
+
+  #run(lagMs: number, timeoutMs: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      this.clock.setTimer(() => resolve(lagMs <= timeoutMs), Math.min(lagMs, timeoutMs));
+    });
+  }
+
+  /** A change at `a`: its vector. */
+  write(name: string): Readonly<Record<string, number>> {
+    const { store } = this.members[0]!;
+    const document = { kind: "switch", name };
+    assert.ok(store.transact([{ op: "put", document }], "user").ok);
+    return { a: store.vector["a"]! };
+  }
+
+  /** Milliseconds until it was answered, whether it was reached, and who runs it. */
+  async reach(vector: Readonly<Record<string, number>>, level: Level, timeoutMs = 3000) {
+    const startMs = this.clock.now();
+    let endMs = -1;
+    const asked = this.members[0]!.convergence.reach(vector, level, timeoutMs).then((progress) => {
+      endMs = this.clock.now();
+      return progress;
+    });
+    for (let i = 0; i < 1000 && endMs < 0; i++) await this.clock.advance(5);
+    const { isReached, chassis } = await asked;
+    const running = chassis.filter(({ isApplied }) => isApplied).map(({ name }) => name);
+    return { elapsedMs: endMs - startMs, isReached, running: running.join(), chassis };
+  }
+
+  stop(): void {
+    for (const { convergence, replicator } of this.members) {
+      convergence.stop();
+      replicator.stop();
+    }
+  }
+}
+
+async function withCluster(run: (cluster: Cluster) => Promise<void>): Promise<void> {
+  const cluster = new Cluster();
+  await cluster.clock.advance(1500);
+  await run(cluster);
+  cluster.stop();
+}
+
+test("each level waits for those that it names, and for nobody else", async () => {
+  await withCluster(async (cluster) => {
+    const { a, b, c } = { a: 5, b: 10, c: 20 };
+    const local = await cluster.reach(cluster.write("one"), "local");
+    assert.deepEqual([local.isReached, local.running, local.elapsedMs], [true, "a", a]);
+    const quorum = await cluster.reach(cluster.write("two"), "quorum");
+    assert.equal(quorum.running, "a,b");
+    assert.ok(quorum.elapsedMs >= b && quorum.elapsedMs < c, `${quorum.elapsedMs} ms`);
+    const applied = await cluster.reach(cluster.write("three"), "applied");
+    assert.deepEqual([applied.isReached, applied.running], [true, "a,b,c"]);
+    assert.ok(applied.elapsedMs >= c && applied.elapsedMs < c + 10, `${applied.elapsedMs} ms`);
+  });
+});
+
+test("who missed the message fetches what it is asked about", async () => {
+  await withCluster(async (cluster) => {
+    cluster.bus.lossRate = 1;
+    const vector = cluster.write("lost");
+    cluster.bus.lossRate = 0;
+    const { isReached, running, elapsedMs } = await cluster.reach(vector, "applied");
+    assert.deepEqual([isReached, running], [true, "a,b,c"]);
+    assert.ok(elapsedMs < 200, `${elapsedMs} ms`);
+  });
+});
+
+test("a chassis that is cut off holds up who waits for all, not the others", async () => {
+  await withCluster(async (cluster) => {
+    cluster.bus.partition([["a", "b"], ["c"]]);
+    const vector = cluster.write("web");
+    const quorum = await cluster.reach(vector, "quorum");
+    assert.deepEqual([quorum.isReached, quorum.running], [true, "a,b"]);
+    const late = await cluster.reach(vector, "applied", 500);
+    assert.deepEqual([late.isReached, late.running], [false, "a,b"]);
+    assert.deepEqual(late.chassis[2], {
+      ...{ name: "c", status: "alive", isHeld: false, isApplied: false, revision: null },
+    });
+    cluster.clock.setTimer(() => {
+      cluster.status["c"] = "dead";
+    }, 700);
+    const dead = await cluster.reach(vector, "applied");
+    assert.deepEqual([dead.isReached, dead.running], [true, "a,b"]);
+    assert.equal((await cluster.reach(vector, "quorum")).isReached, true);
+    cluster.status["b"] = "dead";
+    assert.equal((await cluster.reach(vector, "quorum", 300)).isReached, false);
+  });
+});
+
+test("who cannot apply it says so", async () => {
+  await withCluster(async (cluster) => {
+    cluster.lagMs["b"] = Number.POSITIVE_INFINITY;
+    const { isReached, chassis } = await cluster.reach(cluster.write("web"), "applied", 2500);
+    assert.equal(isReached, false);
+    const [, b, c] = chassis;
+    assert.deepEqual([b!.isHeld, b!.isApplied, c!.isApplied], [true, false, true]);
+    assert.equal(b!.revision, 1);
+  });
+});
+
+test("nonsense is not answered", async () => {
+  await withCluster(async (cluster) => {
+    const { transport } = cluster.members[0]!;
+    const answer = transport.request("rhone.req.b.applied", new Uint8Array([1]), 100);
+    const refused = assert.rejects(answer, /no answer/);
+    await cluster.clock.advance(200);
+    await refused;
+  });
+});
