@@ -6,6 +6,7 @@
 import process from "node:process";
 import { parseArgs } from "node:util";
 import type { Case, Options, Side } from "./case.ts";
+import { COMPILE_CASES } from "./compile.ts";
 import { FORWARDING_CASES } from "./forwarding.ts";
 import { LATENCY_CASES } from "./latency.ts";
 import { LOSS_CASES } from "./loss.ts";
@@ -15,6 +16,7 @@ import { format, type Summary, summarize } from "./statistics.ts";
 import { TCP_CASES } from "./tcp.ts";
 
 const CASES: readonly Case[] = [
+  ...COMPILE_CASES,
   ...MEMORY_CASES,
   ...FORWARDING_CASES,
   ...TCP_CASES,

@@ -27,6 +27,7 @@ export function contextWith(store: Store): ApiContext {
       connections: {
         ...{ capacity: 256, inUse: 0, inserted: 0, expired: 0, earlyDropped: 0, refused: 0 },
       },
+      compilations: { steps: 2, full: [{ reason: "first", text: "It began.", count: 1 }] },
     }),
     workers: async () => ({
       ...{ chassis: "a", wanted: 1, most: 4, settled: true, workers: [] },

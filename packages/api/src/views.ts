@@ -41,6 +41,14 @@ export const countersView = z
       earlyDropped: count,
       refused: count,
     }),
+    compilations: z
+      .object({
+        steps: count.describe("From the tables before, where only what changed was written."),
+        full: z
+          .array(z.object({ reason: z.string(), text: z.string(), count }))
+          .describe("Of everything, by why that was needed; only reasons that occurred."),
+      })
+      .describe("How generations of the tables were made."),
   })
   .openapi("Counters");
 

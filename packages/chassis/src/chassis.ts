@@ -157,7 +157,10 @@ export class Chassis {
           parts.resolve(tokens.REFUSALS).add(`rest-${reason}`, from, detail);
         },
       },
-      counters: () => countersView(this.#config.name, dataplane, devices),
+      counters: () => {
+        const { compilations } = parts.resolve(tokens.CONTROLLER);
+        return countersView(this.#config.name, dataplane, devices, compilations);
+      },
       workers: () => workersView(this.#config.name, dataplane, devices, tunnel),
       pipeline: pipelineView,
       ruleHits: (name) => parts.resolve(tokens.RULE_HITS).of(name),

@@ -32,7 +32,6 @@ export const FULL_REASONS = {
   networks: "a switch, router or load balancer changed",
   chassis: "another chassis came, went or changed",
   self: "this chassis has other keys for stamps or another MTU",
-  order: "a port went or came that is older than others",
   keys: "a port's number in its switch is one that another port wants",
   failed: "the step failed, which is a mistake in it",
 } as const satisfies Record<string, string>;
@@ -51,7 +50,7 @@ export function compileStep(
   const reason = reasonFor(last, state, self);
   if (reason !== null) return reason;
   const edits = editPorts(last, state, self);
-  if (typeof edits === "string") return edits;
+  if (edits === null) return "keys";
   const { generation, rows, ports } = last.compilation;
   const { sections } = generation;
   const next = {
@@ -104,34 +103,35 @@ function portSections(
 
 function rowImages(
   before: PortImages,
-  { removed, replaced, added }: PortEdits,
+  { removed, replaced, added, moved }: PortEdits,
   rows: readonly NamedPort[],
   appenders: PortAppenders,
 ): PortImages {
-  const count = rows.length - added.size;
-  const kept = removed.size === 0 ? before : cutPorts(before, count);
-  const after = new Map([...replaced].map(([row, { after }]) => [row, after]));
-  const written = replaced.size === 0 ? kept : replacePorts(kept, after, appenders);
+  if (moved !== null) return buildPorts(rows);
+  const count = rows.length - added.length;
+  const kept = removed.length === 0 ? before : cutPorts(before, count);
+  const after = new Map(replaced.map(({ row, after }) => [row, after]));
+  const written = replaced.length === 0 ? kept : replacePorts(kept, after, appenders);
   // Where one has more addresses, those of all behind it move.
   if (written === null) return buildPorts(rows);
-  return added.size === 0 ? written : appendPorts(written, rows.slice(count), appenders);
+  return added.length === 0 ? written : appendPorts(written, rows.slice(count), appenders);
 }
 
 function changedIndex(
   sections: TableImages,
   index: PortIndex,
-  { removed, replaced, added }: PortEdits,
+  { removed, replaced, added, moved }: PortEdits,
   rows: readonly NamedPort[],
 ): ExactImage {
-  const old = [...removed].flatMap(([row, port]) => entriesOf(index, port, row));
-  const fresh = [...added].flatMap(([row, port]) => entriesOf(index, port, row));
-  for (const [row, { before, after }] of replaced) {
-    const [from, to] = [entriesOf(index, before, row), entriesOf(index, after, row)];
+  const old = removed.flatMap(({ row, port }) => entriesOf(index, port, row));
+  const fresh = added.flatMap(({ row, port }) => entriesOf(index, port, row));
+  for (const { oldRow, row, before, after } of replaced) {
+    const [from, to] = [entriesOf(index, before, oldRow), entriesOf(index, after, row)];
     if (keysIn(from) === keysIn(to)) continue;
     old.push(...from);
     fresh.push(...to);
   }
-  return changeExactTable(sections[index], old, fresh) ?? indexOf(index, rows);
+  return changeExactTable(sections[index], old, fresh, moved) ?? indexOf(index, rows);
 }
 
 function keysIn(entries: readonly ExactEntry[]): string {
@@ -140,8 +140,8 @@ function keysIn(entries: readonly ExactEntry[]): string {
 
 /** Whether other ports or chassis get a copy of what is for many. */
 function movesGroups({ removed, replaced, added }: PortEdits): boolean {
-  if (removed.size > 0 || added.size > 0) return true;
-  return [...replaced.values()].some(
+  if (removed.length > 0 || added.length > 0) return true;
+  return replaced.some(
     ({ before, after }) =>
       before.datapath !== after.datapath ||
       before.location !== after.location ||
@@ -153,12 +153,12 @@ function movesGroups({ removed, replaced, added }: PortEdits): boolean {
 function changesAcls(last: Last, state: State, self: Self, edits: PortEdits): boolean {
   if (!areSame(last.state.acls, state.acls)) return true;
   if (!areCountersSame(last.self.ruleCounters, self.ruleCounters)) return true;
-  const moved = [...edits.replaced.values()].filter(
-    ({ before, after }) => before.datapath !== after.datapath,
-  );
+  const isRuled = state.acls.some(({ value }) => value.port !== undefined);
+  if (!isRuled || edits.moved !== null) return isRuled;
+  const places = edits.replaced.filter(({ before, after }) => before.datapath !== after.datapath);
   const names = new Set([
-    ...[...edits.removed.values(), ...edits.added.values()].map(({ name }) => name),
-    ...moved.map(({ after }) => after.name),
+    ...[...edits.removed, ...edits.added].map(({ port }) => port.name),
+    ...places.map(({ after }) => after.name),
   ]);
   if (names.size === 0) return false;
   return state.acls.some(({ value }) => value.port !== undefined && names.has(value.port));

@@ -51,9 +51,9 @@ test("whatever changes, the tables are those of a full compilation, and stay as 
     { numRuns: 1000 },
   );
   // The changes are such that most are steps, and that each reason against one is met.
-  assert.ok(steps > all / 3, `${steps} steps of ${all} compilations`);
+  assert.ok(steps > all / 2, `${steps} steps of ${all} compilations`);
   const met = Object.keys(FULL_REASONS).filter((reason) => reasons.has(reason));
-  assert.deepEqual(met, ["first", "networks", "chassis", "self", "order", "keys"]);
+  assert.deepEqual(met, ["first", "networks", "chassis", "self", "keys"]);
 });
 
 /** So many ports in ten switches, with two addresses each. */

@@ -8,7 +8,7 @@ import type { Report } from "@rhone/dataplane-worker/plan";
 import { get, type State } from "@rhone/state/state";
 import type { Store } from "@rhone/state/store";
 import type { Logger } from "pino";
-import { compile } from "./compile.ts";
+import { type CompileCounts, Compiler } from "./compiler.ts";
 import type { Dataplane } from "./dataplane.ts";
 import { type Devices, RETRY_MS } from "./devices.ts";
 import type { RuleHits } from "./rule-hits.ts";
@@ -42,6 +42,7 @@ export class Controller {
   readonly #options: ControllerOptions;
   readonly #unsubscribe: () => void;
   readonly #retryTimer: NodeJS.Timeout;
+  readonly #compiler: Compiler;
   #gatherTimer: NodeJS.Timeout | null = null;
   #reconciledAtMs = Number.NEGATIVE_INFINITY;
   #failure = "";
@@ -53,6 +54,9 @@ export class Controller {
 
   constructor(options: ControllerOptions) {
     this.#options = options;
+    this.#compiler = new Compiler((error) => {
+      options.log.error({ error }, "a step of the compilation failed; everything was compiled");
+    });
     this.#unsubscribe = options.store.onChange(() => this.mark());
     this.#retryTimer = setInterval(() => this.#tick(), RETRY_MS);
     this.mark();
@@ -61,6 +65,11 @@ export class Controller {
   /** Why the newest state is not in force; "" when it is. */
   get failure(): string {
     return this.#failure;
+  }
+
+  /** How the generations so far were compiled. */
+  get compilations(): CompileCounts {
+    return this.#compiler.counts;
   }
 
   /** Marks that state or devices changed. */
@@ -122,7 +131,7 @@ export class Controller {
       const ruleCounters = ruleHits.follow(state.acls.map(({ name }) => name));
       const self = { name: chassis, tunnelMtu, keys, devices: devices.indices(), ruleCounters };
       const workers = dataplane.running.filter((worker) => worker < wanted);
-      this.#edition = dataplane.publish(compile(state, { ...self, workers }));
+      this.#edition = dataplane.publish(this.#compiler.compile(state, { ...self, workers }));
       // Afterwards: who is to go has no stage placed with it any more.
       dataplane.scale(wanted);
       this.#compiled = marked;

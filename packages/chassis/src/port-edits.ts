@@ -6,15 +6,25 @@ import { compareVersions, type LiveEntry } from "@rhone/state/record";
 import type { Port } from "@rhone/state/schema";
 import { get, type State } from "@rhone/state/state";
 import type { Compilation, Self } from "./compile.ts";
-import { compareCreation, type NamedPort, vifPort } from "./compile-ports.ts";
+import { type CompiledPorts, compareCreation, type NamedPort, vifPort } from "./compile-ports.ts";
 
-/** Rows that go, come or change. Those that go were the last ones, those that come are now. */
+/** What happens to the rows of ports. */
 export interface PortEdits {
-  /** By row, the last one first. */
-  readonly removed: ReadonlyMap<number, NamedPort>;
-  readonly replaced: ReadonlyMap<number, { readonly before: NamedPort; readonly after: NamedPort }>;
-  /** By row, the last one last. */
-  readonly added: ReadonlyMap<number, NamedPort>;
+  /** With the rows that they had. */
+  readonly removed: readonly { readonly row: number; readonly port: NamedPort }[];
+  readonly replaced: readonly Replaced[];
+  /** With the rows that they have now, in their order. */
+  readonly added: readonly { readonly row: number; readonly port: NamedPort }[];
+  /** By the row that a port had, the one that it has now; null when none that stays moves. */
+  readonly moved: Int32Array | null;
+}
+
+export interface Replaced {
+  /** The row that it had, and the one that it has now. */
+  readonly oldRow: number;
+  readonly row: number;
+  readonly before: NamedPort;
+  readonly after: NamedPort;
 }
 
 /** What was compiled last, and from what. */
@@ -25,43 +35,64 @@ export interface Last {
 }
 
 /**
- * Brings `last.compilation.ports` up to date. Returns a reason when a full compilation would give
- * ports that did not change other rows or keys; the compilation is of no use then.
+ * Brings `last.compilation.ports` up to date; null when ports that did not change would get other
+ * keys by it, and then the compilation is of no use.
  */
-export function editPorts(last: Last, state: State, self: Self): PortEdits | "order" | "keys" {
-  const { ports } = last.compilation;
-  const names = changedPorts(last, state, self);
-  const sorted = sortOut(last.compilation, state, names);
-  if (sorted === "order") return sorted;
+export function editPorts(last: Last, state: State, self: Self): PortEdits | null {
+  const { rows, ports } = last.compilation;
+  const sorted = sortOut(last.compilation, state, changedPorts(last, state, self));
+  if (!moveKeys(last, sorted)) return null;
   const { gone, kept, fresh } = sorted;
-  if (!moveKeys(last, sorted)) return "keys";
-  const rowOf = (entry: LiveEntry<Port>): NamedPort => {
+  const portOf = (entry: LiveEntry<Port>): NamedPort => {
     const key = ports.keys.get(entry.value.switch)!.of(entry.name)!;
-    return vifPort(state, self, last.compilation.rows, entry, key);
+    return vifPort(state, self, rows, entry, key);
   };
-  const removed = new Map<number, NamedPort>();
-  for (const row of gone) {
-    const port = ports.rows.pop()!;
-    ports.vifRows.delete(port.name);
-    removed.set(row, port);
+  const removed = gone.map((row) => ({ row, port: ports.rows[row]! }));
+  const changed = [...kept].flatMap(([oldRow, entry]) => {
+    const [before, after] = [ports.rows[oldRow]!, portOf(entry)];
+    if (isSameRow(before, after)) return [];
+    ports.rows[oldRow] = after;
+    return [{ oldRow, before, after }];
+  });
+  const moved = renumber(ports, gone, fresh.map(portOf));
+  const replaced = changed.map((each) => ({ ...each, row: moved?.[each.oldRow] ?? each.oldRow }));
+  const added = fresh.map(({ name }) => {
+    const row = ports.vifRows.get(name)!;
+    return { row, port: ports.rows[row]! };
+  });
+  return { removed, replaced, added, moved };
+}
+
+/** Takes ports out and in, in their order. Returns where those that stay went, null: nowhere. */
+function renumber(
+  ports: CompiledPorts,
+  gone: readonly number[],
+  fresh: readonly NamedPort[],
+): Int32Array | null {
+  const { rows, vifRows, firstVif } = ports;
+  for (const row of gone) vifRows.delete(rows[row]!.name);
+  const count = rows.length - gone.length;
+  const isBehind =
+    fresh.length === 0 || count === firstVif || compareCreation(rows[count - 1]!, fresh[0]!) < 0;
+  if (gone.every((row) => row >= count) && isBehind) {
+    rows.length = count;
+    for (const port of fresh) vifRows.set(port.name, rows.push(port) - 1);
+    return null;
   }
-  const replaced = new Map<number, { before: NamedPort; after: NamedPort }>();
-  for (const [row, entry] of kept) {
-    const before = ports.rows[row]!;
-    const after = rowOf(entry);
-    if (isSameRow(before, after)) continue;
-    ports.rows[row] = after;
-    replaced.set(row, { before, after });
+  const moved = new Int32Array(rows.length).fill(-1);
+  for (let row = 0; row < firstVif; row++) moved[row] = row;
+  const before = rows.splice(firstVif);
+  const leaving = new Set(gone);
+  let next = 0;
+  for (const [i, port] of before.entries()) {
+    if (leaving.has(firstVif + i)) continue;
+    while (next < fresh.length && compareCreation(fresh[next]!, port) < 0)
+      rows.push(fresh[next++]!);
+    moved[firstVif + i] = rows.push(port) - 1;
   }
-  const added = new Map<number, NamedPort>();
-  for (const entry of fresh) {
-    const row = ports.rows.length;
-    const port = rowOf(entry);
-    ports.rows.push(port);
-    ports.vifRows.set(entry.name, row);
-    added.set(row, port);
-  }
-  return { removed, replaced, added };
+  while (next < fresh.length) rows.push(fresh[next++]!);
+  for (let row = firstVif; row < rows.length; row++) vifRows.set(rows[row]!.name, row);
+  return moved;
 }
 
 /** Names of ports of which anything may have changed that their rows are made from. */
@@ -100,18 +131,15 @@ function addChanged(
 }
 
 interface Sorted {
-  /** Rows, the last one first. */
+  /** Rows. */
   readonly gone: readonly number[];
+  /** By row. */
   readonly kept: ReadonlyMap<number, LiveEntry<Port>>;
   /** In the order of their creation. */
   readonly fresh: readonly LiveEntry<Port>[];
 }
 
-function sortOut(
-  { rows, ports }: Compilation,
-  state: State,
-  names: ReadonlySet<string>,
-): Sorted | "order" {
+function sortOut({ rows, ports }: Compilation, state: State, names: ReadonlySet<string>): Sorted {
   const gone: number[] = [];
   const kept = new Map<number, LiveEntry<Port>>();
   const fresh: LiveEntry<Port>[] = [];
@@ -120,21 +148,15 @@ function sortOut(
     const entry = get(state, "port", name);
     // A peer's merge can leave a port without its switch.
     const isThere = entry !== undefined && rows.datapaths.has(`switch/${entry.value.switch}`);
-    if (isThere && row === undefined) fresh.push(entry);
-    if (!isThere && row !== undefined) gone.push(row);
-    if (!isThere || row === undefined) continue;
-    if (compareVersions(entry.created, ports.rows[row]!.created) !== 0) return "order";
-    kept.set(row, entry);
+    const stays =
+      isThere &&
+      row !== undefined &&
+      compareVersions(entry.created, ports.rows[row]!.created) === 0;
+    if (stays) kept.set(row, entry);
+    if (!stays && row !== undefined) gone.push(row);
+    if (!stays && isThere) fresh.push(entry);
   }
-  gone.sort((a, b) => b - a);
-  fresh.sort(compareCreation);
-  const count = ports.rows.length - gone.length;
-  if (gone.some((row) => row < count)) return "order";
-  const isBehind =
-    fresh.length === 0 ||
-    count === ports.firstVif ||
-    compareCreation(ports.rows[count - 1]!, fresh[0]!) < 0;
-  return isBehind ? { gone, kept, fresh } : "order";
+  return { gone, kept, fresh: fresh.sort(compareCreation) };
 }
 
 /** False when other ports than those that changed would have other keys. */

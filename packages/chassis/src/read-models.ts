@@ -6,6 +6,8 @@ import { STAGES } from "@rhone/pipeline-stages/pipeline";
 import { type Counters, type DeviceCounts, TUNNEL_DEVICE } from "@rhone/rings/counters";
 import { DROP_REASON_COUNT, dropReasonName, dropReasonText } from "@rhone/rings/drop-reason";
 import { mayResume } from "@rhone/wire/resume";
+import { FULL_REASONS, type FullReason } from "./compile-step.ts";
+import type { CompileCounts } from "./compiler.ts";
 import type { Dataplane } from "./dataplane.ts";
 import type { Devices } from "./devices.ts";
 
@@ -24,6 +26,7 @@ export function countersView(
   chassis: string,
   dataplane: Dataplane,
   devices: Devices,
+  { steps, full }: CompileCounts,
 ): CountersView {
   // Those of workers that are gone count as well: what they did has happened.
   const workers = dataplane.memory.counters;
@@ -52,6 +55,12 @@ export function countersView(
     })),
     tunnel: deviceCounts(workers, TUNNEL_DEVICE),
     connections: dataplane.connections(),
+    compilations: {
+      steps,
+      full: Object.entries(FULL_REASONS)
+        .map(([reason, text]) => ({ reason, text, count: full[reason as FullReason] }))
+        .filter(({ count }) => count > 0),
+    },
   };
 }
 

@@ -60,6 +60,26 @@ test("the words follow from the set of entries, not from how it came to be", () 
   );
 });
 
+test("values change where they stand, as long as they keep their order", () => {
+  fc.assert(
+    fc.property(entries, fc.nat(7), fc.nat(7), (all, gone, come) => {
+      const removed = all.filter(({ value }) => value === gone);
+      const rest = all.filter(({ value }) => value !== gone);
+      const renumbered = Int32Array.from({ length: 8 }, (_, value) => {
+        const before = value < gone ? value : value - 1;
+        return before < come ? before : before + 1;
+      });
+      const added = [{ key: [1, 2, 3], value: come }];
+      const before = buildExactTable(3, all);
+      const changed = changeExactTable(before, removed, added, renumbered);
+      const kept = rest.map(({ key, value }) => ({ key, value: renumbered[value]! }));
+      const expected = buildExactTable(3, [...kept, ...added]);
+      if (changed === null) assert.notDeepEqual(sizes(before), sizes(expected));
+      else assert.deepEqual(changed, expected);
+    }),
+  );
+});
+
 function sizes(image: ExactImage): number[] {
   return image.pages.map(({ length }) => length);
 }

@@ -41,16 +41,20 @@ export function buildExactTable(keyWords: number, entries: readonly ExactEntry[]
   return ExactBuilder.of(keyWords, entries.length).change([], entries);
 }
 
-/** The table with other entries; null when so many need another number of buckets. */
+/**
+ * The table with other entries; null when so many need another number of buckets. `renumbered` has
+ * other values for the entries that stay, by their old ones, and ascends as those do.
+ */
 export function changeExactTable(
   image: ExactImage,
   removed: readonly ExactEntry[],
   added: readonly ExactEntry[],
+  renumbered: Int32Array | null = null,
 ): ExactImage | null {
-  if (removed.length === 0 && added.length === 0) return image;
+  if (removed.length === 0 && added.length === 0 && renumbered === null) return image;
   const count = image.count - removed.length + added.length;
   if (bucketsFor(count) !== bucketsOf(image)) return null;
-  return new ExactBuilder(image).change(removed, added);
+  return new ExactBuilder(image).change(removed, added, renumbered);
 }
 
 function bucketsFor(count: number): number {
@@ -102,8 +106,14 @@ class ExactBuilder {
     return new ExactBuilder({ keyWords, count: 0, pages }, true);
   }
 
-  change(removed: readonly ExactEntry[], added: readonly ExactEntry[]): ExactImage {
+  change(
+    removed: readonly ExactEntry[],
+    added: readonly ExactEntry[],
+    renumbered: Int32Array | null = null,
+  ): ExactImage {
     for (const entry of removed) this.#remove(entry);
+    if (renumbered !== null)
+      for (const number of this.#pages.keys()) this.#renumber(number, renumbered);
     for (const entry of added) this.#insert(entry);
     return { keyWords: this.#keyWords, count: this.#count, pages: this.#pages };
   }
@@ -143,6 +153,13 @@ class ExactBuilder {
     }
     this.#write(bucket, this.#moving.fill(0));
     this.#count--;
+  }
+
+  #renumber(number: number, renumbered: Int32Array): void {
+    const page = this.#own(number);
+    for (let at = 0; at < page.length; at += this.#stride) {
+      if (page[at] !== 0) page[at] = renumbered[page[at]! - 1]! + 1;
+    }
   }
 
   #take({ key, value }: ExactEntry): void {
@@ -191,16 +208,19 @@ class ExactBuilder {
   }
 
   #write(bucket: number, entry: Int32Array): void {
-    const number = bucket >>> this.#pageBits;
-    let page = this.#pages[number]!;
-    if (!this.#isOwn[number]) {
-      const copy = sharedWords(page.length);
-      copy.set(page);
-      page = copy;
-      this.#pages[number] = copy;
-      this.#isOwn[number] = true;
-    }
+    const page = this.#own(bucket >>> this.#pageBits);
     page.set(entry, (bucket & this.#pageMask) * this.#stride);
+  }
+
+  /** A page that nobody else has. */
+  #own(number: number): Int32Array {
+    const page = this.#pages[number]!;
+    if (this.#isOwn[number]) return page;
+    const copy = sharedWords(page.length);
+    copy.set(page);
+    this.#pages[number] = copy;
+    this.#isOwn[number] = true;
+    return copy;
   }
 }
 
