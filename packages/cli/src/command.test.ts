@@ -88,7 +88,7 @@ test("no chassis, no lab: 1, and how to get one", LIMIT, async () => {
 
 test("shows resources as tables and as JSON", LIMIT, async () => {
   const ports = await ask("get", "ports");
-  assert.match(ports.stdout, /^vm4 +db +10\.0\.2\.10 fd00:0:0:2::10 .* c +vm4 +up$/m);
+  assert.match(ports.stdout, /^vm4 +db +10\.0\.2\.10 fd00:0:0:2::10 .* c +vm4 +up +app=db$/m);
   const routers: { name: string }[] = JSON.parse((await ask("get", "router", "--json")).stdout);
   assert.deepEqual(
     routers.map(({ name }) => name),

@@ -8,6 +8,7 @@ import type {
 } from "@rhone/api/context";
 import type { AclMatch } from "@rhone/state/acl";
 import type { StagePlace } from "@rhone/state/dataplane";
+import { formatLabels, type Labels } from "@rhone/state/labels";
 import type { Vip } from "@rhone/state/load-balancer";
 import type { Command } from "commander";
 import { isLabDocument, locateAll } from "./lab-file.ts";
@@ -156,6 +157,7 @@ interface Resource {
   readonly addresses?: readonly string[];
   readonly chassis?: string;
   readonly device?: string;
+  readonly labels?: Labels;
   readonly status?: PortStatusView;
   readonly underlay?: string;
   readonly workers?: number;
@@ -174,7 +176,7 @@ interface Resource {
 const HEADERS: Readonly<Record<string, readonly string[]>> = {
   switch: ["name", "description"],
   router: ["name", "ports"],
-  port: ["name", "switch", "addresses", "mac", "chassis", "device", "status"],
+  port: ["name", "switch", "addresses", "mac", "chassis", "device", "status", "labels"],
   acl: ["name", "switch", "port", "direction", "priority", "match", "action", "hits"],
   "load-balancer": ["name", "switches", "vip", "backends"],
   dataplane: ["chassis", "workers", "placement"],
@@ -208,9 +210,18 @@ function rowOf(resource: Resource): string[] {
     case "chassis":
       return [name, resource.underlay!, String(resource.workers), resource.version!];
     case "port": {
-      const { status, addresses, mac, chassis = "–", device = "–" } = resource;
+      const { status, addresses, mac, chassis = "–", device = "–", labels = {} } = resource;
       const state = status?.up ? "up" : `down: ${status?.detail ?? ""}`;
-      return [name, resource.switch!, addresses!.join(" "), mac!, chassis, device, state];
+      return [
+        name,
+        resource.switch!,
+        addresses!.join(" "),
+        mac!,
+        chassis,
+        device,
+        state,
+        formatLabels(labels),
+      ];
     }
   }
 }

@@ -19,6 +19,7 @@ const DOCUMENTS: Readonly<Record<string, fc.Arbitrary<Fields>>> = {
       chassis: key,
       device: key,
       portSecurity: fc.boolean(),
+      labels: fc.dictionary(key, key, { minKeys: 1 }),
     },
     { requiredKeys: ["mac", "addresses"] },
   ),

@@ -6,6 +6,7 @@
  *   place                 fields that mean something only together are one
  *   routes/10.0.9.0~124   … so is each element of a list, under a key of its own
  *   routes                … and the order of the list, as the keys
+ *   labels/app            an entry of a map is one, under its key; they have no order
  *
  * An element that was added at one chassis and one that was added at another are both there, also
  * when the order that won knows only one of them: the other follows at the end.
@@ -18,6 +19,8 @@ export type Fields = Readonly<Record<string, unknown>>;
 export type Registers = ReadonlyMap<string, unknown>;
 
 interface Shape {
+  /** Maps whose entries are registers. */
+  readonly maps?: readonly string[];
   /** Lists whose elements are registers, with what an element is called. */
   readonly lists?: Readonly<Record<string, Elements>>;
   /** Fields that are one register, by its name. */
@@ -45,6 +48,7 @@ const SHAPES: Partial<Record<Kind, Shape>> = {
   },
   port: {
     lists: { addresses: { keyOf: itself } },
+    maps: ["labels"],
     groups: { place: ["chassis", "device", "driver"] },
   },
   "load-balancer": {
@@ -108,6 +112,12 @@ function spread(shape: Shape, fields: Fields, at: string, into: Map<string, unkn
   for (const [field, value] of Object.entries(fields)) {
     const elements = ownOf(shape.lists, field);
     if (grouped.has(field) || value === undefined) continue;
+    if (shape.maps?.includes(field) && isMap(value)) {
+      for (const [key, entry] of Object.entries(value)) {
+        into.set(`${at}${field}/${escapeKey(key)}`, entry);
+      }
+      continue;
+    }
     if (elements === undefined || !Array.isArray(value)) into.set(at + field, value);
     else spreadList(elements, value, at + field, into);
   }
@@ -159,6 +169,15 @@ function gather(shape: Shape, children: Children, at: string): Fields {
           : value;
     }
   }
+  for (const field of shape.maps ?? []) {
+    const path = at === "" ? field : `${at}/${field}`;
+    const entries = children.get(path) ?? [];
+    if (entries.length === 0) continue;
+    const byKey = entries.map(
+      ([entry, value]) => [unescapeKey(entry.slice(path.length + 1)), value] as const,
+    );
+    fields[field] = Object.fromEntries(byKey.sort(([a], [b]) => compareText(a, b)));
+  }
   return fields;
 }
 
@@ -183,6 +202,14 @@ function gatherList(
 /** As in a JSON Pointer (RFC 6901 §3). */
 function escapeKey(key: string): string {
   return key.replaceAll("~", "~0").replaceAll("/", "~1");
+}
+
+function unescapeKey(key: string): string {
+  return key.replaceAll("~1", "/").replaceAll("~0", "~");
+}
+
+function isMap(value: unknown): value is Fields {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function ownOf<T>(map: Readonly<Record<string, T>> | undefined, key: string): T | undefined {

@@ -29,6 +29,7 @@ import {
   prefix,
   remark,
 } from "./fields.ts";
+import { canonicalLabels, labelsSchema } from "./labels.ts";
 import {
   completeLoadBalancer,
   type LoadBalancer,
@@ -99,6 +100,7 @@ export const portSchema = z
     mac: mac.exactOptional(),
     addresses: z.array(address).max(ADDRESSES_MAX),
     portSecurity: z.boolean().exactOptional(),
+    labels: labelsSchema.exactOptional(),
     chassis: name.exactOptional(),
     device: device.exactOptional(),
     driver: driver.exactOptional(),
@@ -254,6 +256,7 @@ function completePort(port: PortDocument): Port {
     mac: canonicalMac(port.mac ?? defaultMac(`port/${name}`)),
     addresses: port.addresses.map(canonicalAddress),
     portSecurity,
+    ...optional({ labels: canonicalLabels(port.labels) }),
     ...optional({ chassis, device, driver }),
   };
 }

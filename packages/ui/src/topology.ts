@@ -17,7 +17,7 @@ export interface Network {
 const COLUMN_WIDTH = 250;
 const BOX_WIDTH = 220;
 const BOX_HEIGHT = 34;
-const PORT_HEIGHT = 44;
+const PORT_HEIGHT = 58;
 const SWITCH_Y = 140;
 const PORTS_Y = SWITCH_Y + BOX_HEIGHT + 10;
 const MARGIN = 8;
@@ -86,6 +86,7 @@ function portOf(port: PortView, x: number, row: number): SVGElement {
   const y = PORTS_Y + row * PORT_HEIGHT;
   const { up, detail } = port.status;
   const where = port.status.chassis ?? port.chassis ?? "nowhere";
+  const labels = Object.entries(port.labels ?? {}).map(([key, value]) => `${key}=${value}`);
   const status = `${up ? "up" : "down"} on ${where}`;
   return svgElement(
     "g",
@@ -96,6 +97,7 @@ function portOf(port: PortView, x: number, row: number): SVGElement {
     text({ x: left + 26, y: y + 19 }, port.name),
     text({ class: "small", x: left + BOX_WIDTH, y: y + 19, "text-anchor": "end" }, status),
     text({ class: "small", x: left + 26, y: y + 35 }, port.addresses.join("  ")),
+    text({ class: "small", x: left + 26, y: y + 50 }, labels.join("  ")),
   );
 }
 
