@@ -10,7 +10,9 @@ import { untilWhole } from "./partition.ts";
 import { CHASSIS, type Rig, WORKLOADS } from "./rig.ts";
 import { missingAt, Writer } from "./writer.ts";
 
-export interface Fault {
+export type Fault = Harm & (Plain | Arranged);
+
+interface Harm {
   /** Of the matrix in docs/faults.md. */
   readonly row: number;
   readonly name: string;
@@ -22,11 +24,25 @@ export interface Fault {
   readonly obstacle?: (rig: Rig) => string;
   /** Whether the lab is of no use to others afterwards. */
   readonly spoilsLab?: true;
+}
+
+interface Plain {
   /**
    * Does harm and ends it; throws when what must hold meanwhile does not. Resolves with what else
    * there is to say.
    */
   readonly inflict: (rig: Rig) => Promise<string>;
+}
+
+interface Arranged {
+  /** What has to be done before, and put right afterwards, is no part of the fault. */
+  readonly arrange: (rig: Rig) => Promise<Arrangement>;
+}
+
+export interface Arrangement {
+  readonly inflict: () => Promise<string>;
+  /** Called whatever happened. */
+  readonly restore: () => Promise<void>;
 }
 
 export interface Outcome {
@@ -50,8 +66,22 @@ const ADOPTED_MS = 20_000;
 
 /** Throws when something was lost that must not be. */
 export async function runFault(rig: Rig, fault: Fault): Promise<Outcome> {
+  await untilWhole(rig.fixture);
+  if ("inflict" in fault) {
+    const restore = async (): Promise<void> => {};
+    return measure(rig, fault, { inflict: () => fault.inflict(rig), restore });
+  }
+  const arrangement = await fault.arrange(rig);
+  try {
+    await untilWhole(rig.fixture);
+    return await measure(rig, fault, arrangement);
+  } finally {
+    await arrangement.restore();
+  }
+}
+
+async function measure(rig: Rig, fault: Fault, { inflict }: Arrangement): Promise<Outcome> {
   const { fixture } = rig;
-  await untilWhole(fixture);
   const writers = fault.writeTo.map((name) => new Writer(fixture.chassis(name)));
   const roomBefore = await lossesForWantOfRoom(rig);
   const dropsBefore = await dropsByReason(rig);
@@ -59,7 +89,7 @@ export async function runFault(rig: Rig, fault: Fault): Promise<Outcome> {
   let note = "";
   const report = await withFlows(fixture, LOAD, async () => {
     await sleep(WARM_UP_MS);
-    note = await fault.inflict(rig);
+    note = await inflict();
     await Promise.all(writers.map((writer) => writer.stop()));
     convergedMs = await untilWhole(fixture);
   }).finally(() => Promise.all(writers.map((writer) => writer.stop())));
