@@ -146,7 +146,7 @@ export class MemoryWorker {
     core.owners.fill(NOBODY);
     core.deviceOwners.fill(NOBODY);
     const statuses = shared.statuses.map((status) => new WorkerStatus(status));
-    statuses[worker]!.setAdopted(1, tables.generation);
+    statuses[worker]!.setAdopted(tables.edition); // The same in each thread, which makes one.
     const incoming = others.map((from) => consumer(shared.rings[from]![worker]!));
     const outgoing = shared.rings[worker]!.map(producer);
     const held = consumer(shared.rings[worker]![worker]!);

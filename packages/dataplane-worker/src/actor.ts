@@ -117,7 +117,7 @@ export class Actor {
   run(): void {
     const { worker, doorbells, allotment, tables } = this.#plan;
     this.#poller.add(doorbells[worker]!);
-    this.#status.setAdopted(tables[0]!.edition, this.#history.newest.generation);
+    this.#status.setAdopted(tables[0]!.edition);
     this.#handOver.adopt(allotment);
     this.#status.setRunning(true);
     this.#report({ type: "started" });
@@ -216,7 +216,7 @@ export class Actor {
     const tables = new Tables(image, edition);
     this.#history.adopt(tables);
     this.#core.tables = tables;
-    this.#status.setAdopted(edition, tables.generation);
+    this.#status.setAdopted(edition);
   }
 
   #account(): SlotAccount {

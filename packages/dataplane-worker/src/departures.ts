@@ -94,13 +94,13 @@ export class Departures {
     const core = this.#core;
     const { ring, status, doorbell } = this.#neighbours[worker]!;
     const { slots } = batch;
-    const generation = status.generation();
+    const edition = status.adopted();
     let ready = 0;
     for (let i = 0; i < batch.count; i++) {
       const slot = slots[i]!;
       core.stage = packet.stage(slot);
       const isDelivery = core.stage === DELIVERY;
-      const reason = isDelivery ? GOES_ON : readyForRing(core.tables, slot, generation);
+      const reason = isDelivery ? GOES_ON : readyForRing(core.tables, slot, edition);
       if (reason === GOES_ON) slots[ready++] = slot;
       else core.drop(slot, reason);
     }

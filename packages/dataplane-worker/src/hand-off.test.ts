@@ -123,14 +123,14 @@ test("a packet through a ring keeps what the stamp has no room for", () => {
 });
 
 test("a packet that never crossed to another chassis goes through a ring", () => {
-  for (const generation of [7, 6]) {
+  for (const edition of [tables.edition, tables.edition + 1]) {
     const at = packet.defaultFrameAt(slot);
     packet.begin(slot, at, 60, 0);
     packet.setStage(slot, 1);
     packet.setDatapath(slot, 0);
     packet.setInPort(slot, VM1);
     packet.setGeneration(slot, 7);
-    assert.equal(readyForRing(tables, slot, generation), GOES_ON);
+    assert.equal(readyForRing(tables, slot, edition), GOES_ON);
     assert.equal(readRingPacket(history, core, slot), GOES_ON);
     assert.equal(packet.inPort(slot), VM1);
     assert.equal(packet.enteredBy(slot), VM1);
@@ -141,13 +141,13 @@ test("a packet that never crossed to another chassis goes through a ring", () =>
 
 test("only a worker that runs the packet's tables gets it without a stamp", () => {
   const stampAt = packet.defaultFrameAt(slot) - resume.HEADER_SIZE;
-  for (const [generation, isStamped] of [
-    [7, false],
-    [6, true],
+  for (const [edition, isStamped] of [
+    [tables.edition, false],
+    [tables.edition - 1, true],
   ] as const) {
     makePacket();
     bytes.fill(0, stampAt, stampAt + resume.HEADER_SIZE);
-    assert.equal(readyForRing(tables, slot, generation), GOES_ON);
+    assert.equal(readyForRing(tables, slot, edition), GOES_ON);
     const stamp = bytes.subarray(stampAt, stampAt + resume.HEADER_SIZE);
     assert.equal(
       stamp.some((byte) => byte !== 0),
@@ -162,9 +162,22 @@ test("only a worker that runs the packet's tables gets it without a stamp", () =
 
 test("an unstamped packet whose tables are gone is dropped by name", () => {
   makePacket();
-  assert.equal(readyForRing(tables, slot, 7), GOES_ON);
+  assert.equal(readyForRing(tables, slot, tables.edition), GOES_ON);
   const reason = readRingPacket(new TableHistory(buildTables(8)), core, slot);
   assert.equal(reason, DROP["stamp-generation"]);
+});
+
+test("tables with the same number are told apart: their rows may mean something else", () => {
+  const others = buildTables(7);
+  const both = new TableHistory(others, tables);
+  makePacket();
+  assert.equal(readyForRing(tables, slot, tables.edition), GOES_ON);
+  assert.equal(readRingPacket(both, core, slot), GOES_ON);
+  assert.equal(both.at(both.foundAge), tables);
+  assert.equal(packet.generation(slot), 7);
+  assert.equal(readyForRing(tables, slot, others.edition), GOES_ON);
+  assert.equal(readRingPacket(both, core, slot), GOES_ON);
+  assert.equal(both.at(both.foundAge), others, "by its stamp, under the newest of that number");
 });
 
 test("a flood goes on as a flood", () => {
@@ -178,7 +191,7 @@ test("a flood goes on as a flood", () => {
 
 test("a packet crosses ten times to another chassis and sixteen times to a worker", () => {
   const cross = () => writeStamp(tables, slot, 0);
-  const hop = () => readyForRing(tables, slot, 7);
+  const hop = () => readyForRing(tables, slot, tables.edition);
   for (const [go, other, left] of [
     [cross, hop, 9], // One is made already.
     [hop, cross, 16],
@@ -358,10 +371,12 @@ test("some generations are held, and others are served with the newest", () => {
   past.adopt(again);
   assert.equal(past.find(3), first);
   assert.equal(past.find(5), again);
-  for (let held = 2; held < GENERATIONS_HELD; held++) past.adopt(buildTables(4 + held));
+  assert.equal(past.findEdition(second.edition), second);
+  for (let held = 3; held < GENERATIONS_HELD; held++) past.adopt(buildTables(4 + held));
   assert.equal(past.find(3), first);
   const newest = buildTables(20);
   past.adopt(newest);
   assert.equal(past.find(3), newest);
+  assert.equal(past.findEdition(first.edition), null);
   assert.equal(past.find(5), again);
 });

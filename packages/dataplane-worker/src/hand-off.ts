@@ -9,7 +9,9 @@
  *
  * To a worker next door only the slot's number travels. What a stamp says stands in the slot's
  * metadata already, with rows of tables in place of keys; they mean the same to every worker that
- * has the same generation. To one that has another a stamp goes along.
+ * has these tables. To one that runs others a stamp goes along. Which tables they are is said by
+ * their edition: the number of a generation comes again, with other rows, when a peer tells of a
+ * change that it made before our latest.
  */
 
 import type { Core } from "@rhone/pipeline-stages/core";
@@ -33,15 +35,16 @@ const FLOOD_KEY = 32768;
 const view = poolViews().view;
 
 /**
- * Readies a packet for the ring of a worker that runs tables of `generation`, a signed integer.
- * GOES_ON, or the reason to drop for.
+ * Readies a packet of `tables` for the ring of a worker that runs those of `edition`. GOES_ON, or
+ * the reason to drop for.
  */
-export function readyForRing(tables: Tables, slot: number, generation: number): number {
+export function readyForRing(tables: Tables, slot: number, edition: number): number {
   const left = packet.ringHopsLeft(slot);
   if (left === 0) return DROP["stamp-hand-offs"];
   packet.setRingHopsLeft(slot, left - 1);
-  if (packet.generation(slot) === generation) {
+  if (tables.edition === edition) {
     packet.setFlags(slot, packet.flags(slot) | packet.FLAG_UNSTAMPED);
+    packet.setGeneration(slot, edition); // Until it is read.
   } else {
     put(tables, slot, resume.REASON_OWNER);
   }
@@ -163,8 +166,9 @@ function readUnstamped(history: TableHistory, slot: number): number {
   packet.setFlags(slot, packet.flags(slot) & ~packet.FLAG_UNSTAMPED);
   const stage = packet.stage(slot);
   if (!resume.mayResume(stage)) return DROP["stamp-stage"];
-  const tables = history.find(packet.generation(slot) >>> 0);
-  if ((tables.generation | 0) !== packet.generation(slot)) return DROP["stamp-generation"];
+  const tables = history.findEdition(packet.generation(slot) | 0);
+  if (tables === null) return DROP["stamp-generation"];
+  packet.setGeneration(slot, tables.generation | 0);
   packet.setEntry(slot, -1);
   packet.setEnteredBy(slot, stage === PRE_ACL ? packet.inPort(slot) : packet.NO_PORT);
   return GOES_ON;

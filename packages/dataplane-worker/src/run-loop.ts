@@ -195,7 +195,7 @@ export class RunLoop {
     }
   }
 
-  /** Lines a handed-over packet up for its stage, among those of its generation. */
+  /** Lines a packet that was just read up for its stage, among those of its tables. */
   #arrive(slot: number, reason: number): void {
     const { core, history } = this.#parts;
     if (reason !== GOES_ON) {
@@ -203,7 +203,7 @@ export class RunLoop {
       core.allocator.give(slot);
       return;
     }
-    const age = history.ageFor(packet.generation(slot) >>> 0);
+    const age = history.foundAge;
     if (age > this.#oldestAge) this.#oldestAge = age;
     // Never full: one loop takes in less than a batch from the tunnel and the rings together.
     this.#arrivals[age]!.stages[packet.stage(slot)]!.add(slot);

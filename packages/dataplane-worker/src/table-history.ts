@@ -5,12 +5,13 @@
  */
 import type { Tables } from "@rhone/tables/generation";
 
-/** Generations that a worker holds. */
-export const GENERATIONS_HELD = 4;
+/** Editions of tables that a worker holds; of one generation there may be several. */
+export const GENERATIONS_HELD = 8;
 
 export class TableHistory {
   /** The newest first. */
   #held: readonly Tables[];
+  #foundAge = 0;
 
   /** `first` is what is known already, the newest first, and at least one. */
   constructor(...first: readonly Tables[]) {
@@ -26,27 +27,38 @@ export class TableHistory {
     return this.#held[age] ?? null;
   }
 
-  /** Makes `tables` the newest. The same generation compiled anew replaces its former self. */
+  /** The age of what was found last. */
+  get foundAge(): number {
+    return this.#foundAge;
+  }
+
+  /** Makes `tables` the newest. */
   adopt(tables: Tables): void {
-    const isAnew = tables.generation === this.newest.generation;
-    const older = isAnew ? this.#held.slice(1) : this.#held;
-    this.#held = [tables, ...older].slice(0, GENERATIONS_HELD);
+    this.#held = [tables, ...this.#held].slice(0, GENERATIONS_HELD);
   }
 
   /**
-   * The age of the tables for a packet of `generation`: the newest that are not newer than it. One
-   * from a chassis that is ahead of us gets our newest, and so does one that is older than all that
-   * we hold: its chassis has not heard of our changes for a while.
+   * The tables for a packet of `generation`: the newest that are not newer than it. One from a
+   * chassis that is ahead of us gets our newest, and so does one that is older than all that we
+   * hold: its chassis has not heard of our changes for a while.
    */
-  ageFor(generation: number): number {
+  find(generation: number): Tables {
     for (let age = 0; age < this.#held.length; age++) {
-      if (generation >= this.#held[age]!.generation) return age;
+      if (generation < this.#held[age]!.generation) continue;
+      this.#foundAge = age;
+      return this.#held[age]!;
     }
-    return 0;
+    this.#foundAge = 0;
+    return this.newest;
   }
 
-  /** As `ageFor`: the tables. */
-  find(generation: number): Tables {
-    return this.#held[this.ageFor(generation)]!;
+  /** The tables of that edition, null when they are not held any more. */
+  findEdition(edition: number): Tables | null {
+    for (let age = 0; age < this.#held.length; age++) {
+      if (edition !== this.#held[age]!.edition) continue;
+      this.#foundAge = age;
+      return this.#held[age]!;
+    }
+    return null;
   }
 }

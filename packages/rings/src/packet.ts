@@ -10,7 +10,7 @@
  *    5    outPort       row of the logical port it leaves by, NO_PORT not yet known, FLOOD every
  *                       port of the datapath
  *    6    datapath      row of the logical switch or router that it is in
- *    7    generation    the tables that the rows above belong to
+ *    7    generation    of the tables that the rows above belong to; between workers: their edition
  *    8    identity      security identity of the source, 0 unknown
  *    9    flowHash      of the addresses, protocol and ports: the same for all packets of a flow
  *   10    handOffsLeft  hand-offs that are still allowed, HAND_OFFS_MAX at first

@@ -7,7 +7,6 @@
  *   word   3   seen         edition of the allotment that it sends by         written by the worker
  *   word   4   released     edition whose losses it has let go of            written by the worker
  *   word   5   settled      edition that it has all of                       written by the worker
- *   word   6   generation   of the tables that the worker runs               written by the worker
  *   word  32   mail         count of messages ever posted to its mailbox     written by control
  *
  * A producer stores its packets, then loads `sleeping`; the worker stores `sleeping`, then looks
@@ -19,7 +18,6 @@ const RUNNING = 2;
 const SEEN = 3;
 const RELEASED = 4;
 const SETTLED = 5;
-const GENERATION = 6;
 const MAIL = 32;
 
 /** Bytes of shared memory that one worker's status takes. */
@@ -45,15 +43,9 @@ export class WorkerStatus {
     return Atomics.load(this.#words, ADOPTED);
   }
 
-  /** To be called when packets of `generation` can come: their rows are understood from now on. */
-  setAdopted(edition: number, generation: number): void {
-    Atomics.store(this.#words, GENERATION, generation | 0);
+  /** To be called when packets of these tables can come: their rows are understood from now on. */
+  setAdopted(edition: number): void {
     Atomics.store(this.#words, ADOPTED, edition);
-  }
-
-  /** The generation of those tables, as a signed integer. */
-  generation(): number {
-    return Atomics.load(this.#words, GENERATION);
   }
 
   isRunning(): boolean {

@@ -133,8 +133,7 @@ export class VirtualWorker {
   }
 
   #sayAdopted(): void {
-    const { edition, generation } = this.#history.newest;
-    this.#status.setAdopted(edition, generation);
+    this.#status.setAdopted(this.#history.newest.edition);
   }
 
   turn(nowMs: number): void {
