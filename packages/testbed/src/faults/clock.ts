@@ -1,6 +1,6 @@
 /**
- * Row 10: the wall clock of one chassis steps, by libfaketime, which reads the offset from a file at
- * each look at the clock.
+ * Row 10: the wall clock of one chassis steps, by libfaketime, which reads the offset from a file
+ * at each look at the clock.
  */
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
