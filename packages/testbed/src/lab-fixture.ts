@@ -89,10 +89,14 @@ export class LabFixture {
 
   /**
    * Kills a chassis in the middle of whatever it does, with all that it has in memory. Resolves
-   * when the one that comes in its place is healthy, with the milliseconds that took. `whileDown`
-   * is done before that one starts.
+   * when the one that comes in its place is healthy, or answers `isReady`, with the milliseconds
+   * that took. `whileDown` is done before that one starts.
    */
-  async crash(name: string, whileDown: () => void = () => {}): Promise<number> {
+  async crash(
+    name: string,
+    whileDown: () => void = () => {},
+    isReady?: (chassis: ChassisProcess) => Promise<boolean>,
+  ): Promise<number> {
     const startMs = performance.now();
     const chassis = this.chassis(name);
     const { pid } = chassis;
@@ -101,7 +105,8 @@ export class LabFixture {
     await until(`chassis ${name} is dead`, () => chassis.pid !== pid);
     whileDown();
     await until(`another chassis ${name} starts`, () => chassis.pid !== undefined);
-    await chassis.ready();
+    if (isReady === undefined) await chassis.ready();
+    else await until(`chassis ${name} works again`, () => isReady(chassis));
     return performance.now() - startMs;
   }
 

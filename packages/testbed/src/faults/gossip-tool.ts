@@ -5,6 +5,7 @@
  *   gossip-tool.ts DATA-DIRECTORY replay TIMES   listens until its standard input ends, and then
  *                                                says all of it again
  *   gossip-tool.ts DATA-DIRECTORY forge TIMES VICTIM   speaks in the victim's name
+ *   gossip-tool.ts DATA-DIRECTORY later NAME     writes a switch as a later version might
  */
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -22,7 +23,8 @@ const BURST = 200;
 const PAUSE_MS = 5;
 const SETTLE_MS = 500;
 
-const [data, verb, times, victim] = process.argv.slice(2);
+const [data, verb, argument, victim] = process.argv.slice(2);
+const times = Number(argument);
 const directory = clusterDirectory(data!);
 const identity = readIdentity(directory)!;
 const nats = new NatsTransport({ name: "intruder", port: PORT, identity: () => identity });
@@ -38,9 +40,11 @@ async function replay(): Promise<object> {
   const end = nats.subscribe("rhone.o.*.d", (message, _respond, subject) => {
     heard.push({ subject, message: message.slice() });
   });
+  await sleep(SETTLE_MS); // Until every nats-server knows that somebody listens here.
+  process.stdout.write("listening\n");
   await once(process.stdin.resume(), "end");
   end();
-  for (let time = 0; time < Number(times); time++) {
+  for (let time = 0; time < times; time++) {
     for (const { subject, message } of heard) await say(subject, message);
   }
   return { heard: heard.length, sent };
@@ -66,7 +70,7 @@ async function forge({ name }: Identity): Promise<object> {
     [victim!, portionOf(victim!, forged, signers)],
     [name, portionOf(name, { ...other, version: "0" }, signers)],
   ];
-  for (let time = 0; time < Number(times); time++) {
+  for (let time = 0; time < times; time++) {
     for (const [from, portion] of lies) {
       await say(`rhone.o.${from}.d`, encode({ type: "change", from, portions: [portion] }));
     }
@@ -74,9 +78,22 @@ async function forge({ name }: Identity): Promise<object> {
   return { sent };
 }
 
+/** A field and a kind that nobody knows yet. */
+async function writeLater({ name }: Identity): Promise<object> {
+  const signers = new Signers(identity, directory);
+  for (const document of [
+    { kind: "switch", name: argument, colour: "blue" },
+    { kind: "colour", name: argument, shade: "light" },
+  ]) {
+    const portions = [portionOf(name, document, signers)];
+    await say(`rhone.o.${name}.d`, encode({ type: "change", from: name, portions }));
+  }
+  return { sent };
+}
+
 while (!nats.isConnected) await sleep(POLL_MS);
-process.stdout.write("connected\n");
-const told = verb === "replay" ? await replay() : await forge(identity);
+const verbs = { replay, forge: () => forge(identity), later: () => writeLater(identity) };
+const told = await verbs[verb as keyof typeof verbs]();
 await sleep(SETTLE_MS);
 await nats.close();
 process.stdout.write(`${JSON.stringify(told)}\n`);

@@ -23,7 +23,7 @@ const DATAGRAMS = 20_000;
 const DATAGRAM_SIZE = 120;
 
 /** The program of gossip-tool.ts in place of chassis c. */
-function intruder({ fixture }: Rig, ...argv: readonly string[]): Tool {
+export function intruder({ fixture }: Rig, ...argv: readonly string[]): Tool {
   const { namespace, dataDirectory } = fixture.chassis("c");
   const script = fileURLToPath(import.meta.resolve("./gossip-tool.ts"));
   return new Tool(namespace, [...runtimeCommand("node"), script, dataDirectory, ...argv]);
@@ -73,7 +73,6 @@ const forged: Fault = {
     const before = await refusals(rig);
     const tool = intruder(rig, "forge", String(FORGERIES), "a");
     try {
-      await tool.line();
       const { sent } = JSON.parse(await tool.line()) as { sent: number };
       const areCounted = async (): Promise<boolean> => {
         const after = await refusals(rig);
