@@ -1,9 +1,11 @@
 /**
  * A simulated disk below a replica. What was written when `write` returned is there after a crash;
- * a write that a crash interrupts is there whole or not at all, as SQLite promises.
+ * a write that a crash interrupts is there whole or not at all, as SQLite promises. Damage is
+ * found at the next start, as the checksums of the state file promise.
  */
-import { type Entry, keyOf } from "@rhone/state/record";
-import type { Disk } from "@rhone/state/replica";
+import type { Vector } from "@rhone/state/ledger";
+import type { Disk, DiskRecord, Stored } from "@rhone/state/replica";
+import type { Portion, Write } from "@rhone/state/write";
 import type { Process } from "./machine.ts";
 
 export class SimulatedDisk {
@@ -11,28 +13,43 @@ export class SimulatedDisk {
   isFull = false;
   /** The process is killed in the middle of its next write, which is then kept or not. */
   killAtWrite: "kept" | "lost" | null = null;
-  readonly #rows = new Map<string, string>();
+  readonly #writes = new Map<string, readonly Write[]>();
+  readonly #vector = new Map<string, number>();
+  #repair: string | null = null;
 
+  /** Names about which something is kept. */
   get rowCount(): number {
-    return this.#rows.size;
+    return this.#writes.size;
   }
 
-  /** Everything on it, as text. */
-  rows(): readonly string[] {
-    return [...this.#rows.values()];
+  /** What a start finds on it. */
+  read(): Stored {
+    const portions = new Map<Write["seal"], string[]>();
+    for (const write of [...this.#writes.values()].flat()) {
+      const texts = portions.get(write.seal) ?? [];
+      portions.set(write.seal, texts);
+      texts.push(write.text);
+    }
+    const repair = this.#repair;
+    this.#repair = null;
+    return {
+      portions: [...portions].map(([seal, texts]): Portion => ({ seal, texts })),
+      vector: Object.fromEntries(this.#vector),
+      repair,
+    };
   }
 
   /** As a process sees it; `onKept` hears of every write that counts. */
-  open(process: Process, onKept: (entries: readonly Entry[]) => void): Disk {
+  open(process: Process, onKept: (records: readonly DiskRecord[]) => void): Disk {
     return {
-      write: (entries) => {
+      write: (records, vector) => {
         if (process.isDead) throw new Error("the process is dead");
         if (this.isFull) throw new Error("database or disk is full");
         const fate = this.killAtWrite;
         this.killAtWrite = null;
         if (fate !== "lost") {
-          for (const entry of entries) this.#rows.set(keyOf(entry), JSON.stringify(entry));
-          onKept(entries);
+          this.#keep(records, vector);
+          onKept(records);
         }
         if (fate === null) return;
         process.kill();
@@ -43,16 +60,27 @@ export class SimulatedDisk {
   }
 
   lose(): void {
-    this.#rows.clear();
+    this.#writes.clear();
+    this.#vector.clear();
   }
 
-  /** Inverts one bit of one row; `random` is uniform in [0, 1). */
-  flipBit(random: () => number): void {
-    const keys = [...this.#rows.keys()];
+  /** Takes away all about one name, and the vector; returns the name, undefined of an empty disk. */
+  damage(random: () => number): string | undefined {
+    const keys = [...this.#writes.keys()];
     const key = keys[Math.floor(random() * keys.length)];
-    if (key === undefined) return;
-    const bytes = Buffer.from(this.#rows.get(key)!);
-    bytes[Math.floor(random() * bytes.length)]! ^= 1 << Math.floor(random() * 8);
-    this.#rows.set(key, bytes.toString());
+    if (key === undefined) return undefined;
+    this.#writes.delete(key);
+    this.#vector.clear();
+    this.#repair = `the rows of ${key} were damaged`;
+    return key;
+  }
+
+  #keep(records: readonly DiskRecord[], vector: Vector): void {
+    for (const { kind, name, writes } of records) {
+      const key = `${kind}/${name}`;
+      if (writes.length === 0) this.#writes.delete(key);
+      else this.#writes.set(key, writes);
+    }
+    for (const [origin, clock] of Object.entries(vector)) this.#vector.set(origin, clock);
   }
 }

@@ -68,22 +68,26 @@ export const FAULTS = {
     simulation.loseDisk(machine);
     return () => simulation.start(machine);
   },
-  "bit-flip": (simulation) => {
+  "disk-damage": (simulation) => {
     const machine = aRunning(simulation);
     if (machine === undefined) return null;
     simulation.kill(machine);
-    machine.disk.flipBit(simulation.world.random);
+    simulation.damageDisk(machine);
     return () => simulation.start(machine);
+  },
+  replay: ({ nats }) => {
+    nats.replay();
+    return null;
+  },
+  forgery: ({ plan, nats }) => {
+    // Without signatures everybody is believed.
+    if (plan.isSigned) nats.forge();
+    return null;
   },
 } as const satisfies Record<string, Strike>;
 
 export type FaultName = keyof typeof FAULTS;
-
-/** What the product does not withstand yet; docs/simulation.md says why. */
-export const EXCLUDED: readonly FaultName[] = ["disk-lost", "bit-flip"];
-export const FAULT_NAMES = (Object.keys(FAULTS) as FaultName[]).filter((name) => {
-  return !EXCLUDED.includes(name);
-});
+export const FAULT_NAMES = Object.keys(FAULTS) as FaultName[];
 
 function aRunning({ world, machines }: Simulation): Machine | undefined {
   return world.pick(machines.filter(({ process }) => process !== null));

@@ -18,7 +18,8 @@ export class Machine {
   /** By how much somebody has set the wall clock. */
   wallStepMs = 0;
   process: Process | null = null;
-  startCount = 0;
+  /** Ids of the keys whose certificates it has kept. */
+  readonly knownKeys = new Set<string>();
 
   constructor(world: World, index: number, disk: SimulatedDisk, drift: number) {
     this.world = world;

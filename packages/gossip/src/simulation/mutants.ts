@@ -2,9 +2,10 @@
  * Chassis with a bug each, made by putting something wrong between the shipped parts. A simulation
  * that does not find them would not find their like in the product either.
  */
-import type { Entry } from "@rhone/state/record";
 import type { Disk } from "@rhone/state/replica";
+import type { Signer } from "@rhone/state/signer";
 import type { Store } from "@rhone/state/store";
+import type { Trust } from "../replicator.ts";
 import type { Transport } from "../transport.ts";
 import type { Seams } from "./chassis.ts";
 import type { ViolationKind } from "./oracle.ts";
@@ -19,36 +20,42 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   /** What peers say was deleted stays. */
   "merge ignores tombstones": {
     seams: {
-      store: (open, rows) => {
-        const store = open(rows);
+      store: (open, stored) => {
+        const store = open(stored);
+        const isOther = (text: string): boolean => !text.includes('"delete"');
         return override(store, {
-          merge: (entries) => store.merge(entries.filter(({ value }) => value !== null)),
+          merge: (portions, vector) => {
+            const left = portions.map(({ seal, texts }) => ({
+              seal,
+              texts: texts.filter(isOther),
+            }));
+            return store.merge(left, vector);
+          },
         });
       },
     },
     found: ["apart"],
   },
-  "merge takes whatever came last": {
+  "whoever signs is believed": {
     seams: {
-      store: (open, rows) => {
-        const store = open(rows);
-        const restamp = (entry: Entry): Entry => {
-          const clock = Math.max(entry.version.clock, store.revision + 1);
-          return { ...entry, version: { ...entry.version, clock } };
-        };
-        return override(store, { merge: (entries) => store.merge(entries.map(restamp)) });
-      },
+      keyring: (keyring) => override(keyring, { verify: () => "genuine" }),
     },
     found: ["invented"],
+  },
+  "nobody passes certificates on": {
+    seams: {
+      keyring: (keyring) => override(keyring, { certificatesOf: () => [] }),
+    },
+    found: ["apart"],
   },
   "the disk is written after the acknowledgement": {
     seams: {
       disk: (disk, process) => {
         return override(disk, {
-          write(entries) {
+          write(records, vector) {
             process.setTimer(() => {
               try {
-                disk.write(entries);
+                disk.write(records, vector);
               } catch {
                 // Nobody is left who could be told.
               }
@@ -63,9 +70,9 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     seams: {
       disk: (disk) => {
         return override(disk, {
-          write(entries) {
+          write(records, vector) {
             try {
-              disk.write(entries);
+              disk.write(records, vector);
             } catch {
               // So the replica believes that all is well.
             }
@@ -85,28 +92,30 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   "a restart begins before the disk was read": {
     seams: {
-      store: (open, rows, process) => {
-        const store = open([]);
-        let isRead = rows.length === 0;
-        process.setTimer(() => {
-          isRead = true;
-          store.merge(rows);
-        }, 500);
-        return override(store, { entries: () => (isRead ? store.entries() : rows) });
+      store: (open, stored, process) => {
+        if (stored.portions.length === 0) return open(stored);
+        const store = open({ ...stored, portions: [], vector: {} });
+        process.setTimer(() => store.merge(stored.portions, stored.vector), 500);
+        return store;
       },
     },
-    found: ["clock", "invented", "unread"],
+    found: ["lost"],
   },
-  "what a chassis deleted is forgotten at its next start": {
+  "what was deleted is forgotten at the next start": {
     seams: {
-      store: (open, rows) => open(rows.filter(({ value }) => value !== null)),
+      store: (open, stored) => {
+        const portions = stored.portions.map(({ seal, texts }) => {
+          return { seal, texts: texts.filter((text) => !text.includes('"delete"')) };
+        });
+        return open({ ...stored, portions });
+      },
     },
     found: ["lost"],
   },
   "reads come from a snapshot that is refreshed now and then": {
     seams: {
-      store: (open, rows, process) => {
-        const store = open(rows);
+      store: (open, stored, process) => {
+        const store = open(stored);
         let shown = store.entries();
         const refresh = (): void => {
           shown = store.entries();
@@ -146,7 +155,10 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 };
 
 /** `part` with some of its methods replaced; the others are its own. */
-function override<T extends Disk | Store | Transport>(part: T, methods: Partial<T>): T {
+function override<T extends Disk | (Signer & Trust) | Store | Transport>(
+  part: T,
+  methods: Partial<T>,
+): T {
   return new Proxy(part, {
     get: (target, name) => {
       const method: unknown = Reflect.get(methods, name) ?? Reflect.get(target, name, target);

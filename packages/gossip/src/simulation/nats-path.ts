@@ -5,6 +5,7 @@
  */
 import { matches } from "../subject-pattern.ts";
 import type { MessageHandler, Transport } from "../transport.ts";
+import { forge } from "./forger.ts";
 import type { Machine, Process } from "./machine.ts";
 import type { Underlay } from "./underlay.ts";
 import type { World } from "./world.ts";
@@ -13,6 +14,8 @@ const CONNECT_MIN_MS = 5;
 const CONNECT_MAX_MS = 60;
 /** How much later a message may come that others overtake. */
 const REORDER_MAX_MS = 400;
+/** What somebody who listens remembers. */
+const OVERHEARD_MAX = 256;
 
 interface Subscription {
   readonly endpoint: NatsEndpoint;
@@ -44,6 +47,7 @@ export class NatsPath {
   /** By pattern, and within it in the order in which they came. */
   readonly #subscriptions = new Map<string, Set<Subscription>>();
   readonly #wildcards = new Map<string, readonly string[]>();
+  readonly #overheard: { readonly subject: string; readonly data: Uint8Array }[] = [];
 
   constructor(world: World, underlay: Underlay, count: number) {
     this.#world = world;
@@ -79,6 +83,18 @@ export class NatsPath {
     };
   }
 
+  /** Somebody sends to everybody what was sent before. */
+  replay(): void {
+    const old = this.#world.pick(this.#overheard);
+    if (old !== undefined) this.#inject(old.subject, old.data);
+  }
+
+  /** Somebody sends a change that its author did not make. */
+  forge(): void {
+    const old = this.#world.pick(this.#overheard.filter(({ subject }) => subject.endsWith(".d")));
+    if (old !== undefined) this.#inject(old.subject, forge(this.#world, old.data));
+  }
+
   subscribe(subscription: Subscription): () => void {
     const pattern = subscription.pattern.join(".");
     let all = this.#subscriptions.get(pattern);
@@ -94,6 +110,8 @@ export class NatsPath {
   /** Whether anybody connected is there to receive it. */
   deliver(from: NatsEndpoint, subject: string, data: Uint8Array, respond: Respond): boolean {
     this.#world.log(`nats ${from.name} ${subject}`, data);
+    this.#overheard.push({ subject, data });
+    if (this.#overheard.length >= 2 * OVERHEARD_MAX) this.#overheard.splice(0, OVERHEARD_MAX);
     const tokens = subject.split(".");
     let isWanted = this.#deliverTo(subject, from, subject, data, respond);
     for (const [pattern, wanted] of this.#wildcards) {
@@ -126,6 +144,20 @@ export class NatsPath {
     }
     this.#world.log(`nats ${from.name} to ${to.name}`);
     arrive();
+  }
+
+  #inject(subject: string, data: Uint8Array): void {
+    const world = this.#world;
+    world.log(`nats somebody ${subject}`, data);
+    const tokens = subject.split(".");
+    for (const [pattern, subscriptions] of this.#subscriptions) {
+      if (pattern !== subject && !matches(this.#wildcards.get(pattern) ?? [], tokens)) continue;
+      for (const { endpoint, handler } of subscriptions) {
+        endpoint.process.after(1, () => {
+          if (endpoint.isConnected) handler(data, () => {}, subject);
+        });
+      }
+    }
   }
 
   #deliverTo(

@@ -1,21 +1,34 @@
 /**
  * Watches a simulation from outside and says what must never happen. It sees what users were told,
- * what each disk has kept, and what each store says; it knows nothing of how they came to it.
+ * what each disk has kept, and what each replica holds; it knows nothing of how they came to it.
  *
- *   invented   a store holds what nobody wrote, or wrote otherwise: one version, one content
+ *   invented   somebody holds what nobody wrote
  *   clock      an origin gives a version that is not later than all that it gave before
- *   backwards  a store goes back to an earlier version
+ *   backwards  a replica forgets what it knew, although nothing has outlived it
  *   lost       an acknowledged write is gone although a disk that held it survived
- *   unread     a chassis does not show a write right after it acknowledged it
+ *   unread     a chassis does not show a write right after it acknowledged it, or in the end shows
+ *              another document than the only one who writes it was told
  *   undead     what was deleted is back, without anybody having put it again
- *   apart      live stores differ although nothing was wrong for long enough
+ *   apart      live chassis differ although nothing was wrong for long enough
  *   unbounded  something grows that has a limit
  *   threw      an exception that nobody caught
  */
-import { type Chassis, compareFacts, type Fact, factsOf } from "./chassis.ts";
+import type { Entry } from "@rhone/state/record";
+import type { DiskRecord } from "@rhone/state/replica";
+import type { Commit, Store } from "@rhone/state/store";
+import { hashOf, type Portion } from "@rhone/state/write";
+import {
+  areSame,
+  describe,
+  type Held,
+  type Holdings,
+  holdingsOf,
+  isDeleted,
+  isWithin,
+  join,
+  keyOfRecord,
+} from "./holdings.ts";
 import type { Machine } from "./machine.ts";
-
-type Entries = Parameters<typeof factsOf>[0][];
 
 export type ViolationKind =
   | "invented"
@@ -33,22 +46,31 @@ export interface Violation {
   readonly message: string;
 }
 
-/** Facts by id. */
-type Facts = Map<string, Fact>;
+/** A document that one chassis alone writes, and what it may be in the end. */
+interface Sole {
+  readonly writer: Machine;
+  /** The value that was acknowledged last, and those of which nobody knows what became of them. */
+  values: string[];
+}
 
 export class Oracle {
   violation: Violation | null = null;
   ackCount = 0;
   /** Acknowledged writes that were lost together with every disk that held them. */
   excusedCount = 0;
-  readonly #authored = new Map<string, string>();
+  /** Hashes of all that was ever written. */
+  readonly #authored = new Set<string>();
+  readonly #keys = new Set<string>();
   /** The latest clock number that each origin has given. */
   readonly #clocks = new Map<string, number>();
-  /** The latest write of each id that somebody was told is safe. */
-  readonly #acknowledged: Facts = new Map();
-  /** What each store has said, and what each disk has kept. */
-  readonly #held = new Map<Machine, Facts>();
-  readonly #kept = new Map<Machine, Facts>();
+  /** What users were told is safe. */
+  readonly #acknowledged: Holdings = new Map();
+  readonly #sole = new Map<string, Sole>();
+  /** Machines whose disk was lost or damaged. */
+  readonly #forgetful = new Set<Machine>();
+  /** What each replica holds, and what each disk has kept. */
+  readonly #held = new Map<Machine, Holdings>();
+  readonly #kept = new Map<Machine, Holdings>();
 
   constructor(machines: readonly Machine[]) {
     for (const machine of machines) {
@@ -57,181 +79,176 @@ export class Oracle {
     }
   }
 
+  /** Names that were ever written about. */
+  get keyCount(): number {
+    return this.#keys.size;
+  }
+
   fail(kind: ViolationKind, message: string): void {
     this.violation ??= { kind, message };
   }
 
-  /** Ids that were ever written. */
-  get idCount(): number {
-    return this.#ids.size;
-  }
-  readonly #ids = new Set<string>();
-
-  /** The disk has kept `entries`. */
-  kept(machine: Machine, entries: Readonly<Entries>): void {
-    const facts = this.#kept.get(machine)!;
-    for (const fact of entries.flatMap(factsOf)) {
-      facts.set(fact.id, fact);
-      if (fact.origin === machine.name) this.#author(fact);
+  /** A chassis writes. What a crash interrupts is written, too. */
+  authored({ name }: Machine, portions: readonly Portion[]): void {
+    for (const { seal, texts } of portions) {
+      if (seal.origin !== name) continue;
+      for (const text of texts) this.#authored.add(hashOf(text));
+      const last = this.#clocks.get(name) ?? 0;
+      if (seal.clock < last) this.fail("clock", `${name} gives ${seal.clock} after ${last}`);
+      else this.#clocks.set(name, seal.clock);
     }
   }
 
-  /** A store says what it holds after a start: all of it. */
-  started(machine: Machine, entries: Readonly<Entries>): void {
-    const facts = new Map(entries.flatMap(factsOf).map((fact) => [fact.id, fact]));
-    this.#held.set(machine, facts);
-    for (const fact of facts.values()) this.#checkAuthor(machine, fact);
-    for (const [id, kept] of this.#kept.get(machine)!) {
-      const fact = facts.get(id);
-      if (fact !== undefined && compareFacts(fact, kept) >= 0) continue;
-      this.fail("lost", `${machine.name} started without ${describe(kept)}, has ${describe(fact)}`);
+  /** The disk has kept `records`. */
+  kept(machine: Machine, records: readonly DiskRecord[]): void {
+    const kept = this.#kept.get(machine)!;
+    for (const record of records) {
+      kept.set(keyOfRecord(record), record.writes);
+      const own = record.writes.filter(({ origin }) => origin === machine.name);
+      for (const { hash } of own) this.#authored.add(hash);
+      this.#keys.add(keyOfRecord(record));
     }
   }
 
-  /** A store says what has changed. */
-  changed(machine: Machine, entries: Readonly<Entries>, source: "local" | "peer"): void {
-    const facts = this.#held.get(machine)!;
-    for (const fact of entries.flatMap(factsOf)) {
-      if (source === "local") this.#author(fact);
-      this.#checkAuthor(machine, fact);
-      const before = facts.get(fact.id);
-      if (before !== undefined && compareFacts(fact, before) < 0) {
-        const change = `${machine.name} went from ${describe(before)} to ${describe(fact)}`;
-        this.fail(before.isGone && !fact.isGone ? "undead" : "backwards", change);
-      }
-      facts.set(fact.id, fact);
+  /** A replica has begun, with what its disk holds. */
+  started(machine: Machine, store: Store): void {
+    const held = holdingsOf(store);
+    this.#held.set(machine, held);
+    for (const writes of held.values()) this.#checkAuthors(machine, writes);
+    for (const [key, kept] of this.#kept.get(machine)!) {
+      if (isWithin(kept, held.get(key))) continue;
+      const message = `${machine.name} started without ${describe(kept)}`;
+      this.fail("lost", `${message}, has ${describe(held.get(key))}`);
+    }
+  }
+
+  /** A replica holds `records` now. */
+  changed(machine: Machine, records: readonly DiskRecord[]): void {
+    const held = this.#held.get(machine)!;
+    for (const record of records) {
+      const key = keyOfRecord(record);
+      const before = held.get(key) ?? [];
+      held.set(key, record.writes);
+      this.#keys.add(key);
+      this.#checkAuthors(machine, record.writes);
+      if (isWithin(before, record.writes)) continue;
+      const change = `from ${describe(before)} to ${describe(record.writes)}`;
+      this.fail("backwards", `${machine.name} went ${change}`);
     }
   }
 
   /** A user was told that `entries` are safe at `machine`. */
-  acknowledged(machine: Machine, entries: Readonly<Entries>, { store }: Chassis): void {
-    const shown = new Map(
-      store
-        .entries()
-        .flatMap(factsOf)
-        .map((fact) => [fact.id, fact]),
-    );
-    for (const fact of entries.flatMap(factsOf)) {
+  acknowledged(machine: Machine, { entries }: Commit, store: Store): void {
+    const shown = new Map(store.entries().map((entry) => [keyOfRecord(entry), entry]));
+    const held = this.#held.get(machine)!;
+    const kept = this.#kept.get(machine)!;
+    for (const entry of entries) {
+      const key = keyOfRecord(entry);
       this.ackCount++;
-      const known = this.#acknowledged.get(fact.id);
-      if (known === undefined || compareFacts(known, fact) < 0) {
-        this.#acknowledged.set(fact.id, fact);
-      }
+      // Another part of a document may be another's; what was written is there.
+      const isShown = textOf(shown.get(key)) === textOf(entry);
+      const got = shown.get(key) === undefined ? "nothing" : textOf(shown.get(key));
+      if (!isShown) this.fail("unread", `${machine.name} answered ${textOf(entry)}, shows ${got}`);
+      const writes = (held.get(key) ?? []).filter(({ clock, origin }) => {
+        return clock === entry.version.clock && origin === entry.version.origin;
+      });
+      this.#acknowledged.set(key, join(this.#acknowledged.get(key) ?? [], writes));
       // From now on the disk has to have it, whatever it said.
-      const kept = this.#kept.get(machine)!;
-      const before = kept.get(fact.id);
-      if (before === undefined || compareFacts(before, fact) < 0) kept.set(fact.id, fact);
-      const now = shown.get(fact.id);
-      if (now !== undefined && compareFacts(now, fact) >= 0) continue;
-      this.fail("unread", `${machine.name} acknowledged ${describe(fact)}, has ${describe(now)}`);
+      kept.set(key, join(kept.get(key) ?? [], writes));
     }
   }
 
-  /** All that the disk of `machine` held is gone for good. */
-  lostDisk(machine: Machine): void {
-    const lost = this.#kept.get(machine)!;
-    this.#kept.set(machine, new Map());
+  /** The only one who writes a document was told that it is `value`, or not told anything. */
+  toldSole(writer: Machine, key: string, value: string, isCertain: boolean): void {
+    if (this.#forgetful.has(writer)) return;
+    const sole = this.#sole.get(key);
+    if (isCertain) this.#sole.set(key, { writer, values: [value] });
+    else if (sole === undefined) this.#sole.set(key, { writer, values: ["null", value] });
+    else sole.values.push(value);
+  }
+
+  /** What the disk of `machine` held is gone for good: of one name, or all of it. */
+  lostDisk(machine: Machine, key?: string): void {
+    const kept = this.#kept.get(machine)!;
+    const lost = key === undefined ? [...kept.keys()] : [key];
     this.#clocks.delete(machine.name);
-    for (const [id, acknowledged] of this.#acknowledged) {
-      if (!lost.has(id)) continue;
-      const survivor = this.#latestKept(id);
-      if (survivor !== undefined && compareFacts(survivor, acknowledged) >= 0) continue;
-      this.excusedCount++;
-      if (survivor === undefined) this.#acknowledged.delete(id);
-      else this.#acknowledged.set(id, survivor);
+    // What it writes anew may lose against what it does not remember.
+    for (const [key, { writer }] of this.#sole) if (writer === machine) this.#sole.delete(key);
+    this.#forgetful.add(machine);
+    for (const key of lost) {
+      kept.delete(key);
+      this.#excuse(key);
     }
-  }
-
-  /** Whether all of `machines` hold the same; cheap while they do not. */
-  areSame(machines: readonly Machine[]): boolean {
-    return this.#difference(machines) === null;
   }
 
   /** When all is over: everybody has to hold the same, and everything that was acknowledged. */
-  checkEnd(machines: readonly Machine[], entriesOf: (machine: Machine) => Readonly<Entries>): void {
-    for (const machine of machines) {
-      const real = entriesOf(machine).flatMap(factsOf);
-      const held = this.#held.get(machine)!;
-      const wrong = real.find((fact) => !isSame(fact, held.get(fact.id)));
-      if (wrong === undefined && real.length === held.size) continue;
-      const message = `${machine.name} has not told all: ${describe(wrong)} of ${real.length}`;
-      this.fail("apart", message);
-    }
-    const difference = this.#difference(machines);
-    if (difference !== null) this.fail("apart", difference);
-    const facts = this.#held.get(machines[0]!)!;
-    for (const acknowledged of this.#acknowledged.values()) {
-      const fact = facts.get(acknowledged.id);
-      if (fact !== undefined && compareFacts(fact, acknowledged) >= 0) continue;
-      const message = `all have ${describe(fact)}, acknowledged was ${describe(acknowledged)}`;
-      this.fail(acknowledged.isGone ? "undead" : "lost", message);
-    }
-  }
-
-  #difference(machines: readonly Machine[]): string | null {
-    const [first, ...others] = machines;
-    const facts = this.#held.get(first!)!;
-    for (const machine of others) {
-      const theirs = this.#held.get(machine)!;
-      for (const fact of facts.values()) {
-        const their = theirs.get(fact.id);
-        if (isSame(fact, their)) continue;
-        return `${first!.name} has ${describe(fact)}, ${machine.name} ${describe(their)}`;
+  checkEnd(stores: ReadonlyMap<Machine, Store>): void {
+    const [first, ...others] = stores.keys();
+    const held = holdingsOf(stores.get(first!)!);
+    const shown = JSON.stringify(stores.get(first!)!.entries());
+    this.#checkTold(first!, held);
+    for (const other of others) {
+      const store = stores.get(other)!;
+      const theirs = holdingsOf(store);
+      this.#checkTold(other, theirs);
+      const key = [...new Set([...held.keys(), ...theirs.keys()])].find((key) => {
+        return !areSame(held.get(key) ?? [], theirs.get(key) ?? []);
+      });
+      if (key !== undefined) {
+        const difference = `${first!.name} has ${describe(held.get(key))}, ${other.name}`;
+        this.fail("apart", `${difference} ${describe(theirs.get(key))}`);
       }
-      if (facts.size === theirs.size) continue;
-      const more = [...theirs.values()].find(({ id }) => !facts.has(id));
-      return `${first!.name} has nothing, ${machine.name} ${describe(more)}`;
+      if (JSON.stringify(store.entries()) === shown) continue;
+      this.fail("apart", `${first!.name} and ${other.name} make different documents of the same`);
     }
-    return null;
+    for (const [key, acknowledged] of this.#acknowledged) {
+      const all = held.get(key) ?? [];
+      if (isWithin(acknowledged, all)) continue;
+      const kind = isDeleted(acknowledged) && !isDeleted(all) ? "undead" : "lost";
+      const what = `acknowledged was ${describe(acknowledged)}`;
+      this.fail(kind, `all have ${describe(all)}, ${what}`);
+    }
+    this.#checkSole(stores.get(first!)!);
   }
 
-  #author(fact: Fact): void {
-    const { id, origin, clock, text } = fact;
-    const version = `${id} ${clock}@${origin}`;
-    const known = this.#authored.get(version);
-    if (known === text) return;
-    if (known !== undefined) {
-      this.fail("invented", `${version} was ${known}, and now ${origin} gives it to ${text}`);
-      return;
+  #checkSole(store: Store): void {
+    const shown = new Map(store.entries().map((entry) => [keyOfRecord(entry), entry]));
+    for (const [key, { writer, values }] of this.#sole) {
+      const value = textOf(shown.get(key));
+      if (values.includes(value)) continue;
+      const expected = values.join(" or ");
+      this.fail("unread", `${writer.name} alone wrote ${key} ${expected}, all show ${value}`);
     }
-    this.#authored.set(version, text);
-    this.#ids.add(id);
-    const last = this.#clocks.get(origin) ?? 0;
-    if (clock < last) this.fail("clock", `${origin} gives ${clock} after ${last}, to ${id}`);
-    else this.#clocks.set(origin, clock);
   }
 
-  #checkAuthor({ name }: Machine, { id, origin, clock, text }: Fact): void {
-    const version = `${id} ${clock}@${origin}`;
-    const known = this.#authored.get(version);
-    if (known === text) return;
-    const written = known === undefined ? "nobody wrote it" : `it was written as ${known}`;
-    this.fail("invented", `${name} holds ${version} as ${text}, but ${written}`);
+  /** What we were told of a replica is what it holds. */
+  #checkTold({ name }: Machine, real: Holdings): void {
+    const [machine] = [...this.#held.keys()].filter((each) => each.name === name);
+    for (const [key, writes] of this.#held.get(machine!)!) {
+      if (areSame(writes, real.get(key) ?? [])) continue;
+      const told = `${name} told of ${describe(writes)}`;
+      this.fail("backwards", `${told}, holds ${describe(real.get(key))}`);
+    }
   }
 
-  #latestKept(id: string): Fact | undefined {
-    let latest: Fact | undefined;
-    for (const facts of this.#kept.values()) {
-      const fact = facts.get(id);
-      if (fact === undefined) continue;
-      if (latest === undefined || compareFacts(latest, fact) < 0) latest = fact;
-    }
-    return latest;
+  #checkAuthors({ name }: Machine, writes: Held): void {
+    const strange = writes.find(({ hash }) => !this.#authored.has(hash));
+    if (strange !== undefined) this.fail("invented", `${name} holds ${strange.text.slice(0, 200)}`);
+  }
+
+  /** Nobody is held to what is on no disk any more. */
+  #excuse(key: string): void {
+    const acknowledged = this.#acknowledged.get(key);
+    if (acknowledged === undefined) return;
+    let survivors: Held = [];
+    for (const kept of this.#kept.values()) survivors = join(survivors, kept.get(key) ?? []);
+    if (isWithin(acknowledged, survivors)) return;
+    this.excusedCount++;
+    this.#acknowledged.set(key, survivors);
   }
 }
 
-function isSame(a: Fact, b: Fact | undefined): boolean {
-  return (
-    b !== undefined &&
-    a.clock === b.clock &&
-    a.origin === b.origin &&
-    a.created === b.created &&
-    a.text === b.text
-  );
-}
-
-function describe(fact: Fact | undefined): string {
-  if (fact === undefined) return "nothing";
-  const { id, clock, origin, text, created } = fact;
-  return `${id} ${clock}@${origin} (created ${created}) ${text.slice(0, 80)}`;
+/** Of the document; "null" when there is none. */
+function textOf(entry: Entry | undefined): string {
+  return JSON.stringify(entry?.value ?? null);
 }

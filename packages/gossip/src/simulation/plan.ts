@@ -15,6 +15,8 @@ export interface Plan {
   readonly lossRate: number;
   readonly repeatRate: number;
   readonly reorderRate: number;
+  /** Whether chassis sign what they write, as members of a cluster do. */
+  readonly isSigned: boolean;
   readonly habits: Habits;
   /** Mean time between two faults of a kind. */
   readonly faults: ReadonlyMap<FaultName, number>;
@@ -40,6 +42,7 @@ export function makePlan(world: World, options: PlanOptions): Plan {
     lossRate: sometimes(0.6),
     repeatRate: sometimes(0.5),
     reorderRate: sometimes(0.5),
+    isSigned: world.chance(0.7),
     habits: {
       meanMs: logUniform(world, 100, 2000),
       names: Math.floor(logUniform(world, 2, 12)),
@@ -47,6 +50,7 @@ export function makePlan(world: World, options: PlanOptions): Plan {
       portRate: world.between(0, 0.3),
       ruleRate: world.between(0, 0.3),
       manyRate: sometimes(0.5),
+      soleRate: world.between(0, 0.5),
     },
     faults: new Map(
       faults

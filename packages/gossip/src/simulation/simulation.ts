@@ -3,6 +3,8 @@
  * then a calm in which everybody has to come to the same. Runs in one process on virtual time, with
  * the classes that a real chassis runs.
  */
+import type { DiskRecord } from "@rhone/state/replica";
+import type { Author, Change } from "@rhone/state/store";
 import { type Chassis, type Seams, startChassis } from "./chassis.ts";
 import { SimulatedDisk } from "./disk.ts";
 import { FAULTS, type FaultName } from "./faults.ts";
@@ -11,7 +13,7 @@ import { NatsPath } from "./nats-path.ts";
 import { Oracle } from "./oracle.ts";
 import type { Plan } from "./plan.ts";
 import { Underlay } from "./underlay.ts";
-import { wish } from "./users.ts";
+import { isSole, keyOfChange, wish } from "./users.ts";
 import type { World } from "./world.ts";
 
 const DRIFT_MAX = 0.0005;
@@ -36,6 +38,9 @@ export class Simulation {
   readonly #seams: Seams;
   readonly #ends = new Set<() => void>();
   #isStorm = true;
+  /** Whose store a user asks now, and what that would make of it. */
+  #asking: Machine | null = null;
+  #asked: readonly DiskRecord[] = [];
 
   constructor(world: World, plan: Plan, seams: Seams) {
     this.world = world;
@@ -65,27 +70,24 @@ export class Simulation {
     const { world, oracle } = this;
     const process = new Process(machine);
     machine.process = process;
-    machine.startCount++;
     world.log(`${machine.name} starts`);
     const chassis = startChassis({
       ...{ process, disk: machine.disk, transport: this.nats.connect(process) },
       ...{ names: this.machines.map(({ name }) => name), seams: this.#seams },
-      onKept: (entries) => oracle.kept(machine, entries),
-      onChange: (entries, source) => {
+      isSigned: this.plan.isSigned,
+      onKept: (records) => oracle.kept(machine, records),
+      onWrite: (records) => {
+        if (process.isDead) return;
+        if (this.#asking === machine) this.#asked = records;
+        else oracle.changed(machine, records);
+      },
+      onChange: (entries, source, portions) => {
         if (process.isDead) return;
         world.log(`${machine.name} ${source} ${JSON.stringify(entries)}`);
-        if (source === "disk") oracle.started(machine, entries);
-        else oracle.changed(machine, entries, source);
+        oracle.authored(machine, portions);
       },
+      onStart: (store) => oracle.started(machine, store),
     });
-    if (chassis === null) {
-      // What its message tells the operator to do.
-      this.#count("unusable disks");
-      process.kill();
-      this.loseDisk(machine);
-      this.start(machine);
-      return;
-    }
     this.#chassis.set(machine, chassis);
     this.#introduce(machine, chassis);
   }
@@ -98,7 +100,14 @@ export class Simulation {
   loseDisk(machine: Machine): void {
     this.world.log(`${machine.name} has lost its disk`);
     machine.disk.lose();
+    machine.knownKeys.clear();
     this.oracle.lostDisk(machine);
+  }
+
+  damageDisk(machine: Machine): void {
+    const key = machine.disk.damage(this.world.random);
+    this.world.log(`${machine.name} has lost ${key} from its disk`);
+    if (key !== undefined) this.oracle.lostDisk(machine, key);
   }
 
   /** Nothing goes wrong from now on, and users are silent. */
@@ -114,7 +123,8 @@ export class Simulation {
   }
 
   get areSame(): boolean {
-    return this.oracle.areSame(this.machines);
+    const roots = [...this.#chassis.values()].map(({ store }) => store.root);
+    return roots.every((root) => root === roots[0]);
   }
 
   /** Whether every chassis holds every other one for alive. */
@@ -131,9 +141,9 @@ export class Simulation {
   }
 
   checkEnd(): void {
-    this.oracle.checkEnd(this.machines, (machine) => this.#chassis.get(machine)!.store.entries());
-    const hashes = new Set([...this.#chassis.values()].map(({ replicator }) => replicator.hash));
-    if (hashes.size > 1) this.oracle.fail("apart", `${hashes.size} hashes of the same entries`);
+    this.oracle.checkEnd(
+      new Map([...this.#chassis].map(([machine, { store }]) => [machine, store])),
+    );
   }
 
   #sum(countOf: (chassis: Chassis) => number): number {
@@ -151,17 +161,31 @@ export class Simulation {
     this.#transact(machine, chassis, [{ op: "put", document }], "chassis");
   }
 
-  #transact(machine: Machine, chassis: Chassis, ...[changes, author]: TransactArguments): void {
-    const { process } = machine;
-    const result = chassis.store.transact(changes, author);
-    if (process?.isDead === true) {
+  #transact(machine: Machine, chassis: Chassis, changes: readonly Change[], by: Author): void {
+    const { oracle } = this;
+    this.#asking = machine;
+    this.#asked = [];
+    const process = machine.process!;
+    const result = chassis.store.transact(changes, by);
+    this.#asking = null;
+    if (process.isDead) {
       this.#count("writes without an answer");
+      for (const change of changes) this.#tellSole(machine, change, false);
     } else if (result.ok) {
       this.#count("writes");
-      this.oracle.acknowledged(machine, [...result.value.entries], chassis);
+      oracle.changed(machine, this.#asked);
+      oracle.acknowledged(machine, result.value, chassis.store);
+      for (const change of changes) this.#tellSole(machine, change, true);
     } else {
       this.#count(`writes refused: ${result.error.code}`);
     }
+  }
+
+  #tellSole(machine: Machine, change: Change, isCertain: boolean): void {
+    const key = keyOfChange(change);
+    if (!isSole(key, machine.name)) return;
+    const value = JSON.stringify(change.op === "put" ? change.document : null);
+    this.oracle.toldSole(machine, key, value, isCertain);
   }
 
   #expectWish(): void {
@@ -171,7 +195,12 @@ export class Simulation {
       const machine = world.pick(this.machines)!;
       const chassis = this.#chassis.get(machine);
       if (chassis !== undefined && machine.process?.isPaused === false) {
-        this.#transact(machine, chassis, wish(world, plan.habits, chassis.store), "user");
+        this.#transact(
+          machine,
+          chassis,
+          wish(world, plan.habits, machine.name, chassis.store),
+          "user",
+        );
       }
       this.#expectWish();
     });
@@ -211,10 +240,10 @@ export class Simulation {
     const { process, name, disk } = machine;
     if (process === null) return;
     const { store, replicator, membership } = this.#chassis.get(machine)!;
-    const [idsMax, peersMax] = [this.oracle.idCount, this.machines.length - 1];
+    const [keysMax, peersMax] = [this.oracle.keyCount, this.machines.length - 1];
     const limits: readonly (readonly [string, number, number])[] = [
-      ["entries", store.entries().length, idsMax],
-      ["rows on its disk", disk.rowCount, idsMax],
+      ["entries", store.entries().length, keysMax],
+      ["rows on its disk", disk.rowCount, keysMax],
       ["peers", replicator.peers().length, peersMax],
       ["members", membership.members().length, peersMax],
       ["timers", process.timerCount, TIMERS_MAX],
@@ -225,8 +254,6 @@ export class Simulation {
     }
   }
 }
-
-type TransactArguments = Parameters<Chassis["store"]["transact"]>;
 
 function isAlive({ status }: { readonly status: string }): boolean {
   return status === "alive";

@@ -10,20 +10,34 @@ export interface Habits {
   readonly portRate: number;
   readonly ruleRate: number;
   readonly manyRate: number;
+  /** Of documents that one chassis alone writes. */
+  readonly soleRate: number;
 }
 
 const MANY_MAX = 6;
 
-/** One transaction. The chassis refuses it when it contradicts the state there. */
-export function wish(world: World, habits: Habits, store: Store): Change[] {
+/** One transaction at chassis `at`, which refuses it when it contradicts the state there. */
+export function wish(world: World, habits: Habits, at: string, store: Store): Change[] {
   const count = world.chance(habits.manyRate) ? 2 + Math.floor(world.random() * (MANY_MAX - 1)) : 1;
   const changes = new Map<string, Change>();
   for (let i = 0; i < count; i++) {
-    const change = wishOne(world, habits, store);
-    const { kind, name } = change.op === "delete" ? change : (change.document as Named);
-    changes.set(`${kind}/${name}`, change);
+    const change = world.chance(habits.soleRate)
+      ? wishSole(world, habits, at, store)
+      : wishOne(world, habits, store);
+    changes.set(keyOfChange(change), change);
   }
   return [...changes.values()];
+}
+
+/** What it is about, as `kind/name`. */
+export function keyOfChange(change: Change): string {
+  const { kind, name } = change.op === "delete" ? change : (change.document as Named);
+  return `${kind}/${name}`;
+}
+
+/** Whether only the chassis `at` writes it. */
+export function isSole(key: string, at: string): boolean {
+  return key === `switch/own-${at}`;
 }
 
 interface Named {
@@ -31,25 +45,40 @@ interface Named {
   readonly name: string;
 }
 
+function wishSole(world: World, habits: Habits, at: string, store: Store): Change {
+  const name = `own-${at}`;
+  const isThere = store.snapshot().switches.some((entry) => entry.name === name);
+  if (isThere && world.chance(habits.deleteRate)) return { op: "delete", kind: "switch", name };
+  return put({ kind: "switch", name, description: words(world) });
+}
+
 function wishOne(world: World, habits: Habits, store: Store): Change {
   const { deleteRate, portRate, ruleRate, names } = habits;
   const { switches, ports, acls } = store.snapshot();
+  const common = switches.filter((entry) => !entry.name.startsWith("own-"));
   const draw = world.random();
   const number = Math.floor(world.random() * names);
-  const description = `said ${Math.floor(world.random() * 2 ** 32).toString(36)}`;
-  const known = world.pick(switches)?.name;
+  const known = world.pick(common)?.name;
   if (draw < deleteRate) {
-    const victim = world.pick([...switches, ...ports, ...acls]);
+    const victim = world.pick([...common, ...ports, ...acls]);
     if (victim !== undefined) return { op: "delete", kind: victim.kind, name: victim.name };
   } else if (known !== undefined && draw < deleteRate + portRate) {
-    const addresses = [`10.${number & 255}.${Math.floor(world.random() * 254)}.7`];
-    return put({ kind: "port", name: `p${number}`, switch: known, addresses });
+    const name = `p${number}`;
+    const addresses = ports.find((entry) => entry.name === name)?.value.addresses ?? [];
+    const more = `10.${number & 255}.${Math.floor(world.random() * 200)}.7`;
+    const left = addresses.filter((address) => address !== more && world.chance(0.6));
+    return put({ kind: "port", name, switch: known, addresses: [...left.slice(0, 4), more] });
   } else if (known !== undefined && draw < deleteRate + portRate + ruleRate) {
     const priority = Math.floor(world.random() * 1000);
-    const rule = { switch: known, direction: "to-port", priority, match: {}, action: "drop" };
-    return put({ kind: "acl", name: `r${number}`, ...rule, description });
+    const action = world.chance(0.5) ? "drop" : "allow";
+    const rule = { switch: known, direction: "to-port", priority, match: {}, action };
+    return put({ kind: "acl", name: `r${number}`, ...rule, description: words(world) });
   }
-  return put({ kind: "switch", name: `s${number}`, description });
+  return put({ kind: "switch", name: `s${number}`, description: words(world) });
+}
+
+function words(world: World): string {
+  return `said ${Math.floor(world.random() * 2 ** 32).toString(36)}`;
 }
 
 function put(document: Named & Readonly<Record<string, unknown>>): Change {
