@@ -64,7 +64,7 @@ export class SimulatedDisk {
     this.#vector.clear();
   }
 
-  /** Takes away all about one name, and the vector; returns the name, undefined of an empty disk. */
+  /** Takes away all about one name, and the vector; returns the name, if there is any. */
   damage(random: () => number): string | undefined {
     const keys = [...this.#writes.keys()];
     const key = keys[Math.floor(random() * keys.length)];

@@ -7,6 +7,8 @@ import { setImmediate } from "node:timers";
 import { EventQueue } from "../event-queue.ts";
 import { seededRandom } from "../seeded-random.ts";
 
+const LINES_LENGTH_MAX = 16_384;
+
 export class World {
   /** Uniform in [0, 1); the only source of chance. */
   readonly random: () => number;
@@ -20,6 +22,8 @@ export class World {
   readonly #digest = createHash("sha256");
   readonly #onLine: ((line: string) => void) | undefined;
   #hasSettled = false;
+  /** Lines that are not in the digest yet. */
+  #lines = "";
 
   /** `onLine` hears every line of the log, for whoever looks into a failure. */
   constructor(seed: number, onLine?: (line: string) => void) {
@@ -29,14 +33,21 @@ export class World {
 
   /** Of the log so far; equal for equal runs. */
   get digest(): string {
+    this.#flush();
     return this.#digest.copy().digest("hex");
   }
 
   log(text: string, data?: Uint8Array): void {
     const line = `${this.nowMs} ${text}\n`;
-    this.#digest.update(line);
+    this.#lines += line;
+    if (data !== undefined || this.#lines.length > LINES_LENGTH_MAX) this.#flush();
     if (data !== undefined) this.#digest.update(data);
     this.#onLine?.(line);
+  }
+
+  #flush(): void {
+    this.#digest.update(this.#lines);
+    this.#lines = "";
   }
 
   after(delayMs: number, run: () => void): void {
