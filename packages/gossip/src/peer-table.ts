@@ -33,8 +33,6 @@ interface Known {
 
 export interface PeerTableOptions {
   readonly now: () => number;
-  /** Silence after which a peer does not count as connected. */
-  readonly silenceMs: number;
   /** Silence after which a peer is forgotten. */
   readonly forgetMs: number;
 }
@@ -69,10 +67,17 @@ export class PeerTable {
     return this.#hear(name) !== null;
   }
 
-  /** Every known peer by name; `hash` is ours. */
-  list(hash: string): Peer[] {
-    const { now, silenceMs } = this.#options;
-    const seenAfterMs = now() - silenceMs;
+  /** How many there are. */
+  get size(): number {
+    return this.#known.size;
+  }
+
+  /**
+   * Every known peer by name; `hash` is ours. After `silenceMs` of silence one does not count as
+   * connected.
+   */
+  list(hash: string, silenceMs: number): Peer[] {
+    const seenAfterMs = this.#options.now() - silenceMs;
     return [...this.#known]
       .map(([name, known]) => ({
         name,

@@ -99,15 +99,33 @@ test("does not tell what it was told", async () => {
   );
 });
 
-test("a lost change is repaired by the next heartbeat", async () => {
+test("a lost change is repaired by its echo, or else by the next heartbeat", async () => {
   const cluster = new Cluster(["a", "b"]);
   await cluster.clock.advance(1500);
-  cluster.bus.lossRate = 1;
-  put(cluster.members[0], "web");
-  await cluster.clock.advance(50);
-  cluster.bus.lossRate = 0;
-  const elapsedMs = await cluster.converge(1200);
-  assert.ok(elapsedMs > 20, `${elapsedMs} ms`);
+  for (const [lostMs, mostMs] of [
+    [20, 100],
+    [80, 2500],
+  ]) {
+    cluster.bus.lossRate = 1;
+    put(cluster.members[0], `lost-for-${lostMs}`);
+    await cluster.clock.advance(lostMs!);
+    cluster.bus.lossRate = 0;
+    assert.equal(cluster.isConverged, false);
+    await cluster.converge(mostMs!);
+  }
+});
+
+test("what a chassis hears in a second does not grow with the number of chassis", async () => {
+  const names = Array.from({ length: 24 }, (_, i) => `c${i}`);
+  const cluster = new Cluster(names);
+  await cluster.clock.advance(5000);
+  const before = cluster.members[0]!.replicator.counters.received;
+  await cluster.clock.advance(10_000);
+  const heard = cluster.members[0]!.replicator.counters.received - before;
+  assert.ok(heard > 120 && heard < 200, `${heard} messages in ten seconds`);
+  const peers = cluster.members[0]!.replicator.peers();
+  assert.equal(peers.filter(({ isConnected, isInSync }) => isConnected && isInSync).length, 23);
+  for (const { replicator } of cluster.members) replicator.stop();
 });
 
 test("a gap between changes is repaired without waiting for a heartbeat", async () => {

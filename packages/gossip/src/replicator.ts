@@ -28,6 +28,13 @@ import * as subjects from "./subjects.ts";
 import type { SetTimer, Transport } from "./transport.ts";
 
 export const INTERVAL_MS = 1000;
+/**
+ * Peers whose heartbeats fit into an interval. With more, each is silent for longer, so that what a
+ * chassis hears does not grow with their number; any one of them tells that something is missing.
+ */
+const PEERS_PER_INTERVAL = 16;
+/** After a change: who missed the message about it learns by this, not by the next heartbeat. */
+const ECHO_MS = 50;
 /** Heartbeats that a connected peer may miss. */
 const SILENCE_INTERVALS = 3;
 const FORGET_INTERVALS = 3600;
@@ -102,6 +109,7 @@ export class Replicator {
   readonly #intervalMs: number;
   readonly #undo: (() => void)[] = [];
   #cancelTimer: () => void = () => {};
+  #cancelEcho: (() => void) | null = null;
   #pushedCount = 0;
   #refusedCount = 0;
   #receivedCount = 0;
@@ -132,7 +140,6 @@ export class Replicator {
     });
     this.#peers = new PeerTable({
       now,
-      silenceMs: intervalMs * SILENCE_INTERVALS,
       forgetMs: intervalMs * FORGET_INTERVALS,
     });
     this.#subscribe(store, transport, self.name);
@@ -162,7 +169,7 @@ export class Replicator {
 
   /** Every chassis heard of in the last hour, by name, without this one. */
   peers(): Peer[] {
-    return this.#peers.list(this.#options.store.root);
+    return this.#peers.list(this.#options.store.root, this.#pauseMs() * SILENCE_INTERVALS);
   }
 
   /** Fetches from `peer` what it holds and we do not, soon. */
@@ -172,6 +179,7 @@ export class Replicator {
 
   stop(): void {
     this.#cancelTimer();
+    this.#cancelEcho?.();
     this.#puller.stop();
     for (const undo of this.#undo.splice(0)) undo();
   }
@@ -280,11 +288,25 @@ export class Replicator {
     this.#pushedCount++;
     let size = 0;
     for (const { texts } of portions) for (const text of texts) size += text.length;
-    if (size > PAGE_SIZE_MAX) transport.publish(subjects.heartbeats(self.name), this.#heartbeat());
+    if (size > PAGE_SIZE_MAX) this.#speak();
     else {
       const message: ChangeMessage = { type: "change", from: self.name, portions };
       transport.publish(subjects.changes(self.name), encode(message));
+      this.#cancelEcho ??= this.#options.setTimer(() => {
+        this.#cancelEcho = null;
+        this.#speak();
+      }, ECHO_MS);
     }
+  }
+
+  #speak(): void {
+    const { transport, self } = this.#options;
+    transport.publish(subjects.heartbeats(self.name), this.#heartbeat());
+  }
+
+  /** Between two heartbeats. */
+  #pauseMs(): number {
+    return this.#intervalMs * Math.max(1, this.#peers.size / PEERS_PER_INTERVAL);
   }
 
   /** Whether every other chassis has held the same as we of late. */
@@ -316,10 +338,10 @@ export class Replicator {
   }
 
   #scheduleHeartbeat(): void {
-    const { transport, self, random, setTimer } = this.#options;
-    const delayMs = this.#intervalMs * (1 + JITTER * (2 * random() - 1));
+    const { random, setTimer } = this.#options;
+    const delayMs = this.#pauseMs() * (1 + JITTER * (2 * random() - 1));
     this.#cancelTimer = setTimer(() => {
-      transport.publish(subjects.heartbeats(self.name), this.#heartbeat());
+      this.#speak();
       this.#peers.forgetSilent();
       this.#options.store.expire(this.#isKnownByAll());
       this.#scheduleHeartbeat();

@@ -73,6 +73,9 @@ export interface ReplicaOptions {
   readonly wallClock?: () => number;
 }
 
+/** Writes about one name, before one takes the place of all of them. */
+const WRITES_MAX = 64;
+
 const NOTHING: Stored = { portions: [], vector: {}, repair: null };
 const GONE: Settled = { writes: [], put: null, entry: null, isPartial: false };
 
@@ -267,7 +270,11 @@ export class Replica implements Store {
     if (value === null) return deleteText(version, kind, name, latestOf(held!.writes)!);
     const known = this.#live(keyOf({ kind, name }));
     if (known === undefined) return putText(version, kind, name, { ...value });
-    if (!hasRegisters(kind)) return putText(version, kind, name, { ...value }, known.created);
+    // Elements that are gone are remembered, too: now and then the document is put as a whole.
+    const isLong = held!.writes.length > WRITES_MAX;
+    if (isLong || !hasRegisters(kind)) {
+      return putText(version, kind, name, { ...value }, known.created);
+    }
     const before = registersOf(kind, { ...known.value });
     const registers = difference(before, registersOf(kind, { ...value }));
     return setText(version, kind, name, held!.put!, registers);
