@@ -2,12 +2,14 @@
  * Rules from the desired state to rows of the tables, in the order in which they decide. Part of
  * `compile`, and pure like it.
  */
-import { type Acl, type AclMatch, parsePorts, protocolNumber } from "@rhone/state/acl";
+import { type Acl, parsePorts, protocolNumber } from "@rhone/state/acl";
+import type { Labels } from "@rhone/state/labels";
 import { compareText } from "@rhone/state/record";
 import type { State } from "@rhone/state/state";
 import * as acls from "@rhone/tables/acls";
 import { parsePrefix } from "@rhone/wire/address";
 import { compiled } from "./compile-error.ts";
+import type { Selectors } from "./compile-selectors.ts";
 
 const ACTIONS: Readonly<Record<Acl["action"], number>> = {
   allow: acls.ACTION_ALLOW,
@@ -27,6 +29,7 @@ export function compileAcls(
   state: State,
   counters: ReadonlyMap<string, number>,
   places: AclPlaces,
+  selectors: Selectors,
 ): acls.AclRule[] {
   const inOrder = state.acls.toSorted(
     (a, b) => b.value.priority - a.value.priority || compareText(a.name, b.name),
@@ -40,19 +43,27 @@ export function compileAcls(
       const direction = value.direction === "from-port" ? acls.FROM_PORT : acls.TO_PORT;
       const action = ACTIONS[value.action];
       const counter = counters.get(name) ?? -1;
-      return [{ direction, datapath, port, ...criteria(value.match), action, counter }];
+      const criteria = criteriaOf(value, datapath, selectors);
+      return [{ direction, datapath, port, ...criteria, action, counter }];
     }),
   );
 }
 
 type Criteria = Omit<acls.AclRule, "direction" | "datapath" | "port" | "action" | "counter">;
 
-function criteria(match: AclMatch): Criteria {
-  const { protocol, source, destination, sourcePorts, destinationPorts } = match;
+function criteriaOf({ match, action }: Acl, datapath: number, selectors: Selectors): Criteria {
+  const { protocol, sourcePorts, destinationPorts } = match;
+  const needsAll = action === "allow" || action === "allow-stateless";
+  const endOf = (prefix: string | undefined, selector: Labels | undefined): acls.AclEnd => {
+    if (selector !== undefined) {
+      return selectors.addressesOf(datapath, { selector, prefix, needsAll });
+    }
+    return prefix === undefined ? null : parsePrefix(prefix);
+  };
   return {
     protocol: protocol === undefined ? acls.ANY_PROTOCOL : protocolNumber(protocol),
-    source: source === undefined ? null : parsePrefix(source),
-    destination: destination === undefined ? null : parsePrefix(destination),
+    source: endOf(match.source, match.sourceLabels),
+    destination: endOf(match.destination, match.destinationLabels),
     sourcePorts: sourcePorts === undefined ? acls.ANY_PORT : parsePorts(sourcePorts)!,
     destinationPorts:
       destinationPorts === undefined ? acls.ANY_PORT : parsePorts(destinationPorts)!,

@@ -2,6 +2,8 @@
  * Ports from the desired state to rows of the tables, and the keys by which they are found. Part of
  * `compile`, and pure like it.
  */
+
+import type { Labels } from "@rhone/state/labels";
 import { compareText, compareVersions, type LiveEntry, type Version } from "@rhone/state/record";
 import type { Port, RouterPort } from "@rhone/state/schema";
 import { get, type State } from "@rhone/state/state";
@@ -30,7 +32,11 @@ export interface NamedPort extends PortRow {
   readonly created: Version;
   /** Of a router's port. */
   readonly prefixes: readonly { readonly address: Address; readonly length: number }[];
+  /** null of a port that is a router's or a load balancer's. */
+  readonly labels: Labels | null;
 }
+
+const NO_LABELS: Labels = {};
 
 /** Where things are in the tables. */
 export interface Rows {
@@ -128,7 +134,7 @@ export function vifPort(
     const remote = value.chassis === undefined ? undefined : rows.endpoints.get(value.chassis);
     const mac = parseMac(value.mac)!;
     return {
-      ...{ name, created, prefixes: [], key },
+      ...{ name, created, prefixes: [], key, labels: value.labels ?? NO_LABELS },
       datapath: rows.datapaths.get(`switch/${value.switch}`)!,
       kind: KIND_VIF,
       location: isHere ? LOCATED_HERE : (remote ?? LOCATED_NOWHERE),
@@ -167,7 +173,7 @@ function fixedPorts(state: State, { datapaths }: Rows): KeylessPort[] {
     for (const switchName of entry.value.switches) {
       add(switchName, (datapath) => {
         const port = compiled("load-balancer", entry.name, () => loadBalancerPort(entry));
-        return { ...port, name, created, prefixes: [], datapath };
+        return { ...port, name, created, prefixes: [], labels: null, datapath };
       });
     }
   }
@@ -180,6 +186,7 @@ function routerPort(port: RouterPort): Omit<KeylessPort, "datapath" | "router" |
   const addresses = prefixes.map((prefix) => prefix.address);
   return {
     name: port.name,
+    labels: null,
     kind: KIND_ROUTER,
     location: LOCATED_HERE,
     device: -1,

@@ -24,7 +24,7 @@ import {
   type Self,
 } from "./compile.ts";
 import { entriesOf, type NamedPort, type PortIndex } from "./compile-ports.ts";
-import { editPorts, type Last, type PortEdits } from "./port-edits.ts";
+import { editPorts, haveSameLabels, type Last, type PortEdits } from "./port-edits.ts";
 
 /** Why a step cannot be taken. */
 export const FULL_REASONS = {
@@ -153,6 +153,7 @@ function movesGroups({ removed, replaced, added }: PortEdits): boolean {
 function changesAcls(last: Last, state: State, self: Self, edits: PortEdits): boolean {
   if (!areSame(last.state.acls, state.acls)) return true;
   if (!areCountersSame(last.self.ruleCounters, self.ruleCounters)) return true;
+  if (hasSelectors(state) && movesAddresses(edits)) return true;
   const isRuled = state.acls.some(({ value }) => value.port !== undefined);
   if (!isRuled || edits.moved !== null) return isRuled;
   const places = edits.replaced.filter(({ before, after }) => before.datapath !== after.datapath);
@@ -162,6 +163,23 @@ function changesAcls(last: Last, state: State, self: Self, edits: PortEdits): bo
   ]);
   if (names.size === 0) return false;
   return state.acls.some(({ value }) => value.port !== undefined && names.has(value.port));
+}
+
+function hasSelectors({ acls }: State): boolean {
+  return acls.some(({ value: { match } }) => {
+    return match.sourceLabels !== undefined || match.destinationLabels !== undefined;
+  });
+}
+
+/** Whether a label, or an address of who may have it, comes, goes or changes. */
+function movesAddresses({ removed, replaced, added }: PortEdits): boolean {
+  if (removed.length > 0 || added.length > 0) return true;
+  return replaced.some(
+    ({ before, after }) =>
+      before.datapath !== after.datapath ||
+      before.addresses.join(" ") !== after.addresses.join(" ") ||
+      !haveSameLabels(before, after),
+  );
 }
 
 function areCountersSame(a: Self["ruleCounters"], b: Self["ruleCounters"]): boolean {

@@ -14,7 +14,7 @@ import { buildLoadBalancers } from "@rhone/tables/load-balancers";
 import { buildPlacement, type Place } from "@rhone/tables/placement";
 import { buildPorts, KIND_ROUTER, KIND_VIF, type PortRow } from "@rhone/tables/ports";
 import { buildRoutes } from "@rhone/tables/routes";
-import { compileAcls } from "./compile-acls.ts";
+import { type AclPlaces, compileAcls } from "./compile-acls.ts";
 import { addressOf } from "./compile-address.ts";
 import { compiled } from "./compile-error.ts";
 import { compileLoadBalancers } from "./compile-load-balancers.ts";
@@ -27,6 +27,7 @@ import {
   type Rows,
 } from "./compile-ports.ts";
 import { compileRoutes } from "./compile-routes.ts";
+import { Selectors } from "./compile-selectors.ts";
 import { assignKeys, DATAPATH_KEYS } from "./keys.ts";
 import type { StampKeys } from "./stamp-keys.ts";
 
@@ -146,13 +147,15 @@ export function indexOf(index: PortIndex, ports: readonly PortRow[]): ExactImage
 /** The rules of switches, and of ports that are neither a router's nor a load balancer's. */
 export function aclImages(state: State, self: Self, rows: Rows, ports: CompiledPorts): AclImages {
   const datapathOf = (name: string) => rows.datapaths.get(`switch/${name}`);
-  const rules = compileAcls(state, self.ruleCounters, {
+  const places: AclPlaces = {
     datapath: datapathOf,
     port: (at, name) => {
       const row = ports.vifRows.get(name);
       return row !== undefined && ports.rows[row]!.datapath === datapathOf(at) ? row : undefined;
     },
-  });
+  };
+  const selectors = new Selectors(ports.rows, rows.datapaths.size);
+  const rules = compileAcls(state, self.ruleCounters, places, selectors);
   return buildAcls(rows.datapaths.size, rules);
 }
 

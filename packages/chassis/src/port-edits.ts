@@ -174,6 +174,11 @@ function moveKeys({ state, compilation }: Last, { gone, kept, fresh }: Sorted): 
   return coming.every((entry) => ports.keys.get(entry.value.switch)!.add(entry));
 }
 
+/** Labels are no word of a row, but rules ask for them. */
+export function haveSameLabels(a: NamedPort, b: NamedPort): boolean {
+  return a.labels === b.labels || JSON.stringify(a.labels) === JSON.stringify(b.labels);
+}
+
 function isSameRow(a: NamedPort, b: NamedPort): boolean {
   return (
     a.datapath === b.datapath &&
@@ -184,6 +189,7 @@ function isSameRow(a: NamedPort, b: NamedPort): boolean {
     a.macLow === b.macLow &&
     a.isSecured === b.isSecured &&
     a.isUp === b.isUp &&
+    haveSameLabels(a, b) &&
     a.addresses.length === b.addresses.length &&
     a.addresses.every((address, i) => address.every((word, k) => word === b.addresses[i]![k]))
   );

@@ -2,6 +2,7 @@
  * A desired state that changes at random, also in ways that only peers' merges bring about: ports
  * without a switch, two of one address or name, older ones that come later; and a chassis in it.
  */
+import type { AclDocument } from "@rhone/state/acl";
 import type { Version } from "@rhone/state/record";
 import { complete, type Document, type Kind } from "@rhone/state/schema";
 import { EMPTY_STATE, get, type State, withEntries } from "@rhone/state/state";
@@ -96,6 +97,7 @@ export class ChangingWorld {
         ...{ kind: "port", name, switch: SWITCHES[(how >> 5) % SWITCHES.length]! },
         addresses: [`10.0.0.${hosts[0]}`, ...(isDual ? [`fd00::${hosts[1]}`] : [])],
         portSecurity: how % 7 !== 0,
+        labels: labels(how >> 2),
         ...{ ...macs, ...places },
       },
       // Now and then another chassis had it first, and says so late.
@@ -124,7 +126,8 @@ export class ChangingWorld {
     this.#put({
       ...{ kind: "acl", name: `acl${which % 4}`, switch: SWITCHES[how % SWITCHES.length]! },
       ...{ ...port, direction: how % 3 === 0 ? "to-port" : "from-port", priority: how % 5 },
-      ...{ match: how % 5 === 0 ? { source: "10.0.0.0/8" } : {}, action: "drop" },
+      match: how % 5 === 0 ? { source: "10.0.0.0/8" } : how % 7 < 4 ? asked(how) : {},
+      action: how % 4 === 0 ? "allow" : "drop",
     });
   }
 
@@ -154,6 +157,17 @@ export class ChangingWorld {
     const value = document === null ? null : complete(document);
     this.state = withEntries(this.state, version.clock, [{ kind, name, created, version, value }]);
   }
+}
+
+function labels(how: number): Record<string, string> {
+  const all = { app: how % 2 === 0 ? "web" : "db", env: "test" };
+  return how % 5 === 0 ? {} : how % 3 === 0 ? { app: all.app } : all;
+}
+
+function asked(how: number): AclDocument["match"] {
+  const selector = how % 3 === 0 ? { env: "test" } : { app: how % 2 === 0 ? "web" : "db" };
+  if (how % 7 === 0) return { source: "10.0.0.0/30", sourceLabels: selector };
+  return how % 7 === 1 ? { destinationLabels: selector } : { sourceLabels: selector };
 }
 
 function chassis(name: string, how: number): Document {

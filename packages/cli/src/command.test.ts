@@ -147,7 +147,8 @@ test("rules are applied, shown with what they ask and did, and deleted", LIMIT, 
     "kind: acl\nname: shut\nswitch: db\ndirection: to-port\npriority: 1\n" +
       "match: {}\naction: drop\n---\n" +
       "kind: acl\nname: web\nswitch: db\nport: vm4\ndirection: to-port\npriority: 9\n" +
-      "match: {protocol: tcp, source: 10.0.1.0/24, destinationPorts: 80-81}\naction: allow\n",
+      "match: {protocol: tcp, source: 10.0.1.0/24, destinationPorts: 80-81, " +
+      "destinationLabels: {app: db}}\naction: allow\n",
   );
   const applied = await ask("apply", "-f", path, "--wait");
   assert.match(applied.stdout, /^acl +shut +created\nacl +web +created$/m);
@@ -155,7 +156,7 @@ test("rules are applied, shown with what they ask and did, and deleted", LIMIT, 
   assert.match(stdout, /^shut +db +all +to-port +1 +everything +drop +\d+$/m);
   assert.match(
     stdout,
-    /^web +db +vm4 +to-port +9 +tcp from 10\.0\.1\.0\/24 to any:80-81 +allow +0$/m,
+    /^web +db +vm4 +to-port +9 +tcp from 10\.0\.1\.0\/24 to app=db:80-81 +allow +0$/m,
   );
   const wrong = file("wrong-rule.yaml", "kind: acl\nname: a\nswitch: db\nport: vm1\n");
   assert.match((await ask("apply", "-f", wrong)).stderr, /field match: expected an object/);

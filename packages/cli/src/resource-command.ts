@@ -243,18 +243,22 @@ function placementText(placement: Readonly<Record<string, StagePlace>>): string 
   return places.join(", ") || "every stage where its packet is";
 }
 
-/** "tcp from 10.0.0.0/8 to 10.0.2.10/32:443" */
+/** "tcp from app=web in 10.0.0.0/8 to 10.0.2.10/32:443" */
 function matchText({
   protocol,
   source,
   destination,
+  sourceLabels,
+  destinationLabels,
   sourcePorts,
   destinationPorts,
 }: AclMatch): string {
-  const end = (network: string | undefined, ports: string | undefined): string =>
-    ports === undefined ? (network ?? "") : `${network ?? "any"}:${ports}`;
-  const from = end(source, sourcePorts);
-  const to = end(destination, destinationPorts);
+  const end = (network: string | undefined, labels: Labels | undefined, ports?: string): string => {
+    const who = [labels && formatLabels(labels), network].filter(Boolean).join(" in ");
+    return ports === undefined ? who : `${who || "any"}:${ports}`;
+  };
+  const from = end(source, sourceLabels, sourcePorts);
+  const to = end(destination, destinationLabels, destinationPorts);
   const words = [protocol ?? "", from && `from ${from}`, to && `to ${to}`];
   return words.filter((word) => word !== "").join(" ") || "everything";
 }

@@ -187,3 +187,23 @@ test("a rule that a peer left without its port does not block the port's own cha
   assert.equal(store.snapshot().acls.length, 1);
   assert.ok(store.transact([remove("port", "vm1")], "user").ok);
 });
+
+test("a rule asks for labels, at least one, in the order of their keys", () => {
+  const value = completed({
+    match: { sourceLabels: { b: "2", a: "1" }, destinationLabels: { c: "" } },
+  });
+  const { match } = value as { match: object };
+  assert.equal(
+    JSON.stringify(match),
+    '{"sourceLabels":{"a":"1","b":"2"},"destinationLabels":{"c":""}}',
+  );
+  const store = storeWith(web);
+  for (const [labels, expected] of [
+    [{}, "/0/match/sourceLabels: at least one label"],
+    [{ "a b": "1" }, "/0/match/sourceLabels: keys of 1 to 63"],
+    [{ a: "-" }, "/0/match/sourceLabels/a: nothing, or 1 to 63"],
+  ] as const) {
+    const problems = refused(store, put({ ...rule, match: { sourceLabels: labels } }));
+    assert.ok(problems[0]?.startsWith(expected), problems.join());
+  }
+});

@@ -5,6 +5,7 @@
 import { type Address, isIpv4, networkOf, type Prefix, parsePrefix } from "@rhone/wire/address";
 import { z } from "zod";
 import { canonicalPrefix, name, optional, prefix, remark, text } from "./fields.ts";
+import { canonicalLabels, type Labels, selectorSchema } from "./labels.ts";
 import { type Problem, problem } from "./problem.ts";
 
 export const PRIORITY_MAX = 32767;
@@ -31,6 +32,9 @@ const matchSchema = z.strictObject({
   protocol: protocol.exactOptional(),
   source: prefix.exactOptional(),
   destination: prefix.exactOptional(),
+  /** Who has the address is a port with these labels, beside what the network asks for. */
+  sourceLabels: selectorSchema.exactOptional(),
+  destinationLabels: selectorSchema.exactOptional(),
   sourcePorts: ports.exactOptional(),
   destinationPorts: ports.exactOptional(),
 });
@@ -55,6 +59,8 @@ export interface AclMatch {
   readonly protocol?: ProtocolName | number;
   readonly source?: string;
   readonly destination?: string;
+  readonly sourceLabels?: Labels;
+  readonly destinationLabels?: Labels;
   /** "443" or "8000-8100". */
   readonly sourcePorts?: string;
   readonly destinationPorts?: string;
@@ -89,6 +95,8 @@ export function completeAcl(document: AclDocument): Acl {
       protocol: match.protocol === undefined ? undefined : canonicalProtocol(match.protocol),
       source: match.source === undefined ? undefined : canonicalPrefix(match.source),
       destination: match.destination === undefined ? undefined : canonicalPrefix(match.destination),
+      sourceLabels: canonicalLabels(match.sourceLabels),
+      destinationLabels: canonicalLabels(match.destinationLabels),
       sourcePorts: canonicalPorts(match.sourcePorts),
       destinationPorts: canonicalPorts(match.destinationPorts),
     }),

@@ -15,7 +15,7 @@
  *
  * Everything is named by its first word; a list of rules by that of its first block, 0 if empty.
  */
-import { compareKeys, FIELDS, type Field, type Key, rangesOf } from "./acl-ranges.ts";
+import { compareKeys, FIELDS, type Field, type Key, rangesOf, sharedBy } from "./acl-ranges.ts";
 import type { AclRule } from "./acls.ts";
 
 const BLOCK_RULES = 1024;
@@ -64,13 +64,13 @@ export class AclBlocksBuilder {
     const known = new Map<number, number[]>();
     const keys: number[] = [];
     const vectors: number[] = [];
-    for (const [i, { key, rule }] of bounds.entries()) {
+    for (const [i, { key, alike }] of bounds.entries()) {
       // What lies below the first bound, too, has its interval: no rule suits it.
       if (i === 0 || compareKeys(bounds[i - 1]!.key, key) !== 0) {
         vectors.push(this.#intern(vector, known));
         for (const word of key) keys.push(word ^ FIRST_BIT);
       }
-      flip(vector, rule);
+      for (const rule of alike) flip(vector, rule);
     }
     vectors.push(this.#intern(vector, known));
     return this.#append([vectors.length, ...keys, ...vectors]);
@@ -101,20 +101,22 @@ export class AclBlocksBuilder {
   }
 }
 
-/** Where a rule begins or ends to suit a field's values, in turns. */
+/** Where rules begin or end to suit a field's values, in turns. */
 interface Bound {
   readonly key: Key;
-  /** Number of the rule in its block. */
-  readonly rule: number;
+  /** Numbers of the rules in their block. */
+  readonly alike: readonly number[];
 }
 
 /** Ascending. */
 function boundsOf(rules: readonly AclRule[], field: Field): Bound[] {
   const bounds: Bound[] = [];
-  for (const [rule, spec] of rules.entries()) {
-    for (const { first, end } of rangesOf(spec, field)) {
-      bounds.push({ key: first, rule });
-      if (end !== null) bounds.push({ key: end, rule });
+  // Many rules have the same list of addresses: it is gone through once.
+  const lists = Map.groupBy(rules.keys(), (i) => sharedBy(rules[i]!, field) ?? rules[i]!);
+  for (const alike of lists.values()) {
+    for (const { first, end } of rangesOf(rules[alike[0]!]!, field)) {
+      bounds.push({ key: first, alike });
+      if (end !== null) bounds.push({ key: end, alike });
     }
   }
   return bounds.sort((a, b) => compareKeys(a.key, b.key));

@@ -2,8 +2,8 @@
  * Which values of each field of a packet a rule suits, as ranges of keys. Run by the control
  * thread, when tables are built.
  */
-import type { AclPrefix, AclRule, PortRange } from "./acls.ts";
-import { IPV4_MAPPED } from "./ports.ts";
+import type { AclEnd, AclPrefix, AclRule, PortRange } from "./acls.ts";
+import { type AddressWords, IPV4_MAPPED } from "./ports.ts";
 
 /** Unsigned words, the most significant first: four for an address, one for anything else. */
 export type Key = readonly number[];
@@ -36,9 +36,9 @@ const IPV4: { readonly first: Key; readonly end: Key } = {
 export function rangesOf(rule: AclRule, field: Field): readonly KeyRange[] {
   switch (field) {
     case "source":
-      return prefixRanges(rule.source);
+      return endRanges(rule.source);
     case "destination":
-      return prefixRanges(rule.destination);
+      return endRanges(rule.destination);
     case "sourcePort":
       return [portRange(rule.sourcePorts)];
     case "destinationPort":
@@ -59,10 +59,33 @@ function portRange({ first, last }: PortRange): KeyRange {
   return { first: [first], end: [last + 1] };
 }
 
+/** What is the same for two rules has to be asked once: see `rangesOf`. */
+export function sharedBy(rule: AclRule, field: Field): object | null {
+  return field === "source" || field === "destination" ? rule[field] : null;
+}
+
+function endRanges(end: AclEnd): readonly KeyRange[] {
+  if (end === null) return [{ first: ZERO, end: null }];
+  return "addresses" in end ? addressRanges(end.addresses) : prefixRanges(end);
+}
+
+/** Neighbours are one range. */
+function addressRanges(addresses: readonly AddressWords[]): readonly KeyRange[] {
+  const keys = addresses.map((address): Key => address.map((word) => word >>> 0));
+  const ranges: { first: Key; end: Key | null }[] = [];
+  for (const first of keys.sort(compareKeys)) {
+    const last = ranges.at(-1);
+    const isBehind = last !== undefined && (last.end === null || compareKeys(first, last.end) < 0);
+    if (isBehind) continue; // It is there already.
+    const end = successor(first);
+    if (last !== undefined && compareKeys(first, last.end!) === 0) last.end = end;
+    else ranges.push({ first, end });
+  }
+  return ranges;
+}
+
 /** A prefix of IPv6 suits no IPv4 address, however short it is. */
-function prefixRanges(prefix: AclPrefix | null): readonly KeyRange[] {
-  if (prefix === null) return [{ first: ZERO, end: null }];
-  const { address, length } = prefix;
+function prefixRanges({ address, length }: AclPrefix): readonly KeyRange[] {
   const masks = [0, 32, 64, 96].map((before) => maskOf(length - before));
   const first = address.map((word, i) => (word & masks[i]!) >>> 0);
   const last = address.map((word, i) => (word | ~masks[i]!) >>> 0);

@@ -2,7 +2,7 @@
  * The plain twin of `Acls`: every rule in turn, addresses bit by bit. For tests; what it says is
  * right.
  */
-import type { AclPrefix, AclRule, Direction, PortRange } from "./acls.ts";
+import type { AclEnd, AclRule, Direction, PortRange } from "./acls.ts";
 import type { AddressWords } from "./ports.ts";
 
 export interface AclPacket {
@@ -36,8 +36,11 @@ export function findRule(
 }
 
 /** A prefix of IPv6 contains no IPv4 address, however short it is. */
-function isIn(prefix: AclPrefix | null, address: AddressWords): boolean {
+function isIn(prefix: AclEnd, address: AddressWords): boolean {
   if (prefix === null) return true;
+  if ("addresses" in prefix) {
+    return prefix.addresses.some((one) => bitsOf(one) === bitsOf(address));
+  }
   const wanted = bitsOf(prefix.address).slice(0, prefix.length);
   const isSameFamily = wanted.startsWith(IPV4_BITS) === bitsOf(address).startsWith(IPV4_BITS);
   return isSameFamily && bitsOf(address).startsWith(wanted);

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { type AclPacket, findRule } from "./acls.golden.ts";
 import {
   ACTION_DROP,
+  type AclAddresses,
   type AclPrefix,
   type AclRule,
   Acls,
@@ -60,16 +61,29 @@ const range = fc
   .map(([a, b]) => ({ first: Math.min(a, b), last: Math.max(a, b) }));
 const protocol = fc.constantFrom(0, 1, 6, 17, 58, 255);
 
+/** Neighbours, twice the same, none; some lists are those of several rules. */
+const LISTS: readonly AclAddresses[] = [[], [1, 2, 3], [-1, 0, 1, 0], [5]].map((hosts) => ({
+  addresses: hosts.map((host) => [0, 0, 0xffff, 0x0a000001 + host] as const),
+}));
+const listed: fc.Arbitrary<AclAddresses> = fc.oneof(
+  fc.constantFrom(...LISTS),
+  fc.array(address, { maxLength: 6 }).map((addresses) => ({ addresses })),
+);
+
 const rule: fc.Arbitrary<AclRule> = fc
   .record({
     ...{ direction: fc.constantFrom(FROM_PORT, TO_PORT), datapath: fc.nat(DATAPATHS - 1) },
     ...{ port: fc.integer({ min: -1, max: PORTS - 1 }), source: prefix, destination: prefix },
+    ...{ sources: fc.option(listed), destinations: fc.option(listed) },
     protocol: fc.oneof(fc.constant(ANY_PROTOCOL), protocol),
     ...{ sourcePorts: fc.oneof(fc.constant(ANY_PORT), range) },
     ...{ destinationPorts: fc.oneof(fc.constant(ANY_PORT), range) },
     ...{ action: fc.nat(3), counter: fc.integer({ min: -1, max: 9 }) },
   })
-  .map((spec) => ({ ...spec, ...sameFamily(spec.source, spec.destination) }));
+  .map(({ sources, destinations, ...spec }) => {
+    const { source, destination } = sameFamily(spec.source, spec.destination);
+    return { ...spec, source: sources ?? source, destination: destinations ?? destination };
+  });
 
 /** As the state has them: networks of one family, with zeros behind the prefix. */
 function sameFamily(
@@ -97,7 +111,10 @@ function masked(prefix: AclPrefix | null): AclPrefix | null {
 /** A packet out of the rules' own numbers, or of any. */
 function packetFor(rules: readonly AclRule[]): fc.Arbitrary<AclPacket> {
   const own = rules.flatMap(({ source, destination }) =>
-    [source, destination].flatMap((prefix) => (prefix === null ? [] : [prefix.address])),
+    [source, destination].flatMap((end) => {
+      if (end === null) return [];
+      return "addresses" in end ? end.addresses : [end.address];
+    }),
   );
   const near = own.length === 0 ? address : fc.oneof(address, fc.constantFrom(...own));
   const ports = rules.flatMap(({ sourcePorts: s, destinationPorts: d }) =>

@@ -53,6 +53,13 @@ export interface AclPrefix {
   readonly length: number;
 }
 
+/** Any of these, and no other; none suits no packet. */
+export interface AclAddresses {
+  readonly addresses: readonly AddressWords[];
+}
+
+export type AclEnd = AclPrefix | AclAddresses | null;
+
 export interface AclRule {
   readonly direction: Direction;
   /** Row of the switch. */
@@ -61,8 +68,8 @@ export interface AclRule {
   readonly port: number;
   readonly protocol: number;
   /** null: any, of either family. */
-  readonly source: AclPrefix | null;
-  readonly destination: AclPrefix | null;
+  readonly source: AclEnd;
+  readonly destination: AclEnd;
   readonly sourcePorts: PortRange;
   readonly destinationPorts: PortRange;
   readonly action: number;

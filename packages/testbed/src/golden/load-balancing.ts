@@ -62,7 +62,7 @@ export function choose({ backends }: Service, tuple: Tuple): End | null {
 export function balancerPorts({ name, switches, vips }: LoadBalancer): GoldenPort[] {
   return switches.map((at) => ({
     ...{ name: `load-balancer/${name}`, switch: at, isSecured: false, chassis: null, isUp: true },
-    ...{ hasDevice: false, router: null, networks: [], isBalancer: true },
+    ...{ hasDevice: false, router: null, networks: [], labels: {}, isBalancer: true },
     mac: macFromText(defaultMac(`load-balancer/${name}`)),
     addresses: vips.map(({ address }) => ipFromText(address)),
   }));

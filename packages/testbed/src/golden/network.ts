@@ -1,5 +1,6 @@
 /** The desired state as the golden router sees it: ports, switches and routers as plain objects. */
 import type { Acl } from "@rhone/state/acl";
+import type { Labels } from "@rhone/state/labels";
 import type { LoadBalancer } from "@rhone/state/load-balancer";
 import type { Port, Router } from "@rhone/state/schema";
 import type { State } from "@rhone/state/state";
@@ -30,6 +31,7 @@ export interface GoldenPort {
   /** Whether its chassis has opened its device. */
   readonly hasDevice: boolean;
   readonly router: string | null;
+  readonly labels: Labels;
   /** It stands for the addresses of a load balancer. */
   readonly isBalancer: boolean;
   readonly networks: readonly Network[];
@@ -87,6 +89,31 @@ export class GoldenNetwork {
     return this.ports.find((port) => port.switch === switchName && port.addresses.includes(ip));
   }
 
+  /** The workloads' ports that have an address which a packet in a switch has. */
+  holders(switchName: string, ip: Ip): GoldenPort[] {
+    const near = isLinkLocal(ip) ? new Set([switchName]) : this.#joined(switchName);
+    return this.ports.filter(
+      (port) =>
+        port.router === null &&
+        !port.isBalancer &&
+        near.has(port.switch) &&
+        port.addresses.includes(ip),
+    );
+  }
+
+  /** The switch and all others that packets can be routed to from there. */
+  #joined(switchName: string): Set<string> {
+    const joined = new Set([switchName]);
+    for (let before = 0; before < joined.size; ) {
+      before = joined.size;
+      for (const { router, switch: at } of this.ports) {
+        if (router === null || !joined.has(at)) continue;
+        for (const port of this.portsOfRouter(router)) joined.add(port.switch);
+      }
+    }
+    return joined;
+  }
+
   /** The port of the first router in a switch. */
   gateway(switchName: string): GoldenPort | undefined {
     return this.ports.find((port) => port.router !== null && port.switch === switchName);
@@ -124,6 +151,7 @@ function workloadPort(
     isUp: binding?.up === true && binding.chassis === port.chassis,
     hasDevice: open.has(port.name),
     router: null,
+    labels: port.labels ?? {},
     isBalancer: false,
     networks: [],
   };
@@ -142,7 +170,7 @@ function routerPorts(router: Router): GoldenPort[] {
         mac,
       ),
       ...{ isSecured: false, chassis: null, isUp: true, hasDevice: false, router: router.name },
-      isBalancer: false,
+      ...{ labels: {}, isBalancer: false },
       networks,
     };
   });

@@ -250,7 +250,7 @@ export class GoldenRouter {
   ): Judgement["verdict"] {
     const { ip } = headersOf(bytes);
     const tuple = ip === null ? null : tupleOf(bytes, ports ?? untrackedPorts(bytes, ip));
-    const { verdict, rule } = judge(this.network.rules, direction, port, bytes, tuple, finding);
+    const { verdict, rule } = judge(this.network, direction, port, bytes, tuple, finding);
     if (rule !== null) {
       const key = `${port.chassis} ${rule}`;
       this.ruleHits.set(key, (this.ruleHits.get(key) ?? 0) + 1);

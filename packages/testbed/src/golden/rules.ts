@@ -3,10 +3,11 @@
  * that match, the one with the highest priority decides, among equals the one whose name is first.
  */
 import type { Acl } from "@rhone/state/acl";
-import { contains, networkFromText } from "./bytes.ts";
+import type { Labels } from "@rhone/state/labels";
+import { contains, type Ip, networkFromText } from "./bytes.ts";
 import { type Finding, isDiscovery, type Tuple } from "./connections.ts";
 import { headersOf, ICMP, ICMPV6, TCP, UDP } from "./headers.ts";
-import type { GoldenPort } from "./network.ts";
+import type { GoldenNetwork, GoldenPort } from "./network.ts";
 
 const PROTOCOLS: { readonly [name: string]: number } = {
   ...{ icmp: ICMP, tcp: TCP, udp: UDP, icmpv6: ICMPV6 },
@@ -22,7 +23,7 @@ const PASSES: Judgement = { verdict: "passes", rule: null };
 
 /** `finding` is null for what is not tracked. */
 export function judge(
-  rules: readonly Acl[],
+  network: GoldenNetwork,
   direction: Acl["direction"],
   port: GoldenPort,
   bytes: Buffer,
@@ -35,8 +36,8 @@ export function judge(
   } else if (finding.kind === "related" || (finding.kind === "established" && finding.isReply)) {
     return finding.connection!.isBlocked ? { verdict: "acl-blocked", rule: null } : PASSES;
   }
-  const rule = rules
-    .filter((each) => isAbout(each, direction, port) && matches(each, tuple!))
+  const rule = network.rules
+    .filter((each) => isAbout(each, direction, port) && matches(each, tuple!, network))
     .sort((a, b) => b.priority - a.priority || (a.name < b.name ? -1 : 1))[0];
   if (rule === undefined) return PASSES;
   switch (rule.action) {
@@ -56,16 +57,30 @@ function isAbout(rule: Acl, direction: Acl["direction"], port: GoldenPort): bool
   return rule.port === undefined || rule.port === port.name;
 }
 
-function matches({ match }: Acl, tuple: Tuple): boolean {
+function matches(rule: Acl, tuple: Tuple, network: GoldenNetwork): boolean {
+  const { match } = rule;
   const { protocol, source, destination, sourcePorts, destinationPorts } = match;
   const number = typeof protocol === "string" ? PROTOCOLS[protocol] : protocol;
   return (
     (number === undefined || number === tuple.protocol) &&
     (source === undefined || contains(networkFromText(source), tuple.source)) &&
     (destination === undefined || contains(networkFromText(destination), tuple.destination)) &&
+    isOf(match.sourceLabels, tuple.source, rule, network) &&
+    isOf(match.destinationLabels, tuple.destination, rule, network) &&
     (sourcePorts === undefined || isIn(sourcePorts, tuple.sourcePort)) &&
     (destinationPorts === undefined || isIn(destinationPorts, tuple.destinationPort))
   );
+}
+
+/** Of an address that several have, those who let pass want all of them to have the labels. */
+function isOf(wanted: Labels | undefined, ip: Ip, rule: Acl, network: GoldenNetwork): boolean {
+  if (wanted === undefined) return true;
+  const holders = network.holders(rule.switch, ip);
+  const fitting = holders.filter(({ labels }) =>
+    Object.entries(wanted).every(([key, value]) => labels[key] === value),
+  );
+  const isAllow = rule.action === "allow" || rule.action === "allow-stateless";
+  return fitting.length > 0 && (!isAllow || fitting.length === holders.length);
 }
 
 /** "443" or "8000-8100". */

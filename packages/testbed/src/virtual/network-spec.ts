@@ -5,12 +5,25 @@
 
 import type { AclDocument } from "@rhone/state/acl";
 import { type DataplaneDocument, PLACEABLE, type PlaceableStage } from "@rhone/state/dataplane";
+import type { Labels } from "@rhone/state/labels";
 import { createMemoryStore } from "@rhone/state/memory-store";
 import type { PortDocument, RouterDocument } from "@rhone/state/schema";
 import type { State } from "@rhone/state/state";
 import type { Change } from "@rhone/state/store";
 import fc from "fast-check";
 import { type BalancerSpec, balancerDocument, balancerSpecs } from "./balancer-spec.ts";
+
+const LABELS: readonly Labels[] = [
+  {},
+  { app: "web" },
+  { app: "db" },
+  { app: "web", "example.org/env": "test" },
+];
+const SELECTORS: readonly Labels[] = [
+  { app: "web" },
+  { app: "db" },
+  { app: "web", "example.org/env": "test" },
+];
 
 export interface LinkSpec {
   /** Taken modulo the count of switches, as every number that names something. */
@@ -38,6 +51,8 @@ export interface PortSpec {
   readonly place: "bound" | "down" | "deviceless" | "nowhere";
   readonly chassis: number;
   readonly worker: number;
+  /** Which of LABELS it has; none when left out. */
+  readonly labels?: number;
 }
 
 export interface RuleSpec {
@@ -51,6 +66,9 @@ export interface RuleSpec {
   /** A network or a host; null: any. */
   readonly source: number | null;
   readonly destination: number | null;
+  /** Which of SELECTORS; null or left out: not asked. */
+  readonly sourceLabels?: number | null;
+  readonly destinationLabels?: number | null;
   readonly sourcePorts: string | null;
   readonly destinationPorts: string | null;
   readonly action: "allow" | "allow-stateless" | "drop" | "reject";
@@ -97,6 +115,7 @@ const port: fc.Arbitrary<PortSpec> = fc.record({
   place: oneOf([16, "bound"], [1, "down"], [1, "deviceless"], [1, "nowhere"]),
   chassis: fc.nat(5),
   worker: fc.nat(3),
+  labels: fc.nat(3),
 });
 
 const ruleSpec: fc.Arbitrary<RuleSpec> = fc.record({
@@ -115,6 +134,8 @@ const ruleSpec: fc.Arbitrary<RuleSpec> = fc.record({
   isV4: fc.boolean(),
   source: fc.option(fc.nat(15), { freq: 1 }),
   destination: fc.option(fc.nat(15), { freq: 1 }),
+  sourceLabels: oneOf([4, null], [1, 0], [1, 1], [1, 2]),
+  destinationLabels: oneOf([4, null], [1, 0], [1, 1], [1, 2]),
   sourcePorts: oneOf([4, null], [1, "40000"], [1, "40001-40002"], [1, "53"]),
   destinationPorts: oneOf([4, null], [1, "80"], [1, "50-60"], [1, "40000-41000"]),
   action: oneOf([3, "allow"], [1, "allow-stateless"], [2, "drop"], [2, "reject"]),
@@ -146,7 +167,7 @@ export interface ChangeSpec {
   readonly balancers: readonly BalancerSpec[] | null;
   /** null: they stay. */
   readonly routers: readonly RouterSpec[] | null;
-  /** The port whose port security is turned on or off. */
+  /** The port whose port security is turned on or off, and that gets other labels. */
   readonly port: number;
 }
 
@@ -162,7 +183,9 @@ export function changed(
   { rules, routers, balancers, port }: ChangeSpec,
 ): NetworkSpec {
   const ports = spec.ports.map((each, p) =>
-    p === port % spec.ports.length ? { ...each, isSecured: !each.isSecured } : each,
+    p === port % spec.ports.length
+      ? { ...each, isSecured: !each.isSecured, labels: (each.labels ?? 0) + 1 }
+      : each,
   );
   const others = { balancers: balancers ?? spec.balancers ?? [] };
   return { ...spec, rules, ports, routers: routers ?? spec.routers, ...others };
@@ -297,7 +320,7 @@ function nextHopOf(spec: NetworkSpec, r: number, s: number, { isV4, nextHop }: R
 }
 
 function portDocument(spec: NetworkSpec, p: number): PortDocument {
-  const { hasV4, hasV6, isSecured, place, ...port } = spec.ports[p]!;
+  const { hasV4, hasV6, isSecured, place, labels = 0, ...port } = spec.ports[p]!;
   const s = port.switch % spec.switches;
   const links = spec.routers.flatMap((_, r) => linksOf(spec, r).filter((each) => each.s === s));
   const families = [...(hasV4 ? [true] : []), ...(hasV6 ? [false] : [])].filter(
@@ -311,6 +334,7 @@ function portDocument(spec: NetworkSpec, p: number): PortDocument {
     mac: `02:00:00:02:00:${p.toString(16).padStart(2, "0")}`,
     addresses: families.map((isV4) => addressOf(isV4, s, FIRST_PORT_HOST + p)),
     portSecurity: isSecured,
+    labels: LABELS[labels % LABELS.length]!,
     ...(place === "nowhere" ? {} : { chassis, device: `d${p}` }),
   };
 }
@@ -349,12 +373,21 @@ function ruleDocument(spec: NetworkSpec, i: number): AclDocument {
       ...(protocol === null ? {} : { protocol }),
       ...(rule.source === null ? {} : { source: placeOf(spec, isV4, rule.source) }),
       ...(rule.destination === null ? {} : { destination: placeOf(spec, isV4, rule.destination) }),
+      ...labelsAsked("sourceLabels", rule.sourceLabels),
+      ...labelsAsked("destinationLabels", rule.destinationLabels),
       ...(hasPorts && rule.sourcePorts !== null ? { sourcePorts: rule.sourcePorts } : {}),
       ...(hasPorts && rule.destinationPorts !== null
         ? { destinationPorts: rule.destinationPorts }
         : {}),
     },
   };
+}
+
+function labelsAsked(
+  field: "sourceLabels" | "destinationLabels",
+  selector: number | null | undefined,
+): AclDocument["match"] {
+  return selector === null || selector === undefined ? {} : { [field]: SELECTORS[selector]! };
 }
 
 /** The same places that routes lead to. */
