@@ -7,6 +7,7 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import type { Case, Options, Side } from "./case.ts";
 import { COMPILE_CASES } from "./compile.ts";
+import { CONVERGENCE_CASES } from "./convergence.ts";
 import { FORWARDING_CASES } from "./forwarding.ts";
 import { LATENCY_CASES } from "./latency.ts";
 import { LOSS_CASES } from "./loss.ts";
@@ -22,6 +23,7 @@ const CASES: readonly Case[] = [
   ...TCP_CASES,
   ...LATENCY_CASES,
   ...LOSS_CASES,
+  ...CONVERGENCE_CASES,
 ];
 
 /** Whose ratio says something about the runtime, and not about a peer or the kernel. */

@@ -1,5 +1,5 @@
 /**
- * The routers under test: labs of one or two chassis with two workloads in two switches and a
+ * The routers under test: labs of one to three chassis with two workloads in two switches and a
  * router between them, made as a user makes them; and the processors that everything runs on.
  */
 import { readdirSync, readFileSync } from "node:fs";
@@ -23,7 +23,7 @@ const TICKS_PER_SECOND = 100; // USER_HZ
 
 export interface LabSpec {
   readonly name: string;
-  readonly chassis: 1 | 2;
+  readonly chassis: 1 | 2 | 3;
   readonly driver: Driver;
   /** What carries the tunnel; UDP sockets when left out. */
   readonly tunnelDriver?: TunnelDriver;
@@ -90,7 +90,7 @@ function treeOf(pid: number): number[] {
 }
 
 function labText({ name, chassis, rules }: LabSpec): string {
-  const names = ["left", "right"].slice(0, chassis);
+  const names = ["left", "right", "middle"].slice(0, chassis);
   const documents = [
     {
       ...{ kind: "lab", name: `bench-${name}`.slice(0, 20) },
@@ -107,7 +107,7 @@ function labText({ name, chassis, rules }: LabSpec): string {
       ],
     },
     { ...port(CLIENT, "front", CLIENT_ADDRESS), chassis: names[0] },
-    { ...port(SERVER, "back", SERVER_ADDRESS), chassis: names.at(-1) },
+    { ...port(SERVER, "back", SERVER_ADDRESS), chassis: names[Math.min(1, chassis - 1)] },
     ...Array.from({ length: rules }, (_, i) => ({
       ...{ kind: "acl", name: `deny-${i}`, switch: "front", direction: "from-port" },
       ...{ priority: 1000, action: "drop" },

@@ -96,22 +96,57 @@ export function readWrite(text: string, seal: Seal): Write | null {
   const [clock, origin, op, kind, name, ...rest] = fields;
   if (clock !== seal.clock || origin !== seal.origin) return null;
   if (!isName(kind) || !isName(name)) return null;
-  const base = { seal, text, hash: hashOf(text), clock: seal.clock, origin: seal.origin };
   if (op === "put" && rest.length === 1 && isFields(rest[0])) {
-    return { ...base, op, kind, name, about: null, content: rest[0] };
+    return new TextWrite(text, seal, op, kind, name, null);
   }
   const about = readVersion(rest[op === "put" ? 1 : 0]);
   if (about === null || about.clock >= seal.clock) return null;
-  if (op === "put" && rest.length === 2 && isFields(rest[0])) {
-    return { ...base, op, kind, name, about, content: rest[0] };
+  const isPut = op === "put" && rest.length === 2 && isFields(rest[0]);
+  const isSet = op === "set" && rest.length === 2 && isFields(rest[1]);
+  const isDelete = op === "delete" && rest.length === 1;
+  return isPut || isSet || isDelete ? new TextWrite(text, seal, op, kind, name, about) : null;
+}
+
+/** Small, as there are many: what is in the text or the seal is not held twice. */
+class TextWrite implements Write {
+  readonly seal: Seal;
+  readonly text: string;
+  readonly hash: string;
+  readonly op: Write["op"];
+  readonly kind: string;
+  readonly name: string;
+  readonly about: Version | null;
+
+  constructor(
+    text: string,
+    seal: Seal,
+    op: Write["op"],
+    kind: string,
+    name: string,
+    about: Version | null,
+  ) {
+    const hash = hashOf(text);
+    this.seal = seal;
+    this.text = text;
+    this.hash = seal.hashes[seal.hashes.indexOf(hash)] ?? hash;
+    this.op = op;
+    this.kind = kind;
+    this.name = name;
+    this.about = about;
   }
-  if (op === "set" && rest.length === 2 && isFields(rest[1])) {
-    return { ...base, op, kind, name, about, content: rest[1] };
+
+  get clock(): number {
+    return this.seal.clock;
   }
-  if (op === "delete" && rest.length === 1) {
-    return { ...base, op, kind, name, about, content: undefined };
+
+  get origin(): string {
+    return this.seal.origin;
   }
-  return null;
+
+  get content(): Fields | undefined {
+    if (this.op === "delete") return undefined;
+    return parseArray(this.text)![this.op === "put" ? 5 : 6] as Fields;
+  }
 }
 
 /** What a seal's signature is over. */
