@@ -22,9 +22,12 @@ const RECOVERY_DELAY_MS = 50;
 const ORIGIN_PREFIX = "rhone.o.";
 const REQUEST_PREFIX = "rhone.req.";
 
+/** What is asked of the links; peer-links.ts has the real ones. */
+export type Links = Transport & Pick<PeerLinks, "peers" | "publishTo" | "tellHearing" | "onEvents">;
+
 export interface FallbackTransportOptions {
   readonly nats: Transport;
-  readonly links: PeerLinks;
+  readonly links: Links;
   /** Milliseconds of a clock that never steps. */
   readonly now: () => number;
   readonly setTimer: SetTimer;

@@ -7,6 +7,7 @@ import { type Disk, type DiskRecord, Replica, type Stored } from "@rhone/state/r
 import type { Signer } from "@rhone/state/signer";
 import type { Listener, Store } from "@rhone/state/store";
 import { Membership } from "../membership/membership.ts";
+import { FallbackTransport, type Links } from "../peer-link/fallback-transport.ts";
 import { Refusals } from "../refusals.ts";
 import { Replicator, type Trust } from "../replicator.ts";
 import type { Transport } from "../transport.ts";
@@ -26,7 +27,6 @@ export interface Seams {
 
 export interface Chassis {
   readonly store: Store;
-  readonly transport: Transport;
   readonly replicator: Replicator;
   readonly membership: Membership;
 }
@@ -34,7 +34,9 @@ export interface Chassis {
 export interface ChassisOptions {
   readonly process: Process;
   readonly disk: SimulatedDisk;
-  readonly transport: Transport;
+  readonly nats: Transport;
+  /** null when the chassis belongs to no cluster: there is NATS alone. */
+  readonly links: Links | null;
   /** Whether chassis sign what they write. */
   readonly isSigned: boolean;
   readonly names: readonly string[];
@@ -59,7 +61,9 @@ export function startChassis(options: ChassisOptions): Chassis {
   const store = openStore(options, keyring);
   options.onStart(store);
   store.onChange(options.onChange);
-  const transport = seams.transport?.(options.transport, process) ?? options.transport;
+  const { nats, links } = options;
+  const both = links === null ? null : new FallbackTransport({ nats, links, now, setTimer });
+  const transport = seams.transport?.(both ?? nats, process) ?? both ?? nats;
   const incarnation = wallClock();
   const replicator = new Replicator({
     ...{ store, transport, now, random, setTimer, trust: keyring },
@@ -67,11 +71,12 @@ export function startChassis(options: ChassisOptions): Chassis {
   });
   const membership = new Membership({
     ...{ name, incarnation, transport, now, wallClock, random, setTimer },
+    ...(both === null ? {} : { send: both.sendTo.bind(both) }),
     refusals: new Refusals({ now }),
   });
   membership.setKnown(names);
   membership.onStatus((other, status) => world.log(`${name} holds ${other} for ${status}`));
-  return { store, transport, replicator, membership };
+  return { store, replicator, membership };
 }
 
 function openStore(options: ChassisOptions, signer: Signer | null): Store {

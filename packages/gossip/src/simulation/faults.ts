@@ -30,6 +30,7 @@ export const FAULTS = {
     };
   },
   "nats-server-hung": ({ world, machines, nats }) => nats.hangServer(world.pick(machines)!),
+  "all-links-dead": ({ links }) => links.block(),
   crash: (simulation) => {
     const machine = aRunning(simulation);
     if (machine === undefined) return null;

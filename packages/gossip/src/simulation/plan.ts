@@ -15,6 +15,8 @@ export interface Plan {
   readonly lossRate: number;
   readonly repeatRate: number;
   readonly reorderRate: number;
+  /** Whether there are links beside NATS. */
+  readonly hasLinks: boolean;
   /** Whether chassis sign what they write, as members of a cluster do. */
   readonly isSigned: boolean;
   readonly habits: Habits;
@@ -42,6 +44,7 @@ export function makePlan(world: World, options: PlanOptions): Plan {
     lossRate: sometimes(0.6),
     repeatRate: sometimes(0.5),
     reorderRate: sometimes(0.5),
+    hasLinks: world.chance(0.7),
     isSigned: world.chance(0.7),
     habits: {
       meanMs: logUniform(world, 100, 2000),

@@ -8,6 +8,7 @@ import type { Author, Change } from "@rhone/state/store";
 import { type Chassis, type Seams, startChassis } from "./chassis.ts";
 import { SimulatedDisk } from "./disk.ts";
 import { FAULTS, type FaultName } from "./faults.ts";
+import { LinkPath } from "./link-path.ts";
 import { Machine, Process } from "./machine.ts";
 import { NatsPath } from "./nats-path.ts";
 import { Oracle } from "./oracle.ts";
@@ -31,6 +32,7 @@ export class Simulation {
   readonly plan: Plan;
   readonly underlay: Underlay;
   readonly nats: NatsPath;
+  readonly links: LinkPath;
   readonly machines: readonly Machine[];
   readonly oracle: Oracle;
   readonly tally: Tally = new Map();
@@ -50,6 +52,7 @@ export class Simulation {
     this.underlay = new Underlay(world, count);
     this.underlay.delayMaxMs = delayMaxMs;
     this.nats = new NatsPath(world, this.underlay, count);
+    this.links = new LinkPath(world, this.underlay);
     Object.assign(this.nats, { lossRate, repeatRate, reorderRate });
     this.machines = Array.from({ length: count }, (_, index) => {
       const drift = world.between(-DRIFT_MAX, DRIFT_MAX);
@@ -72,7 +75,8 @@ export class Simulation {
     machine.process = process;
     world.log(`${machine.name} starts`);
     const chassis = startChassis({
-      ...{ process, disk: machine.disk, transport: this.nats.connect(process) },
+      ...{ process, disk: machine.disk, nats: this.nats.connect(process) },
+      links: this.plan.hasLinks ? this.links.connect(process) : null,
       ...{ names: this.machines.map(({ name }) => name), seams: this.#seams },
       isSigned: this.plan.isSigned,
       onKept: (records) => oracle.kept(machine, records),
