@@ -1,5 +1,5 @@
 /**
- * Simulated links between chassis, in place of peer-links.ts with its sockets: reliable and in order
+ * Simulated links between chassis, in place of peer-links.ts with its sockets: reliable, in order
  * while they last, as TCP is, and given up by a side that hears nothing of the other for some
  * seconds. What had not arrived by then is lost.
  */
