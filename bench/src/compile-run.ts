@@ -9,6 +9,7 @@
  */
 import { compile } from "@rhone/chassis/compile";
 import { Compiler } from "@rhone/chassis/compiler";
+import { bindingName } from "@rhone/state/claim";
 import { createMemoryStore } from "@rhone/state/memory-store";
 import type { Document } from "@rhone/state/schema";
 import { CHANGES_MAX } from "@rhone/state/store";
@@ -49,7 +50,9 @@ function port(i: number): Document {
 }
 
 function binding(i: number): Document {
-  return { kind: "binding", name: `port${i}`, chassis: CHASSIS[i % CHASSIS.length]!, up: true };
+  const [port, chassis] = [`port${i}`, CHASSIS[i % CHASSIS.length]!];
+  const name = bindingName(port, chassis);
+  return { kind: "binding", name, port, chassis, epoch: 1, up: true };
 }
 
 function router(r: number): Document {

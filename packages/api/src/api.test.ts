@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { bindingName } from "@rhone/state/claim";
 import { createMemoryStore } from "@rhone/state/memory-store";
 import { openSqliteStore } from "@rhone/state/sqlite-store";
 import type { Store } from "@rhone/state/store";
@@ -14,6 +15,20 @@ import { serveApi } from "./serve.ts";
 
 const vm1 = { switch: "web", addresses: ["10.0.1.10"], mac: "02:00:00:00:00:01" };
 
+function claim(port: string, chassis: string) {
+  const name = bindingName(port, chassis);
+  return { kind: "binding", name, port, chassis, epoch: 1, up: true };
+}
+
+function chassisDocument(name: string) {
+  return { kind: "chassis", name, underlay: "192.168.0.1", workers: 1, version: "1" };
+}
+
+function announce(store: Store, ...documents: readonly object[]): void {
+  const changes = documents.map((document) => ({ op: "put", document }) as const);
+  assert.ok(store.transact(changes, "chassis").ok);
+}
+
 async function workThrough(call: Client): Promise<void> {
   assert.equal((await call("PUT", "/v1/switches/web", {})).status, 201);
   const created = await call("PUT", "/v1/ports/vm1", vm1);
@@ -24,7 +39,7 @@ async function workThrough(call: Client): Promise<void> {
     name: "vm1",
     ...vm1,
     portSecurity: true,
-    status: { up: false, chassis: null, detail: "no chassis has the port" },
+    status: { up: false, chassis: null, detail: "no chassis has the port", claims: [] },
   });
   const same = await call("PUT", "/v1/ports/vm1", { kind: "port", name: "vm1", ...vm1 });
   assert.equal(same.status, 200);
@@ -80,7 +95,7 @@ test("apply is one transaction and says what became of each document", async (t)
   assert.deepEqual(results, ["updated", "unchanged"]);
   const wrong = [{ ...port, color: 1 }, { kind: "bridge" }, 7, { kind: "binding", name: "x" }];
   const refused = await call("POST", "/v1/apply", [...wrong, { kind: "switch", name: "new" }]);
-  const pointers = ["/0/color", "/1/kind", "/2", "/3/chassis", "/3/up"];
+  const pointers = ["/0/color", "/1/kind", "/2", "/3/port", "/3/chassis", "/3/epoch", "/3/up"];
   assert.deepEqual(pointersOf(refused, 422), pointers);
   assert.equal((await call("GET", "/v1/switches")).body.length, 1);
   assert.deepEqual(pointersOf(await call("POST", "/v1/apply", web), 422), [""]);
@@ -88,7 +103,7 @@ test("apply is one transaction and says what became of each document", async (t)
 
 test("users cannot write what chassis state about themselves", async (t) => {
   const call = await start(t);
-  const binding = { kind: "binding", name: "vm1", chassis: "a", up: true };
+  const binding = claim("vm1", "a");
   assert.deepEqual(pointersOf(await call("POST", "/v1/apply", [binding]), 422), ["/0/kind"]);
   pointersOf(await call("PUT", "/v1/chassis/a", {}), 405);
 });
@@ -98,13 +113,41 @@ test("a port says what its chassis says of it", async (t) => {
   const call = await start(t, { store });
   const port = { kind: "port", name: "vm1", ...vm1, chassis: "a", device: "vm1-0" };
   await call("POST", "/v1/apply", [{ kind: "switch", name: "web" }, port]);
-  const document = { kind: "binding", name: "vm1", chassis: "a", up: true };
-  assert.ok(store.transact([{ op: "put", document }], "chassis").ok);
+  announce(store, chassisDocument("a"), chassisDocument("b"), claim("vm1", "a"));
   const up = (await call("GET", "/v1/ports/vm1")).body.status;
-  assert.deepEqual(up, { up: true, chassis: "a", detail: "" });
+  const { since } = up.claims[0];
+  const held = { chassis: "a", role: "holder", epoch: 1, up: true, since, detail: "" };
+  assert.deepEqual(up, { up: true, chassis: "a", detail: "", claims: [held] });
   // The binding of a chassis that has lost the port to another one is no longer true.
   await call("PUT", "/v1/ports/vm1", { ...vm1, chassis: "b" });
   assert.equal((await call("GET", "/v1/ports/vm1")).body.status.up, false);
+});
+
+test("a port that two chassis claim says who has it, and who else claims it", async (t) => {
+  const store = createMemoryStore("a");
+  const call = await start(t, { store });
+  const port = { kind: "port", name: "vm1", ...vm1, device: "vm1-0" };
+  await call("POST", "/v1/apply", [{ kind: "switch", name: "web" }, port]);
+  announce(store, chassisDocument("a"), chassisDocument("b"), claim("vm1", "b"));
+  announce(store, claim("vm1", "a"));
+  const { chassis, up, detail, claims } = (await call("GET", "/v1/ports/vm1")).body.status;
+  assert.deepEqual({ chassis, up }, { chassis: "b", up: true });
+  assert.match(detail, /^also claimed, in vain, by chassis a since 20\d\d-/);
+  const roles = claims.map((c: { chassis: string; role: string }) => `${c.chassis} ${c.role}`);
+  assert.deepEqual(roles, ["b holder", "a contender"]);
+});
+
+test("only a port that moves can be activated", async (t) => {
+  const call = await start(t);
+  const port = { kind: "port", name: "vm1", ...vm1, chassis: "a", device: "vm1-0" };
+  await call("POST", "/v1/apply", [{ kind: "switch", name: "web" }, port]);
+  assert.equal((await call("POST", "/v1/ports/vm2/activate")).status, 404);
+  assert.equal((await call("POST", "/v1/ports/vm1/activate")).status, 409);
+  const migration = { chassis: "b", activation: ["garp"] };
+  const moving = await call("PUT", "/v1/ports/vm1", { ...port, migration });
+  assert.deepEqual(moving.body.migration, migration);
+  const active = await call("POST", "/v1/ports/vm1/activate");
+  assert.deepEqual([active.status, active.body.migration.activate], [200, true]);
 });
 
 test("a rule says how many packets it decided about, and holds its switch", async (t) => {
@@ -356,7 +399,7 @@ test("the OpenAPI document lists every route, and its references resolve", async
   const routes = createApi(context).routes.filter(
     ({ method, path }) => method !== "ALL" && path !== "/openapi.json",
   );
-  assert.equal(routes.length, 39);
+  assert.equal(routes.length, 40);
   for (const { method, path } of routes) {
     const pattern = path.replace(/:(\w+)/g, (_, name) => `{${name}}`);
     assert.ok(document.paths[pattern]?.[method.toLowerCase()], `${method} ${pattern}`);

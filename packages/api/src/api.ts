@@ -5,6 +5,7 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { addAccess } from "./access.ts";
+import { addActivation } from "./activate.ts";
 import { addApply } from "./apply.ts";
 import { addAudit } from "./audit.ts";
 import type { ApiContext } from "./context.ts";
@@ -30,6 +31,7 @@ export function createApi(context: ApiContext): OpenAPIHono {
   registerSchemas(app);
   addInspection(app, context);
   addResources(app, context);
+  addActivation(app, context);
   addApply(app, context);
   addConvergence(app, context);
   addAccess(app, context);

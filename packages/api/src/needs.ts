@@ -47,6 +47,7 @@ const NETWORKS = {
   "DELETE /v1/routers/{name}": "operator",
   "PUT /v1/ports/{name}": "operator",
   "DELETE /v1/ports/{name}": "operator",
+  "POST /v1/ports/{name}/activate": "operator",
   "PUT /v1/acls/{name}": "operator",
   "DELETE /v1/acls/{name}": "operator",
   "PUT /v1/load-balancers/{name}": "operator",

@@ -10,7 +10,8 @@ import { USER_KINDS, type UserKind } from "@rhone/state/schema";
 import { get, list, type State } from "@rhone/state/state";
 import type { Context } from "hono";
 import { transact } from "./audit.ts";
-import type { AclView, ApiContext, PortStatusView } from "./context.ts";
+import type { AclView, ApiContext } from "./context.ts";
+import { portStatusOf } from "./port-view.ts";
 import { problemResponse, refusal, withoutIndex } from "./problem.ts";
 import { checkIfMatch, etagOf, finishWrite, readJson, readWait } from "./request.ts";
 import { addRoute, documentSchema, listOf, viewSchema } from "./routes.ts";
@@ -137,15 +138,5 @@ function viewOf(state: State, { value }: LiveEntry, context: ApiContext): object
     return { ...value, hits: context.ruleHits(value.name) } satisfies AclView;
   }
   if (value.kind !== "port") return value;
-  const binding = get(state, "binding", value.name)?.value;
-  const status: PortStatusView =
-    binding === undefined
-      ? { up: false, chassis: null, detail: "no chassis has the port" }
-      : {
-          // A binding of a chassis that the port was taken away from is about to go.
-          up: binding.up && binding.chassis === value.chassis,
-          chassis: binding.chassis,
-          detail: binding.detail ?? "",
-        };
-  return { ...value, status };
+  return { ...value, status: portStatusOf(state, value) };
 }

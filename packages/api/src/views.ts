@@ -205,8 +205,22 @@ export const portStatus = z
     chassis: z
       .string()
       .nullable()
-      .describe("The chassis that reports on the port, null when none does."),
+      .describe("The chassis that has the port, null when none says so."),
     detail: z.string(),
+    claims: z
+      .array(
+        z.object({
+          chassis: z.string(),
+          role: z
+            .enum(["holder", "standby", "contender"])
+            .describe("standby: the port moves there; contender: claims it, in vain."),
+          epoch: count,
+          up: z.boolean(),
+          since: z.string(),
+          detail: z.string(),
+        }),
+      )
+      .describe("Chassis that have a device of the port; the one that has the port is the first."),
   })
   .openapi("PortStatus");
 

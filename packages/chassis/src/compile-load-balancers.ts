@@ -26,7 +26,7 @@ export function loadBalancerPort({
     isSecured: false,
     addresses: [...new Set(value.vips.map(({ address }) => address))].map(addressOf),
     router: -1,
-    isUp: true,
+    ...{ isUp: true, standby: 0 },
   };
 }
 

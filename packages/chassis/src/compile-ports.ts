@@ -3,10 +3,11 @@
  * `compile`, and pure like it.
  */
 
+import { type Claim, claimAt, claimsByPort, holderOf } from "@rhone/state/claim";
 import type { Labels } from "@rhone/state/labels";
 import { compareText, compareVersions, type LiveEntry, type Version } from "@rhone/state/record";
-import type { Port, RouterPort } from "@rhone/state/schema";
-import { get, type State } from "@rhone/state/state";
+import type { Activation, Port, RouterPort } from "@rhone/state/schema";
+import type { State } from "@rhone/state/state";
 import type { ExactEntry } from "@rhone/tables/exact-table";
 import {
   KIND_ROUTER,
@@ -14,6 +15,10 @@ import {
   LOCATED_HERE,
   LOCATED_NOWHERE,
   type PortRow,
+  STANDBY,
+  STANDBY_FOR_GARP,
+  STANDBY_FOR_NA,
+  STANDBY_FOR_RARP,
 } from "@rhone/tables/ports";
 import { type Address, isIpv4, linkLocalFromMac, parseMac, parsePrefix } from "@rhone/wire/address";
 import type { Self } from "./compile.ts";
@@ -98,12 +103,13 @@ export function compilePorts(state: State, self: Self, rows: Rows): CompiledPort
   const keysOfRow = [...keys.values()];
   const firstVif = fixed.length;
   const inOrder = vifs.toSorted(compareCreation);
+  const claimsOfPort = claimsByPort(state);
   return {
     rows: [
       ...fixed.map((port) => ({ ...port, key: keysOfRow[port.datapath]!.of(port.name)! })),
       ...inOrder.map((entry) => {
         const key = keys.get(entry.value.switch)!.of(entry.name)!;
-        return vifPort(state, self, rows, entry, key);
+        return vifPort(claimsOfPort(entry.name), self, rows, entry, key);
       }),
     ],
     firstVif,
@@ -120,33 +126,47 @@ export function compareCreation(
   return compareVersions(a.created, b.created) || compareText(a.name, b.name);
 }
 
+const STANDBY_FOR = {
+  rarp: STANDBY_FOR_RARP,
+  garp: STANDBY_FOR_GARP,
+  na: STANDBY_FOR_NA,
+} as const satisfies Record<Activation, number>;
+
 /** The row of a port whose switch is there. */
 export function vifPort(
-  state: State,
+  claims: readonly Claim[],
   self: Self,
   rows: Rows,
   { name, created, value }: LiveEntry<Port>,
   key: number,
 ): NamedPort {
   return compiled("port", name, () => {
-    const isHere = value.chassis === self.name;
-    const binding = get(state, "binding", name)?.value;
-    const remote = value.chassis === undefined ? undefined : rows.endpoints.get(value.chassis);
+    const holder = holderOf(value, claims);
+    const isHere = holder === self.name;
+    const remote = holder === undefined ? undefined : rows.endpoints.get(holder);
+    const device = self.devices.get(name)?.index ?? -1;
     const mac = parseMac(value.mac)!;
     return {
       ...{ name, created, prefixes: [], key, labels: value.labels ?? NO_LABELS },
       datapath: rows.datapaths.get(`switch/${value.switch}`)!,
       kind: KIND_VIF,
       location: isHere ? LOCATED_HERE : (remote ?? LOCATED_NOWHERE),
-      device: (isHere ? self.devices.get(name)?.index : undefined) ?? -1,
+      device,
       macHigh: mac.high,
       macLow: mac.low,
       isSecured: value.portSecurity,
       addresses: withLinkLocal(value.addresses.map(addressOf), value.mac),
       router: -1,
-      isUp: binding?.up === true && binding.chassis === value.chassis,
+      isUp: holder !== undefined && claimAt(claims, holder)?.value.up === true,
+      standby: isHere || device < 0 ? 0 : STANDBY | activationBits(value, self.name),
     };
   });
+}
+
+/** Which frames make a port active that moves to `chassis`. */
+function activationBits({ migration }: Port, chassis: string): number {
+  if (migration?.chassis !== chassis) return 0;
+  return migration.activation!.reduce((bits, frame) => bits | STANDBY_FOR[frame], 0);
 }
 
 type KeylessPort = Omit<NamedPort, "key">;
@@ -195,7 +215,7 @@ function routerPort(port: RouterPort): Omit<KeylessPort, "datapath" | "router" |
     isSecured: false,
     addresses: withLinkLocal(addresses, port.mac),
     prefixes,
-    isUp: true,
+    ...{ isUp: true, standby: 0 },
   };
 }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { bindingName } from "@rhone/state/claim";
 import { createMemoryStore } from "@rhone/state/memory-store";
 import { put as peerPut } from "@rhone/state/peer-fixture";
 import type { State } from "@rhone/state/state";
@@ -40,7 +41,8 @@ function makeState(): State {
     const underlay = `192.168.100.${i + 1}`;
     return { kind: "chassis", name, underlay, workers: 2, version: "0.1.0" };
   });
-  const binding = { kind: "binding", name: "vm4", chassis: "c", up: true };
+  const name = bindingName("vm4", "c");
+  const binding = { kind: "binding", name, port: "vm4", chassis: "c", epoch: 1, up: true };
   for (const [documents, author] of [
     [DOCUMENTS, "user"],
     [[...chassis, binding], "chassis"],

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { bindingName } from "@rhone/state/claim";
 import { createMemoryStore } from "@rhone/state/memory-store";
 import type { Store } from "@rhone/state/store";
 import { type Generation, pagesOf, Tables } from "@rhone/tables/generation";
@@ -112,7 +113,8 @@ test("what is not in the tables makes nothing but a new number", () => {
   const store = storeWith(100);
   const compiler = new Compiler(noFailure);
   const before = compiler.compile(store.snapshot(), self);
-  const token = { kind: "binding", name: "nobody", chassis: "a", up: true };
+  const name = bindingName("nobody", "a");
+  const token = { kind: "binding", name, port: "nobody", chassis: "a", epoch: 1, up: true };
   const result = store.transact([{ op: "put", document: token }], "chassis");
   assert.ok(result.ok);
   const after = compiler.compile(store.snapshot(), self);

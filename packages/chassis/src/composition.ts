@@ -16,7 +16,7 @@ import { Refusals } from "@rhone/gossip/refusals";
 import { Replicator } from "@rhone/gossip/replicator";
 import { Signers } from "@rhone/gossip/signers";
 import { setRealTimer, type Transport } from "@rhone/gossip/transport";
-import { receiveQueueCount } from "@rhone/netio/device";
+import { hasDevice, receiveQueueCount } from "@rhone/netio/device";
 import { DEVICES_MAX } from "@rhone/rings/counters";
 import { steadyClock } from "@rhone/state/clock";
 import { openSqliteStore } from "@rhone/state/sqlite-store";
@@ -72,7 +72,8 @@ export function compose(config: Config): DependencyContainer {
     const { tunnelProgram } = dataplane.memory;
     // The last places are those of the tunnel's queues.
     const most = DEVICES_MAX - (tunnelProgram?.count ?? 0);
-    return new Devices(config.name, config.driver, dataplane, receiveQueueCount, most);
+    const machine = { queuesOf: receiveQueueCount, hasDevice };
+    return new Devices(config.name, config.driver, dataplane, machine, most);
   });
   single(tokens.DIRECT_TUNNEL, makeDirectTunnel);
   single(tokens.STAMP_KEYS, makeStampKeys);
@@ -259,6 +260,7 @@ function makeMembership(parts: DependencyContainer): Membership {
     refusals: parts.resolve(tokens.REFUSALS),
   });
   membership.onStatus((chassis, status) => {
+    parts.resolve(tokens.CONTROLLER).onMember(chassis, status);
     if (status === "dead") log.warn({ chassis }, "a chassis is dead");
     else log.info({ chassis, status }, "another chassis");
   });

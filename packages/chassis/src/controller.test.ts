@@ -29,7 +29,10 @@ function start(t: TestContext) {
   });
   const controller = new Controller({
     ...{ chassis: "a", workers: 1, tunnelMtu: TUNNEL_MTU, stampKeys: null, store, dataplane },
-    devices: new Devices("a", "af-packet", dataplane, () => 0),
+    devices: new Devices("a", "af-packet", dataplane, {
+      queuesOf: () => 0,
+      hasDevice: () => false,
+    }),
     ruleHits: new RuleHits(dataplane.memory.ruleCounters),
     log: pino({ level: "silent" }),
   });

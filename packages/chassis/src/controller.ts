@@ -5,9 +5,11 @@
  * state, however many events there were. A compilation that fails leaves the old tables in force.
  */
 import type { Report } from "@rhone/dataplane-worker/plan";
+import type { Status } from "@rhone/gossip/claim";
 import { get, type State } from "@rhone/state/state";
 import type { Store } from "@rhone/state/store";
 import type { Logger } from "pino";
+import { claimChanges } from "./claims.ts";
 import { type CompileCounts, Compiler } from "./compiler.ts";
 import type { Dataplane } from "./dataplane.ts";
 import { type Devices, RETRY_MS } from "./devices.ts";
@@ -51,6 +53,10 @@ export class Controller {
   #compiled = 0;
   #edition = 0;
   #epoch = epochAt(Date.now());
+  /** Dead chassis, with the state's revision when that was found: what they say later counts. */
+  readonly #deadSince = new Map<string, number>();
+  /** Ports that move here, and whose guests have been heard. */
+  readonly #awake = new Set<string>();
 
   constructor(options: ControllerOptions) {
     this.#options = options;
@@ -83,9 +89,17 @@ export class Controller {
   onReport(report: Report): void {
     const { devices, log } = this.#options;
     if (report.type === "started") this.mark(); // Stages can be placed with it.
+    if (report.type === "awakened") this.#activate(report.index);
     if (!devices.report(report)) return;
     log.info({ report }, "device changed");
     this.mark();
+  }
+
+  /** Hears of each change of another chassis' status. */
+  onMember(chassis: string, status: Status): void {
+    if (status === "dead") this.#deadSince.set(chassis, this.#options.store.revision);
+    else this.#deadSince.delete(chassis);
+    this.mark(); // It may have had a port that another one has the device of.
   }
 
   /** Resolves true when every worker runs what is known now, false after the time is up. */
@@ -112,11 +126,29 @@ export class Controller {
   }
 
   #tick(): void {
-    this.#options.devices.retry();
+    const { devices } = this.#options;
+    devices.retry();
+    if (devices.isOutdated) this.mark();
     if (epochAt(Date.now()) !== this.#epoch) this.mark(); // The stamps' keys have changed.
   }
 
+  /**
+   * The guest of a port that moves here has been heard: it is here now. Our own tables come first,
+   * since others may send packets for it as soon as they hear.
+   */
+  #activate(index: number): void {
+    const { devices, log } = this.#options;
+    const port = devices.portOf(index);
+    if (port === undefined) return;
+    log.info({ port }, "the guest of a port that moves here has been heard");
+    this.#awake.add(port);
+    this.#announceClaims();
+    this.#awake.delete(port); // If that failed, the next such frame comes with a new generation.
+    this.#reconcile();
+  }
+
   #reconcile(): void {
+    if (this.#gatherTimer !== null) clearTimeout(this.#gatherTimer);
     this.#gatherTimer = null;
     this.#reconciledAtMs = performance.now();
     const { chassis, tunnelMtu, stampKeys, store, dataplane, devices, ruleHits, log } =
@@ -141,7 +173,7 @@ export class Controller {
       log.error({ error, revision: state.revision }, "cannot compile; the old tables stay");
     }
     this.#announceWorkers();
-    this.#announceBindings();
+    this.#announceClaims();
   }
 
   /** Tells the others how many workers there are to be. */
@@ -154,30 +186,17 @@ export class Controller {
     if (!result.ok) log.error({ error: result.error }, "cannot announce the workers");
   }
 
-  /** Tells the others which ports forward here. */
-  #announceBindings(): void {
+  /** Tells the others which ports this chassis claims. */
+  #announceClaims(): void {
     const { chassis, store, devices, log } = this.#options;
-    const known = new Map(
-      store
-        .snapshot()
-        .bindings.filter(({ value }) => value.chassis === chassis)
-        .map(({ name, value }) => [name, value]),
-    );
-    const changes = [];
-    for (const { port, phase, detail } of devices.list()) {
-      const up = phase === "up";
-      const before = known.get(port);
-      known.delete(port);
-      if (before?.up === up && (before.detail ?? "") === detail) continue;
-      const document = { kind: "binding" as const, name: port, chassis, up, detail };
-      changes.push({ op: "put" as const, document });
-    }
-    for (const name of known.keys()) {
-      changes.push({ op: "delete" as const, kind: "binding" as const, name });
-    }
+    const changes = claimChanges(store.snapshot(), {
+      ...{ chassis, devices: devices.list() },
+      isDead: ({ value, version }) => version.clock <= (this.#deadSince.get(value.chassis) ?? 0),
+      isAwake: (port) => this.#awake.has(port),
+    });
     if (changes.length === 0) return;
     const result = store.transact(changes, "chassis");
-    if (!result.ok) log.error({ error: result.error }, "cannot announce the ports' state");
+    if (!result.ok) log.error({ error: result.error }, "cannot claim ports");
   }
 }
 

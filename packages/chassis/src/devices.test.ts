@@ -5,12 +5,21 @@ import { createMemoryStore } from "@rhone/state/memory-store";
 import type { State } from "@rhone/state/state";
 import { type DeviceOpener, Devices } from "./devices.ts";
 
-function stateWith(ports: readonly { name: string; device: string; chassis?: string }[]): State {
+interface PortSpec {
+  readonly name: string;
+  readonly device: string;
+  /** "a" when left out; null: none. */
+  readonly chassis?: string | null;
+  readonly migration?: object;
+}
+
+function stateWith(ports: readonly PortSpec[]): State {
   const store = createMemoryStore("a");
   const documents = [
     { kind: "switch", name: "web" },
-    ...ports.map(({ name, device, chassis = "a" }) => {
-      return { kind: "port", name, switch: "web", addresses: [], chassis, device };
+    ...ports.map(({ chassis = "a", ...port }) => {
+      const place = chassis === null ? {} : { chassis };
+      return { kind: "port", switch: "web", addresses: [], ...port, ...place };
     }),
   ];
   const changes = documents.map((document) => ({ op: "put" as const, document }));
@@ -23,6 +32,8 @@ const OPENED = {
   index: 0,
   state: { driver: "tap", descriptor: 9 },
 } as const;
+
+const machine = { queuesOf: () => 0, hasDevice: () => false };
 
 /** Writes down what the data plane is asked for. */
 class Recorder implements DeviceOpener {
@@ -43,7 +54,7 @@ class Recorder implements DeviceOpener {
 
 test("opens what is wanted here, once", () => {
   const recorder = new Recorder();
-  const devices = new Devices("a", "af-packet", recorder, () => 0);
+  const devices = new Devices("a", "af-packet", recorder, machine);
   const state = stateWith([
     { name: "vm1", device: "t1" },
     { name: "vm2", device: "t2" },
@@ -60,9 +71,44 @@ test("opens what is wanted here, once", () => {
   );
 });
 
+test("a device that any chassis may have is opened where it is, and closed when it is gone", () => {
+  const recorder = new Recorder();
+  const present = new Set<string>();
+  const here = { ...machine, hasDevice: (device: string) => present.has(device) };
+  const devices = new Devices("a", "af-packet", recorder, here);
+  const state = stateWith([
+    { name: "vm1", device: "t1", chassis: null },
+    { name: "vm2", device: "t2", chassis: null },
+    { name: "vm3", device: "t2" },
+  ]);
+  devices.follow(state);
+  assert.ok(!devices.isOutdated);
+  present.add("t1").add("t2");
+  assert.ok(devices.isOutdated);
+  devices.follow(state);
+  assert.ok(!devices.isOutdated);
+  assert.deepEqual(
+    recorder.calls,
+    ["open t2 as 0", "open t1 as 1"],
+    "t2 is of vm3, asked for here",
+  );
+  present.delete("t1");
+  assert.ok(devices.isOutdated);
+  devices.follow(state);
+  assert.deepEqual(recorder.calls.slice(2), ["close 1"]);
+});
+
+test("the device of a port that moves here is opened beside the one that it moves from", () => {
+  const port = { name: "vm1", device: "t1", migration: { chassis: "b", device: "t9" } };
+  const [from, to] = [new Recorder(), new Recorder()];
+  new Devices("a", "af-packet", from, machine).follow(stateWith([port]));
+  new Devices("b", "af-packet", to, machine).follow(stateWith([port]));
+  assert.deepEqual([from.calls, to.calls], [["open t1 as 0"], ["open t9 as 0"]]);
+});
+
 test("tries a refused device again, and says why it was refused", () => {
   const recorder = new Recorder();
-  const devices = new Devices("a", "af-packet", recorder, () => 0);
+  const devices = new Devices("a", "af-packet", recorder, machine);
   devices.follow(stateWith([{ name: "vm1", device: "t1" }]));
   const refused = { type: "refused", index: 0, detail: "no such device" } as const;
   assert.ok(devices.report(refused), "peers must know why");
@@ -74,7 +120,7 @@ test("tries a refused device again, and says why it was refused", () => {
 });
 
 test("a device that goes away by itself is down, and tried again", () => {
-  const devices = new Devices("a", "af-packet", new Recorder(), () => 0);
+  const devices = new Devices("a", "af-packet", new Recorder(), machine);
   devices.follow(stateWith([{ name: "vm1", device: "t1" }]));
   devices.report(OPENED);
   assert.ok(devices.report({ type: "closed", index: 0, detail: "the device is gone" }));
@@ -83,7 +129,7 @@ test("a device that goes away by itself is down, and tried again", () => {
 
 test("another device for the same port opens when the old one is closed", () => {
   const recorder = new Recorder();
-  const devices = new Devices("a", "af-packet", recorder, () => 0);
+  const devices = new Devices("a", "af-packet", recorder, machine);
   devices.follow(stateWith([{ name: "vm1", device: "t1" }]));
   devices.report(OPENED);
   const changed = stateWith([{ name: "vm1", device: "t9" }]);
@@ -97,7 +143,7 @@ test("another device for the same port opens when the old one is closed", () => 
 test("a device that has more queues than its port serves is opened again", () => {
   const recorder = new Recorder();
   let queues = 2;
-  const devices = new Devices("a", "af-xdp", recorder, () => queues);
+  const devices = new Devices("a", "af-xdp", recorder, { ...machine, queuesOf: () => queues });
   const state = stateWith([{ name: "vm1", device: "t1" }]);
   devices.follow(state);
   const served = [0, 1].map((queue) => ({ queue }) as XdpQueueState);

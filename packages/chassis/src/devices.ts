@@ -1,6 +1,7 @@
 /**
  * Which devices this chassis serves: follows the desired state, opens and closes ports at the
- * workers, and says which of them forward. A device that is missing is tried again until it comes.
+ * workers, and says which of them are open. A device that is missing is tried again until it comes;
+ * of a port that asks for no chassis it is looked for, and opened where it is found.
  */
 import type { Driver, Report } from "@rhone/dataplane-worker/plan";
 import { DEVICES_MAX } from "@rhone/rings/counters";
@@ -33,6 +34,18 @@ interface DeviceRecord {
   queues: number;
 }
 
+/** What is asked of the machine. */
+export interface Machine {
+  /** Receive queues that a device has now, 0 when nobody knows. */
+  queuesOf(device: string): number;
+  hasDevice(device: string): boolean;
+}
+
+interface Want {
+  readonly device: string;
+  readonly driver: Driver;
+}
+
 /** The few calls into the data plane that devices need. */
 export interface DeviceOpener {
   /** Has the device opened by a worker of its own choice. */
@@ -46,36 +59,31 @@ export class Devices {
   readonly #self: string;
   readonly #driver: Driver;
   readonly #opener: DeviceOpener;
-  readonly #queuesOf: (device: string) => number;
+  readonly #machine: Machine;
   readonly #most: number;
   readonly #records = new Map<number, DeviceRecord>();
   #homeless: readonly string[] = [];
+  /** Of ports that ask for no chassis, and whether they were here at the last look. */
+  #floating = new Map<string, boolean>();
 
-  /**
-   * `queuesOf` says how many receive queues a device has now, 0 when nobody knows. There is a place
-   * for `most` devices.
-   */
+  /** There is a place for `most` devices. */
   constructor(
     self: string,
     driver: Driver,
     opener: DeviceOpener,
-    queuesOf: (device: string) => number,
+    machine: Machine,
     most = DEVICES_MAX,
   ) {
     this.#self = self;
     this.#driver = driver;
     this.#opener = opener;
-    this.#queuesOf = queuesOf;
+    this.#machine = machine;
     this.#most = most;
   }
 
   /** Opens what the state wants here and is not open, closes what it wants no more. */
   follow(state: State): void {
-    const wanted = new Map<string, { device: string; driver: Driver }>();
-    for (const { name, value } of state.ports) {
-      if (value.chassis !== this.#self || value.device === undefined) continue;
-      wanted.set(name, { device: value.device, driver: value.driver ?? this.#driver });
-    }
+    const wanted = this.#wantedOf(state);
     for (const record of this.#records.values()) {
       const want = wanted.get(record.port);
       const isSame = want?.device === record.device && want.driver === record.driver;
@@ -105,7 +113,7 @@ export class Devices {
   retry(): void {
     for (const record of this.#records.values()) {
       if (record.phase === "up" && record.queues > 0) {
-        const queues = this.#queuesOf(record.device);
+        const queues = this.#machine.queuesOf(record.device);
         if (queues > 0 && queues !== record.queues) this.#close(record);
       }
       if (record.phase !== "refused") continue;
@@ -114,9 +122,14 @@ export class Devices {
     }
   }
 
+  /** Whether a device came or went that is opened where it is found. */
+  get isOutdated(): boolean {
+    return [...this.#floating].some(([device, was]) => was !== this.#machine.hasDevice(device));
+  }
+
   /** Takes in what a worker says; true when something changed that peers or tables must know. */
   report(report: Report): boolean {
-    if (!("index" in report)) return false;
+    if (!("index" in report) || report.type === "awakened") return false;
     const record = this.#records.get(report.index);
     if (record === undefined) return false;
     const { phase: before, detail: known } = record;
@@ -147,12 +160,38 @@ export class Devices {
     return new Map(up.map(({ port, index }) => [port, { index }]));
   }
 
+  portOf(index: number): string | undefined {
+    return this.#records.get(index)?.port;
+  }
+
   list(): readonly DeviceView[] {
     return [...this.#records.values()]
       .map(({ queues: _, ...record }) => {
         return { ...record, worker: this.#opener.workerOf(record.index) };
       })
       .toSorted((a, b) => (a.port < b.port ? -1 : 1));
+  }
+
+  #wantedOf(state: State): Map<string, Want> {
+    const wanted = new Map<string, Want>();
+    const floating: [string, Want][] = [];
+    for (const { name, value } of state.ports) {
+      const { chassis, migration } = value;
+      const isComing = migration?.chassis === this.#self;
+      const device = (isComing ? migration.device : undefined) ?? value.device;
+      if (device === undefined) continue;
+      const driver = (isComing ? migration.driver : undefined) ?? value.driver ?? this.#driver;
+      if (chassis === this.#self || isComing) wanted.set(name, { device, driver });
+      else if (chassis === undefined) floating.push([name, { device, driver }]);
+    }
+    // What was promised to a port of this chassis is not found by another one.
+    const taken = new Set([...wanted.values()].map(({ device }) => device));
+    const looked = floating.map(([, { device }]) => device).filter((device) => !taken.has(device));
+    this.#floating = new Map(looked.map((device) => [device, this.#machine.hasDevice(device)]));
+    for (const [name, want] of floating) {
+      if (this.#floating.get(want.device) === true) wanted.set(name, want);
+    }
+    return wanted;
   }
 
   #open(port: string, device: string, driver: Driver): boolean {

@@ -2,8 +2,9 @@
  * Which ports' rows a change of the state concerns, and the same change in what was compiled. Part
  * of a step from one compilation to the next, and pure but for what it is given to change.
  */
+import { claimsOf } from "@rhone/state/claim";
 import { compareVersions, type LiveEntry } from "@rhone/state/record";
-import type { Port } from "@rhone/state/schema";
+import type { Port, Resource } from "@rhone/state/schema";
 import { get, type State } from "@rhone/state/state";
 import type { Compilation, Self } from "./compile.ts";
 import { type CompiledPorts, compareCreation, type NamedPort, vifPort } from "./compile-ports.ts";
@@ -45,7 +46,7 @@ export function editPorts(last: Last, state: State, self: Self): PortEdits | nul
   const { gone, kept, fresh } = sorted;
   const portOf = (entry: LiveEntry<Port>): NamedPort => {
     const key = ports.keys.get(entry.value.switch)!.of(entry.name)!;
-    return vifPort(state, self, rows, entry, key);
+    return vifPort(claimsOf(state, entry.name), self, rows, entry, key);
   };
   const removed = gone.map((row) => ({ row, port: ports.rows[row]! }));
   const changed = [...kept].flatMap(([oldRow, entry]) => {
@@ -98,8 +99,8 @@ function renumber(
 /** Names of ports of which anything may have changed that their rows are made from. */
 function changedPorts(last: Last, state: State, self: Self): Set<string> {
   const names = new Set<string>();
-  addChanged(names, last.state.ports, state.ports);
-  addChanged(names, last.state.bindings, state.bindings);
+  addChanged(names, last.state.ports, state.ports, ({ name }) => name);
+  addChanged(names, last.state.bindings, state.bindings, ({ value }) => value.port);
   const [before, after] = [last.self.devices, self.devices];
   for (const name of [...before.keys(), ...after.keys()]) {
     if (before.get(name)?.index !== after.get(name)?.index) names.add(name);
@@ -107,11 +108,12 @@ function changedPorts(last: Last, state: State, self: Self): Set<string> {
   return names;
 }
 
-/** Adds the names whose entries differ; both lists are sorted by name. */
-function addChanged(
+/** Adds the ports whose entries differ; both lists are sorted by name. */
+function addChanged<T extends Resource>(
   names: Set<string>,
-  before: readonly LiveEntry[],
-  after: readonly LiveEntry[],
+  before: readonly LiveEntry<T>[],
+  after: readonly LiveEntry<T>[],
+  portOf: (entry: LiveEntry<T>) => string,
 ): void {
   if (before === after) return;
   let [from, to] = [0, 0];
@@ -124,7 +126,7 @@ function addChanged(
     }
     const isOldFirst = now === undefined || (old !== undefined && old.name <= now.name);
     const isNowFirst = old === undefined || (now !== undefined && now.name <= old.name);
-    names.add(isOldFirst ? old!.name : now!.name);
+    names.add(portOf(isOldFirst ? old! : now!));
     if (isOldFirst) from++;
     if (isNowFirst) to++;
   }
@@ -190,6 +192,7 @@ function isSameRow(a: NamedPort, b: NamedPort): boolean {
     a.isSecured === b.isSecured &&
     a.isUp === b.isUp &&
     haveSameLabels(a, b) &&
+    a.standby === b.standby &&
     a.addresses.length === b.addresses.length &&
     a.addresses.every((address, i) => address.every((word, k) => word === b.addresses[i]![k]))
   );

@@ -3,6 +3,7 @@
  * without a switch, two of one address or name, older ones that come later; and a chassis in it.
  */
 import type { AclDocument } from "@rhone/state/acl";
+import { bindingName } from "@rhone/state/claim";
 import type { Version } from "@rhone/state/record";
 import { complete, type Document, type Kind } from "@rhone/state/schema";
 import { EMPTY_STATE, get, type State, withEntries } from "@rhone/state/state";
@@ -90,7 +91,8 @@ export class ChangingWorld {
     const hosts = [how % 5, (how >> 3) % 7];
     const isDual = how % 3 === 0;
     const macs = how % 11 === 0 ? { mac: "02:00:00:00:00:01" } : {};
-    const places = how % 4 < 3 ? { chassis: CHASSIS[how % 3]! } : {};
+    const moves = how % 5 === 0 ? { migration: { chassis: CHASSIS[(how + 1) % 3]! } } : {};
+    const places = how % 4 < 3 ? { chassis: CHASSIS[how % 3]!, ...moves } : {};
     const name = PORTS[which % PORTS.length]!;
     this.#put(
       {
@@ -108,9 +110,11 @@ export class ChangingWorld {
   #bind(which: number, how: number): void {
     const name = PORTS[which % PORTS.length]!;
     const detail = how % 5 === 0 ? { detail: `how ${how}` } : {};
-    const binding = { kind: "binding" as const, name, chassis: CHASSIS[how % 3]! };
-    if (how % 6 === 0) this.#delete("binding", name);
-    else this.#put({ ...binding, up: how % 2 === 0, ...detail });
+    const chassis = CHASSIS[how % 3]!;
+    const binding = { kind: "binding" as const, name: bindingName(name, chassis), port: name };
+    const claim = { chassis, epoch: 1 + (how % 4), standby: how % 7 === 0, up: how % 2 === 0 };
+    if (how % 6 === 0) this.#delete("binding", binding.name);
+    else this.#put({ ...binding, ...claim, ...detail });
   }
 
   #setDevice(which: number, how: number): void {

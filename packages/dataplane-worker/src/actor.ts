@@ -75,6 +75,7 @@ export class Actor {
       ruleCounters,
       new Fragments(plan.fragments),
     );
+    core.onAwakened = (index) => this.#report({ type: "awakened", index });
     this.#core = core;
     this.#underlay = new UdpUnderlay({
       ...{ ...underlay, allocator: this.#allocator, counters },

@@ -9,8 +9,8 @@ import * as packet from "@rhone/rings/packet";
 import { poolViews } from "@rhone/rings/pool";
 import { RULE_COUNTERS_SIZE, RuleCounters } from "@rhone/rings/rule-counters";
 import { SlotAllocator } from "@rhone/rings/slot-allocator";
-import type { KeyWords } from "@rhone/tables/endpoints";
-import { LOCATED_HERE } from "@rhone/tables/ports";
+import type { EndpointKeys, KeyWords } from "@rhone/tables/endpoints";
+import { LOCATED_HERE, STANDBY } from "@rhone/tables/ports";
 import { parseAddress } from "@rhone/wire/address";
 import * as geneve from "@rhone/wire/geneve";
 import * as resume from "@rhone/wire/resume";
@@ -29,7 +29,8 @@ const { bytes, view, smallCount, largeCount } = poolViews();
 const KEY: KeyWords = [1, -2, 3, -4];
 const OLD_KEY: KeyWords = [5, 6, 7, 8];
 const NEXT_KEY: KeyWords = [9, 10, 11, 12];
-const tables = buildTables(7, [], { send: KEY, receive: [KEY, OLD_KEY, NEXT_KEY] });
+const peerKeys: EndpointKeys = { send: KEY, receive: [KEY, OLD_KEY, NEXT_KEY] };
+const tables = buildTables(7, [], peerKeys);
 const history = new TableHistory(tables);
 const core = new Core(
   0,
@@ -70,7 +71,7 @@ function readChanged(change: Change): number {
 }
 
 /** As `readChanged`, with a change on the way too, and from any address. */
-function readFrom(source: string, change: Change, onTheWay: Change): number {
+function readFrom(source: string, change: Change, onTheWay: Change, held = history): number {
   makePacket();
   includeStamp(slot);
   const at = packet.frameAt(slot);
@@ -79,7 +80,7 @@ function readFrom(source: string, change: Change, onTheWay: Change): number {
   writeTag(tables, slot, 0);
   onTheWay(at, at + geneve.BASE_SIZE);
   core.key.set(parseAddress(source)!);
-  return readTunnelPacket(history, core, slot);
+  return readTunnelPacket(held, core, slot);
 }
 
 test("what a stamp carries arrives at the other side", () => {
@@ -98,6 +99,28 @@ test("what a stamp carries arrives at the other side", () => {
   assert.equal(packet.flags(slot), packet.FLAG_ROUTED | packet.FLAG_FROM_TUNNEL);
   assert.equal(packet.handOffsLeft(slot), packet.HAND_OFFS_MAX - 1);
   assert.equal(packet.ttlDecrements(slot), 1);
+});
+
+test("a port that went to another chassis is reached there, also under older tables", () => {
+  const away = new Map([[VM1, STANDBY]]);
+  const gone = buildTables(8, [], peerKeys, new Map(), [], [], [], away);
+  const before = readChanged(() => {});
+  const held = new TableHistory(gone, tables);
+  const after = readFrom(
+    PEER,
+    () => {},
+    () => {},
+    held,
+  );
+  assert.deepEqual([before, after], [GOES_ON, GOES_ON]);
+  assert.equal(packet.generation(slot), 8, "under the old ones it would be delivered here");
+  assert.equal(gone.ports.location(packet.outPort(slot)), 0);
+  const elsewhere: Change = (_, option) => view.setUint16(option + 8, VM3 + 1);
+  assert.notEqual(
+    readFrom(PEER, elsewhere, () => {}, held),
+    GOES_ON,
+    "others have no device here",
+  );
 });
 
 test("what began under tables of which we hold none goes on under the newest", () => {

@@ -202,8 +202,10 @@ function readStamp(
 ): number {
   const stage = resume.stage(view, option);
   if (!resume.mayResume(stage)) return DROP["stamp-stage"];
-  const tables = history.find(resume.generation(view, option));
   const { key } = core;
+  key[0] = geneve.vni(view, at);
+  const isOld = stage === POST_ROUTING && hasGone(history.newest, key, option);
+  const tables = isOld ? history.newest : history.find(resume.generation(view, option));
   key[0] = geneve.vni(view, at);
   const datapath = tables.datapathByKey.find(key);
   if (datapath === NOT_FOUND) return DROP["stamp-datapath"];
@@ -222,6 +224,18 @@ function readStamp(
   // A row of the tables that the packet goes on under, not of those that it came by.
   packet.setEnteredBy(slot, stage === PRE_ACL ? packet.inPort(slot) : packet.NO_PORT);
   return reason;
+}
+
+/**
+ * Whether the out-port, of the datapath whose key is in `key[0]`, has a device here and is now
+ * elsewhere: under the tables that its sender had, the packet would still leave by that device.
+ */
+function hasGone(newest: Tables, key: Int32Array, option: number): boolean {
+  if (!newest.hasStandby) return false;
+  key[0] = newest.datapathByKey.find(key);
+  key[1] = resume.egressPort(view, option);
+  const port = key[0] < 0 ? NOT_FOUND : newest.portByKey.find(key);
+  return port !== NOT_FOUND && newest.ports.isStandby(port);
 }
 
 /** What the sender's reason says of the packet, beside the flags that travel. */
@@ -262,7 +276,9 @@ function readPorts(tables: Tables, core: Core, slot: number, option: number): nu
   const outPort = tables.portByKey.find(key);
   if (outPort === NOT_FOUND) return DROP["stamp-port"];
   const isHere = tables.ports.location(outPort) === LOCATED_HERE;
-  if (!isHere && needsOutPort(stage)) return DROP["stamp-not-here"];
+  // Of a port that was here until a moment ago, or will be, packets are passed on at that stage.
+  const isPassedOn = stage === POST_ROUTING && tables.ports.isStandby(outPort);
+  if (!isHere && !isPassedOn && needsOutPort(stage)) return DROP["stamp-not-here"];
   packet.setOutPort(slot, outPort);
   return GOES_ON;
 }

@@ -95,6 +95,8 @@ export type Report =
   | { readonly type: "detached"; readonly index: number; readonly state: PortState | null }
   | { readonly type: "account"; readonly number: number; readonly slots: SlotAccount }
   | { readonly type: "closed"; readonly index: number; readonly detail: string }
+  /** By the device of a port that stands by came a frame that activates it. */
+  | { readonly type: "awakened"; readonly index: number }
   | { readonly type: "refused"; readonly index: number; readonly detail: string };
 
 /** Where a worker's slots are, between two batches. */

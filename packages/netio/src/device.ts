@@ -29,6 +29,12 @@ export function deviceIndex(device: string): number {
   return index;
 }
 
+/** Whether there is a device of that name. */
+export function hasDevice(device: string): boolean {
+  putText(name, device);
+  return libc.if_nametoindex(name.address) !== 0;
+}
+
 /**
  * Queues that a device receives by now; 0 when nobody can say: the driver does not, or the device
  * is gone (linux/ethtool.h).

@@ -79,6 +79,10 @@ export class Core {
   /** First fragments whose later ones are still on their way. */
   readonly fragments: Fragments;
   readonly walkers = new Walkers();
+  /** By device index: the generation in which a frame came that activates the device's port. */
+  readonly awakenedIn = new Float64Array(DEVICES_MAX).fill(-1);
+  /** Told of a device by which such a frame came: a rare event, once a generation. */
+  onAwakened: (device: number) => void = () => {};
   /** By bucket: the worker that owns its flows. Changed between two batches only. */
   readonly owners = new Uint8Array(BUCKET_COUNT);
   /** By device index: the worker that has the device. Changed as `owners`. */

@@ -79,11 +79,15 @@ function passEntering(core: Core, batch: Batch, crossing: Batch, stage: number):
 /** Stages 8 to 15 for packets that came from another chassis. */
 function passCrossing(core: Core, batch: Batch): void {
   const { slots, count } = batch;
+  const { ports } = core.tables;
   if (near.areMany(packet.flowHash(slots[0]!))) fetchForLeaving(core, slots, count);
   let walking = 0;
   for (let i = 0; i < count; i++) {
     const slot = slots[i]!;
-    const isPlain = packet.outPort(slot) >= 0 && isPlainFlow(core, slot);
+    const port = packet.outPort(slot);
+    // One that has gone elsewhere is passed on at stage 8.
+    const isHere = port >= 0 && ports.location(port) === LOCATED_HERE;
+    const isPlain = isHere && isPlainFlow(core, slot);
     if (isPlain && leaves(core, slot, false)) continue;
     core.walkers.add(packet.flowHash(slot));
     slots[walking++] = slot;
@@ -155,6 +159,7 @@ function admits(core: Core, slot: number): boolean {
   const at = packet.frameAt(slot);
   if (ethernet.etherType(view, at) !== packet.etherType(slot)) return false;
   const { ports } = tables;
+  if (ports.isStandby(port)) return false;
   if (ports.isSecured(port)) {
     // The IP source is part of the flow, so whoever made the decision has checked it.
     if (ethernet.sourceHigh(view, at) !== ports.macHigh(port)) return false;

@@ -20,6 +20,7 @@ import * as nd from "@rhone/wire/nd";
 import * as udp from "@rhone/wire/udp";
 import type { Batch, Core } from "./core.ts";
 import { GOES_ON, parse } from "./parse.ts";
+import { noteAwakening } from "./standby.ts";
 
 const DHCP_SERVER_PORT = 67;
 const BROADCAST_IPV4 = -1; // 255.255.255.255
@@ -53,7 +54,10 @@ function admit(core: Core, slot: number): number {
   if (reason !== GOES_ON) return reason;
   const at = packet.frameAt(slot);
   if (ethernet.etherType(view, at) !== packet.etherType(slot)) return DROP["vlan-unexpected"];
-  return ports.isSecured(port) ? checkSource(ports, port, slot, at) : GOES_ON;
+  const verdict = ports.isSecured(port) ? checkSource(ports, port, slot, at) : GOES_ON;
+  if (verdict !== GOES_ON || !ports.isStandby(port)) return verdict;
+  noteAwakening(core, slot, port);
+  return DROP["port-standby"];
 }
 
 /** Whether the packet, whose headers have been found, has a source that its port may have. */

@@ -91,24 +91,25 @@ function portRow(row: number, rest: Omit<PortRow, "macHigh" | "macLow" | "addres
   };
 }
 
-function buildPortRows(open: readonly number[]): PortRow[] {
+function buildPortRows(open: readonly number[], away: ReadonlyMap<number, number>): PortRow[] {
   return [
     ...SPECS.map((spec) =>
       portRow(spec.row, {
         datapath: spec.switch,
         key: spec.row + 1,
         kind: KIND_VIF,
-        location: spec.location,
+        location: away.has(spec.row) ? 0 : spec.location,
         device: spec.device,
         isSecured: !open.includes(spec.row),
         router: -1,
         isUp: spec.row !== VM6,
+        standby: away.get(spec.row) ?? 0,
       }),
     ),
     ...[ROUTER_WEB, ROUTER_DB].map((row, datapath) =>
       portRow(row, {
         ...{ datapath, key: row + 1, kind: KIND_ROUTER, location: LOCATED_HERE },
-        ...{ device: -1, isSecured: false, router: 2, isUp: true },
+        ...{ device: -1, isSecured: false, router: 2, isUp: true, standby: 0 },
       }),
     ),
   ];
@@ -117,7 +118,8 @@ function buildPortRows(open: readonly number[]): PortRow[] {
 /**
  * `rules` stand in the order in which they decide; `keys` are those of the other chassis, for the
  * stamps' tags; `places` say where stages run that are not run here. `routes` are more of router1;
- * what comes and goes by `open` ports is not checked for its addresses.
+ * what comes and goes by `open` ports is not checked for its addresses. `away` are ports that stand
+ * by here, with their bits, and are at the other chassis.
  */
 export function buildTables(
   generation = 1,
@@ -127,8 +129,9 @@ export function buildTables(
   routes: readonly Route[] = [],
   open: readonly number[] = [],
   vips: readonly VipRow[] = [],
+  away: ReadonlyMap<number, number> = new Map(),
 ): Tables {
-  const ports = buildPortRows(open);
+  const ports = buildPortRows(open, away);
   const index = (width: number, keysOf: (port: PortRow) => readonly (readonly number[])[]) =>
     buildExactTable(
       width,

@@ -110,6 +110,10 @@ const REASONS = [
     "tunnel-outer-malformed",
     "The outer IP or UDP header contradicts the frame's length, or has a wrong checksum.",
   ],
+  [
+    "port-standby",
+    "The device's logical port is at another chassis now, or has not been activated here yet.",
+  ],
 ] as const;
 
 export type DropReasonName = (typeof REASONS)[number][0];

@@ -27,7 +27,7 @@ test("a document of each kind passes", () => {
       routes: [{ prefix: "0.0.0.0/0", nextHop: "10.0.1.254" }],
     },
     { kind: "chassis", name: "a", underlay: "192.168.100.1", workers: 2, version: "0.1.0" },
-    { kind: "binding", name: "vm1", chassis: "a", up: true },
+    { kind: "binding", name: "x", port: "vm1", chassis: "a", epoch: 1, up: true },
   ];
   assert.deepEqual(documents.flatMap(pointersOf), []);
 });
@@ -50,7 +50,11 @@ test("what is wrong is named by a pointer", () => {
     [{ ...vm1, addresses: ["10.0.1.300", "10.0.1.1/24"] }, ["/addresses/0", "/addresses/1"]],
     [{ ...vm1, mac: "01:00:5e:00:00:01" }, ["/mac"]],
     [{ ...vm1, mac: "00:00:00:00:00:00" }, ["/mac"]],
-    [{ ...vm1, device: "eth0" }, ["/chassis"]],
+    [{ ...vm1, device: "eth0", migration: { chassis: "b" } }, ["/chassis"]],
+    [
+      { ...vm1, chassis: "a", migration: { chassis: "b", activation: ["dhcp"] } },
+      ["/migration/activation/0"],
+    ],
     [{ ...vm1, chassis: "a", device: "sixteen-letters-" }, ["/device"]],
     [{ ...vm1, chassis: "a", device: "../x" }, ["/device"]],
     [{ ...vm1, driver: "dpdk" }, ["/driver"]],
@@ -60,8 +64,9 @@ test("what is wrong is named by a pointer", () => {
 });
 
 test("every problem of every document is reported with what was expected and what came", () => {
+  const migration = { chassis: "b" };
   const parsed = parseDocuments([
-    { kind: "port", name: "vm1", switch: 7, addresses: "10.0.1.10", color: "red", device: "eth0" },
+    { kind: "port", name: "vm1", switch: 7, addresses: "10.0.1.10", color: "red", migration },
     web,
     { kind: "switch" },
   ]);
@@ -72,7 +77,7 @@ test("every problem of every document is reported with what was expected and wha
       "/0/switch: a text, 7",
       '/0/addresses: a list, "10.0.1.10"',
       '/0/color: no such field, "red"',
-      "/0/chassis: the name of the chassis that has the device, nothing",
+      "/0/chassis: the name of the chassis that the port moves away from, nothing",
       "/2/name: a text, nothing",
     ],
   );

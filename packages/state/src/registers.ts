@@ -49,7 +49,7 @@ const SHAPES: Partial<Record<Kind, Shape>> = {
   port: {
     lists: { addresses: { keyOf: itself } },
     maps: ["labels"],
-    groups: { place: ["chassis", "device", "driver"] },
+    groups: { place: ["chassis", "device", "driver", "migration"] },
   },
   "load-balancer": {
     lists: {

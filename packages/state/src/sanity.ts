@@ -43,10 +43,19 @@ export function isSameFamily(a: Address, b: Address): boolean {
   return isIpv4(a) === isIpv4(b);
 }
 
-function checkPort({ addresses }: Port, pointer: string): Problem[] {
-  return addresses.flatMap((text, i) =>
+function checkPort({ addresses, chassis, device, migration }: Port, pointer: string): Problem[] {
+  const problems = addresses.flatMap((text, i) =>
     checkHost(parseAddress(text)!, `${pointer}/addresses/${i}`, text),
   );
+  if (migration === undefined) return problems;
+  if (migration.chassis === chassis) {
+    const expected = "another chassis than the one that the port is at";
+    problems.push(problem(`${pointer}/migration/chassis`, expected, chassis));
+  }
+  if (device === undefined && migration.device === undefined) {
+    problems.push(problem(`${pointer}/migration/device`, "a device's name", undefined));
+  }
+  return problems;
 }
 
 function checkRouter(router: Router, pointer: string): Problem[] {

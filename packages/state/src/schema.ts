@@ -67,6 +67,8 @@ export const ROUTES_MAX = 1024;
 /** Of one port, and of one port of a router. */
 export const ADDRESSES_MAX = 16;
 
+const EPOCH_MAX = 2 ** 31 - 1;
+
 const driver = z.enum(["af-packet", "af-xdp", "tap"]);
 
 export const switchSchema = z.strictObject({
@@ -92,6 +94,22 @@ export const routerSchema = z.strictObject({
     .exactOptional(),
 });
 
+/** What a guest sends when it begins to run somewhere else. */
+export const ACTIVATIONS = ["rarp", "garp", "na"] as const;
+export type Activation = (typeof ACTIVATIONS)[number];
+
+const migrationSchema = z.strictObject({
+  /** Where the port goes. */
+  chassis: name,
+  /** As the port's own when left out. */
+  device: device.exactOptional(),
+  driver: driver.exactOptional(),
+  /** Which frame of the guest makes it active there; any of them when left out. */
+  activation: z.array(z.enum(ACTIVATIONS)).max(ACTIVATIONS.length).exactOptional(),
+  /** It is to be active there without waiting for a frame. */
+  activate: z.boolean().exactOptional(),
+});
+
 export const portSchema = z
   .strictObject({
     kind: z.literal("port"),
@@ -104,10 +122,11 @@ export const portSchema = z
     chassis: name.exactOptional(),
     device: device.exactOptional(),
     driver: driver.exactOptional(),
+    migration: migrationSchema.exactOptional(),
   })
-  .refine((port) => port.device === undefined || port.chassis !== undefined, {
+  .refine((port) => port.migration === undefined || port.chassis !== undefined, {
     path: ["chassis"],
-    params: { expected: "the name of the chassis that has the device" },
+    params: { expected: "the name of the chassis that the port moves away from" },
     when: ({ value }) => typeof value === "object" && value !== null, // Also beside other issues.
   });
 
@@ -123,9 +142,15 @@ export const chassisSchema = z.strictObject({
 
 export const bindingSchema = z.strictObject({
   kind: z.literal("binding"),
-  /** The port's. */
+  /** `bindingName` of the two. */
   name,
+  port: name,
+  /** That says so. */
   chassis: name,
+  /** Of two claims that of the higher epoch is the better one. */
+  epoch: z.int().min(1).max(EPOCH_MAX),
+  /** The port is on its way here: the chassis has its device, and does not claim the port yet. */
+  standby: z.boolean().exactOptional(),
   up: z.boolean(),
   detail: remark.exactOptional(),
 });
@@ -211,8 +236,18 @@ export function complete(document: Document): Resource {
       return { kind, name, underlay: canonicalAddress(underlay), ...size, version };
     }
     case "binding": {
-      const { kind, name, chassis, up, detail } = document;
-      return { kind, name, chassis, up, ...optional({ detail }) };
+      const { kind, name, port, chassis, epoch, up, detail } = document;
+      const standby = document.standby === true ? true : undefined;
+      return {
+        kind,
+        name,
+        port,
+        chassis,
+        epoch,
+        ...optional({ standby }),
+        up,
+        ...optional({ detail }),
+      };
     }
     case "access":
       return completeAccess(document);
@@ -257,6 +292,19 @@ function completePort(port: PortDocument): Port {
     addresses: port.addresses.map(canonicalAddress),
     portSecurity,
     ...optional({ labels: canonicalLabels(port.labels) }),
-    ...optional({ chassis, device, driver }),
+    ...optional({ chassis, device, driver, migration: completeMigration(port.migration) }),
+  };
+}
+
+function completeMigration(migration: PortDocument["migration"]): PortDocument["migration"] {
+  if (migration === undefined) return undefined;
+  const { chassis, device, driver, activation, activate } = migration;
+  const frames = ACTIVATIONS.filter((frame) => activation?.includes(frame) ?? true);
+  const isAsked = activate === true ? true : undefined;
+  return {
+    chassis,
+    ...optional({ device, driver }),
+    activation: frames,
+    ...optional({ activate: isAsked }),
   };
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { bindingName } from "./claim.ts";
 import { createMemoryStore } from "./memory-store.ts";
 import { everythingOf, put as peerPut } from "./peer-fixture.ts";
 import type { Entry } from "./record.ts";
@@ -81,12 +82,13 @@ test("more changes than the limit are refused", () => {
 
 test("only a chassis writes what chassis state about themselves", () => {
   const store = createMemoryStore("a");
-  const document = { kind: "binding", name: "vm1", chassis: "a", up: true };
+  const name = bindingName("vm1", "a");
+  const document = { kind: "binding", name, port: "vm1", chassis: "a", epoch: 1, up: true };
   const change = { op: "put", document } as const;
   const refused = store.transact([change], "user");
   assert.ok(!refused.ok && refused.error.problems[0]!.pointer === "/0/kind");
   assert.ok(store.transact([change], "chassis").ok);
-  const deleted = store.transact([{ op: "delete", kind: "binding", name: "vm1" }], "user");
+  const deleted = store.transact([{ op: "delete", kind: "binding", name }], "user");
   assert.ok(!deleted.ok && deleted.error.code === "invalid");
 });
 

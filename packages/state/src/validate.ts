@@ -174,25 +174,30 @@ function checkUnique(occupants: readonly Occupant[]): Problem[] {
 /** A device serves one port. */
 function checkDevices(after: State, proposals: readonly Proposal[]): Problem[] {
   const changed = new Map(proposals.map(({ entry, pointer }) => [entry, pointer]));
-  if (proposals.every(({ entry }) => deviceOf(entry) === null)) return [];
+  if (proposals.every(({ entry }) => devicesOf(entry).length === 0)) return [];
   const owners = new Map<string, string>();
   for (const entry of after.ports) {
-    const device = deviceOf(entry);
-    if (device !== null && !changed.has(entry)) owners.set(device, entry.name);
+    if (changed.has(entry)) continue;
+    for (const { device } of devicesOf(entry)) owners.set(device, entry.name);
   }
-  return proposals.flatMap(({ entry, pointer }) => {
-    const device = deviceOf(entry);
-    if (device === null) return [];
-    const owner = owners.get(device);
-    owners.set(device, entry.name);
-    if (owner === undefined) return [];
-    return [problem(`${pointer}/device`, `a device that port ${owner} does not have`, device)];
-  });
+  return proposals.flatMap(({ entry, pointer }) =>
+    devicesOf(entry).flatMap(({ at, device }) => {
+      const owner = owners.get(device);
+      owners.set(device, entry.name);
+      if (owner === undefined || owner === entry.name) return [];
+      return [problem(pointer + at, `a device that port ${owner} does not have`, device)];
+    }),
+  );
 }
 
-function deviceOf({ value }: Entry): string | null {
-  if (value?.kind !== "port" || value.device === undefined) return null;
-  return `${value.device} of chassis ${value.chassis}`;
+function devicesOf({ value }: Entry): { readonly at: string; readonly device: string }[] {
+  if (value?.kind !== "port" || value.device === undefined) return [];
+  const { chassis, device, migration } = value;
+  const where = chassis === undefined ? "whichever chassis has it" : `chassis ${chassis}`;
+  const own = { at: "/device", device: `${device} of ${where}` };
+  if (migration === undefined) return [own];
+  const there = `${migration.device ?? device} of chassis ${migration.chassis}`;
+  return [own, { at: "/migration/device", device: there }];
 }
 
 /** In a switch with a router, every port's address lies in a network of a router. */

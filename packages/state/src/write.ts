@@ -12,6 +12,7 @@
  */
 import { hash } from "node:crypto";
 import { isAuditNameOf } from "./audit.ts";
+import { bindingName } from "./claim.ts";
 import { CLOCK_MAX, compareText, compareVersions, type Version } from "./record.ts";
 import { type Fields, hasRegisters } from "./registers.ts";
 import type { Kind } from "./schema.ts";
@@ -190,7 +191,10 @@ export function isOwn({
   if (kind === "audit") return isAuditNameOf(origin, name);
   if (op === "delete") return true;
   if (kind === "chassis") return name === origin;
-  if (kind === "binding") return content?.["chassis"] === origin;
+  if (kind === "binding") {
+    const { port, chassis } = content ?? {};
+    return chassis === origin && typeof port === "string" && name === bindingName(port, origin);
+  }
   return true;
 }
 

@@ -109,6 +109,8 @@ export class Tables {
   readonly acls: Acls;
   readonly placement: Placement;
   readonly loadBalancers: LoadBalancers;
+  /** Whether a device here belongs to a port that is elsewhere. */
+  readonly hasStandby: boolean;
 
   readonly #portOfDevice = new Int32Array(DEVICES_MAX);
 
@@ -136,10 +138,14 @@ export class Tables {
     this.acls = new Acls(sections.aclRules, sections.aclLists, sections.aclBlocks, count);
     this.loadBalancers = new LoadBalancers(sections.vips, sections.backends, sections.vipByService);
     const key = new Int32Array(1);
+    let hasStandby = false;
     for (let device = 0; device < DEVICES_MAX; device++) {
       key[0] = device;
-      this.#portOfDevice[device] = this.portByDevice.find(key);
+      const port = this.portByDevice.find(key);
+      this.#portOfDevice[device] = port;
+      if (port >= 0 && this.ports.isStandby(port)) hasStandby = true;
     }
+    this.hasStandby = hasStandby;
   }
 
   /** The port row of a device by its index; negative when there is none. */

@@ -9,7 +9,7 @@
  *   word  4   device        index of the device, -1 if it is not here
  *   word  5   macHigh       first four bytes of the MAC address
  *   word  6   macLow        last two bytes
- *   word  7   flags         FLAG_SECURED: source addresses are checked
+ *   word  7   flags         FLAG_SECURED: source addresses are checked; the bits of STANDBY_…
  *   word  8   addressAt     first of the port's addresses in the address rows
  *   word  9   addressCount
  *   word 10   router        KIND_ROUTER: row of the router's datapath; else -1
@@ -27,6 +27,14 @@ export const KIND_LOAD_BALANCER = 3;
 export const LOCATED_HERE = -1;
 export const LOCATED_NOWHERE = -2;
 export const FLAG_SECURED = 1;
+/**
+ * A device of the port is here, but another chassis has the port: nothing passes. Beside it, which
+ * frames of the guest say that the port is here now.
+ */
+export const STANDBY = 2;
+export const STANDBY_FOR_RARP = 4;
+export const STANDBY_FOR_GARP = 8;
+export const STANDBY_FOR_NA = 16;
 /** Third word of an IPv4 address in its 128-bit form; the first two are 0. */
 export const IPV4_MAPPED = 0xffff;
 
@@ -57,6 +65,8 @@ export interface PortRow {
   readonly macHigh: number;
   readonly macLow: number;
   readonly isSecured: boolean;
+  /** 0, or STANDBY and whichever of its bits. */
+  readonly standby: number;
   readonly addresses: readonly AddressWords[];
   readonly router: number;
   readonly isUp: boolean;
@@ -159,7 +169,7 @@ function writePort(ports: Int32Array, number: number, row: PortRow, addressAt: n
   ports[at + DEVICE] = row.device;
   ports[at + MAC_HIGH] = row.macHigh;
   ports[at + MAC_LOW] = row.macLow;
-  ports[at + FLAGS] = row.isSecured ? FLAG_SECURED : 0;
+  ports[at + FLAGS] = (row.isSecured ? FLAG_SECURED : 0) | row.standby;
   ports[at + ADDRESS_AT] = addressAt;
   ports[at + ADDRESS_COUNT] = row.addresses.length;
   ports[at + ROUTER] = row.router;
@@ -212,6 +222,15 @@ export class Ports {
 
   isSecured(row: number): boolean {
     return (this.#word(row, FLAGS) & FLAG_SECURED) !== 0;
+  }
+
+  isStandby(row: number): boolean {
+    return (this.#word(row, FLAGS) & STANDBY) !== 0;
+  }
+
+  /** Whether one of the `STANDBY_FOR_…` frames wakes the port up. */
+  isAwakenedBy(row: number, frame: number): boolean {
+    return (this.#word(row, FLAGS) & frame) !== 0;
   }
 
   isUp(row: number): boolean {

@@ -9,6 +9,7 @@
 export const HEADER_SIZE = 14; // bytes
 export const ETHERTYPE_IPV4 = 0x0800;
 export const ETHERTYPE_ARP = 0x0806;
+export const ETHERTYPE_RARP = 0x8035; // RFC 903
 export const ETHERTYPE_VLAN = 0x8100; // IEEE 802.1Q
 export const ETHERTYPE_QINQ = 0x88a8; // IEEE 802.1ad
 export const ETHERTYPE_IPV6 = 0x86dd;

@@ -34,6 +34,7 @@ const OPTIONS = 24;
 const SIZE_MIN = 8; // bytes, a router solicitation without options
 const LINK_LAYER_OPTION_SIZE = 8; // bytes
 const FLAG_ROUTER = 0x80000000 | 0;
+const FLAG_SOLICITED = 0x40000000;
 const FLAGS_SOLICITED_OVERRIDE = 0x60000000;
 const MALFORMED = -1;
 
@@ -46,6 +47,11 @@ export function isValid(view: DataView, at: number, end: number): boolean {
   const offset = optionsOffset(view, at);
   if (offset === 0 || end - at < offset) return false;
   return offset < OPTIONS || !ipv6.isMappedIpv4(view, at + TARGET);
+}
+
+/** Whether an advertisement answers a solicitation (§4.4, the S bit). */
+export function isSolicited(view: DataView, at: number): boolean {
+  return (view.getInt32(at + FLAGS) & FLAG_SOLICITED) !== 0;
 }
 
 /** Word `word` (0–3) of the target of a neighbour message or a redirect. */

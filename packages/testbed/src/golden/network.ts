@@ -139,7 +139,9 @@ function workloadPort(
   open: ReadonlySet<string>,
   port: Port,
 ): GoldenPort {
-  const binding = state.bindings.find(({ name }) => name === port.name)?.value;
+  const binding = state.bindings.find(
+    ({ value }) => value.port === port.name && value.chassis === port.chassis,
+  )?.value;
   const isKnown = port.chassis !== undefined && chassis.has(port.chassis);
   return {
     name: port.name,
@@ -148,7 +150,7 @@ function workloadPort(
     addresses: withLinkLocal(port.addresses.map(ipFromText), macFromText(port.mac)),
     isSecured: port.portSecurity,
     chassis: isKnown ? port.chassis : null,
-    isUp: binding?.up === true && binding.chassis === port.chassis,
+    isUp: binding?.up === true,
     hasDevice: open.has(port.name),
     router: null,
     labels: port.labels ?? {},

@@ -4,6 +4,7 @@
  */
 
 import type { AclDocument } from "@rhone/state/acl";
+import { bindingName } from "@rhone/state/claim";
 import { type DataplaneDocument, PLACEABLE, type PlaceableStage } from "@rhone/state/dataplane";
 import type { Labels } from "@rhone/state/labels";
 import { createMemoryStore } from "@rhone/state/memory-store";
@@ -230,10 +231,11 @@ export function buildNetwork(spec: NetworkSpec, later = 0): BuiltNetwork {
     ...{ kind: "chassis", name, underlay: `192.168.0.${i + 1}`, workers: count, version: "1" },
   }));
   const bindings = ports.flatMap((port, p) => {
+    const { chassis } = port;
     const up = spec.ports[p]!.place === "bound";
-    return port.chassis === undefined
-      ? []
-      : [{ kind: "binding", name: port.name, chassis: port.chassis, up }];
+    if (chassis === undefined) return [];
+    const name = bindingName(port.name, chassis);
+    return [{ kind: "binding", name, port: port.name, chassis, epoch: 1, up }];
   });
   commit(store.transact([...chassis, ...bindings].map(put), "chassis"));
   commit(store.transact(dataplaneDocuments(spec).map(put), "user"));
