@@ -97,8 +97,27 @@ export class Ledger {
     return isSame ? held : next;
   }
 
-  /** Takes the place of what is held of `key`; no writes means nothing. */
-  replace(key: string, next: Settled): void {
+  /**
+   * Each takes the place of what is held of its key; no writes means nothing. Seals are listed in
+   * their order, so that each finds its place at once.
+   */
+  replaceAll(records: ReadonlyMap<string, Settled>): void {
+    const fresh = new Map<string, HeldSeal>();
+    for (const { writes } of records.values()) {
+      for (const { seal } of writes) {
+        const key = sealKey(seal);
+        if (!this.#seals.has(key)) fresh.set(key, { seal, writes: new Set() });
+      }
+    }
+    for (const [key, held] of [...fresh].sort(([, a], [, b]) => compareHeld(a, b))) {
+      this.#seals.set(key, held);
+      this.#insert(held);
+    }
+    for (const [key, next] of records) this.#replace(key, next);
+    for (const origin of this.#emptied.keys()) this.#tidy(origin);
+  }
+
+  #replace(key: string, next: Settled): void {
     const before = this.#records.get(key);
     const kept = new Set(next.writes);
     for (const write of before?.writes ?? []) if (!kept.delete(write)) this.#drop(write);
@@ -150,14 +169,7 @@ export class Ledger {
   }
 
   #add(write: Write): void {
-    const key = sealKey(write.seal);
-    const present = this.#seals.get(key);
-    if (present !== undefined) present.writes.add(write);
-    else {
-      const held = { seal: write.seal, writes: new Set([write]) };
-      this.#seals.set(key, held);
-      this.#insert(held);
-    }
+    this.#seals.get(sealKey(write.seal))!.writes.add(write);
     this.#toggle(write);
     if (write.clock > this.#revision) this.#revision = write.clock;
   }
@@ -168,7 +180,7 @@ export class Ledger {
     held.writes.delete(write);
     if (held.writes.size === 0) {
       this.#seals.delete(key);
-      this.#tidy(write.origin);
+      this.#emptied.set(write.origin, (this.#emptied.get(write.origin) ?? 0) + 1);
     }
     this.#toggle(write);
   }
@@ -188,11 +200,7 @@ export class Ledger {
   /** Drops seals without writes once they are more than half of what is listed. */
   #tidy(origin: string): void {
     const order = this.#order.get(origin)!;
-    const emptied = (this.#emptied.get(origin) ?? 0) + 1;
-    if (emptied * 2 <= order.length) {
-      this.#emptied.set(origin, emptied);
-      return;
-    }
+    if (this.#emptied.get(origin)! * 2 <= order.length) return;
     const left = order.filter(({ writes }) => writes.size > 0);
     if (left.length === 0) this.#order.delete(origin);
     else this.#order.set(origin, left);

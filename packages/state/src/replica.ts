@@ -108,7 +108,7 @@ export class Replica implements Store {
     const writes = stored.portions.flatMap((portion) =>
       portion.texts.flatMap((text) => readWrite(text, portion.seal) ?? []),
     );
-    for (const [key, next] of this.#settle(writes)) this.#ledger.replace(key, next);
+    this.#ledger.replaceAll(this.#settle(writes));
     for (const [name, clock] of Object.entries(stored.vector)) this.#ledger.advance(name, clock);
     this.#signAll();
     this.#follow(this.#allEntries());
@@ -217,7 +217,7 @@ export class Replica implements Store {
       if (!isLatest && isExpired(held, horizon)) expired.set(key, GONE);
     }
     if (expired.size === 0 || !this.#write(expired, this.vector)) return 0;
-    for (const key of expired.keys()) this.#ledger.replace(key, GONE);
+    this.#ledger.replaceAll(expired);
     return expired.size;
   }
 
@@ -314,10 +314,10 @@ export class Replica implements Store {
     const changed: Entry[] = [];
     for (const [key, next] of records) {
       const before = this.#ledger.get(key)?.entry ?? null;
-      this.#ledger.replace(key, next);
       const after = next.entry ?? tombstoneOf(before);
       if (after !== null && !isSameEntry(before, after)) changed.push(after);
     }
+    this.#ledger.replaceAll(records);
     this.#follow(changed);
     return changed;
   }
@@ -344,14 +344,14 @@ export class Replica implements Store {
       const isOurs = isOwn({ op: "put", kind, name, content, origin: version.origin });
       return isOurs ? [putText(version, kind, name, content, entry.created)] : [];
     });
-    for (const [key] of unsigned) this.#ledger.replace(key, GONE);
+    this.#ledger.replaceAll(new Map(unsigned.map(([key]) => [key, GONE])));
     const portions = seal(version, this.#ledger.clockOf(version.origin), texts, this.#signer);
     const signed = this.#settle(writesOf(portions));
     const records = new Map([...unsigned.map(([key]) => [key, GONE] as const), ...signed]);
     const isWritten = this.#write(records, { ...this.vector, [version.origin]: version.clock });
     if (!isWritten) for (const key of records.keys()) this.#unwritten.add(key);
     this.#ledger.advance(version.origin, version.clock);
-    for (const [key, next] of signed) this.#ledger.replace(key, next);
+    this.#ledger.replaceAll(signed);
   }
 
   /** In the order of the commits, also when a listener commits something itself. */

@@ -96,6 +96,38 @@ test("a foreign or unreachable file is refused with the remedy", (t) => {
   assert.match(messageOf(foreign), /database of another program/);
 });
 
+test("a file of format 1 is taken over", (t) => {
+  const path = statePath(t);
+  const old = new DatabaseSync(path);
+  old.exec(`
+    CREATE TABLE entries (
+      kind TEXT NOT NULL, name TEXT NOT NULL, created_clock INTEGER NOT NULL,
+      created_origin TEXT NOT NULL, clock INTEGER NOT NULL, origin TEXT NOT NULL, value TEXT,
+      PRIMARY KEY (kind, name)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO entries VALUES
+      ('switch', 'web', 1, 'a', 3, 'b', '{"kind":"switch","name":"web","description":"x"}'),
+      ('switch', 'db', 2, 'a', 2, 'a', '{"kind":"switch","name":"db"}'),
+      ('switch', 'gone', 2, 'a', 4, 'a', NULL);
+    PRAGMA application_id = ${0x52686f6e};
+    PRAGMA user_version = 1`);
+  old.close();
+  for (let times = 0; times < 2; times++) {
+    const store = opened(path);
+    assert.equal(store.repair, null);
+    assert.equal(store.revision, 4);
+    assert.deepEqual(
+      store.entries().map(({ name, created, value }) => [name, created.clock, value !== null]),
+      [
+        ["db", 2, true],
+        ["gone", 4, false],
+        ["web", 1, true],
+      ],
+    );
+    store.close();
+  }
+});
+
 /** The names of the switches. */
 function namesIn(store: Store): string[] {
   return store.snapshot().switches.map(({ name }) => name);
@@ -256,5 +288,5 @@ test("all of this holds on Deno", { skip: isDeno, timeout: 2 * TIMEOUT_MS }, () 
   const file = fileURLToPath(import.meta.url);
   const run = spawnSync(deno, ["test", "-A", "--no-check", file], { encoding: "utf8" });
   assert.equal(run.status, 0, run.stdout + run.stderr);
-  assert.match(run.stdout, /9 passed/);
+  assert.match(run.stdout, /10 passed/);
 });

@@ -13,6 +13,7 @@ import type { Vector } from "./ledger.ts";
 import type { Result } from "./problem.ts";
 import { type Disk, type DiskRecord, Replica, type Stored } from "./replica.ts";
 import type { Signer } from "./signer.ts";
+import { portionsOfFormat1 } from "./sqlite-format-1.ts";
 import type { Store } from "./store.ts";
 import { isSeal, type Portion, readWrite, type Seal, sealedBytes } from "./write.ts";
 
@@ -137,6 +138,11 @@ function prepare(database: DatabaseSync): void {
       `BEGIN; ${TABLES}; PRAGMA application_id = ${APPLICATION_ID}; ` +
         `PRAGMA user_version = ${FORMAT}; COMMIT`,
     );
+  } else if (application === APPLICATION_ID && format === 1) {
+    const portions = portionsOfFormat1(database);
+    database.exec(`BEGIN; DROP TABLE entries; ${TABLES}; PRAGMA user_version = ${FORMAT}`);
+    new SqliteDisk(database).insert(recordsOf(portions), {});
+    database.exec("COMMIT");
   } else if (application === APPLICATION_ID && format === FORMAT) {
     const check = numberOrText(database, "PRAGMA integrity_check(1)");
     if (check !== "ok") throw new Damaged(String(check), soundOf(database).portions);
@@ -212,7 +218,8 @@ function read(database: DatabaseSync): Stored {
 function soundOf(database: DatabaseSync): { portions: Portion[]; damaged: string[] } {
   const seals = new Map<string, { readonly seal: Seal; readonly texts: string[] }>();
   const damaged: string[] = [];
-  for (const row of rowsOf(database, "SELECT * FROM seals", damaged)) {
+  const bySeal = "SELECT * FROM seals ORDER BY origin, clock, part";
+  for (const row of rowsOf(database, bySeal, damaged)) {
     const seal = sealOf(row);
     if (seal === null) damaged.push(`the seal of ${row["origin"]} ${row["clock"]}`);
     else seals.set(digestOf(seal).toString("hex"), { seal, texts: [] });
@@ -303,25 +310,30 @@ class SqliteDisk implements Disk {
   write(records: readonly DiskRecord[], vector: Vector): void {
     this.#database.exec("BEGIN IMMEDIATE");
     try {
-      const digests = new Map<Seal, Uint8Array>();
-      for (const { kind, name, writes } of records) {
-        this.#forget.run(kind, name);
-        for (const { seal, text } of writes) {
-          const digest = digests.get(seal) ?? this.#writeSeal(seal);
-          digests.set(seal, digest);
-          this.#putWrite.run(kind, name, digest, text);
-        }
-      }
-      for (const [origin, clock] of Object.entries(vector)) {
-        if (this.#clocks.get(origin) === clock) continue;
-        this.#putClock.run(origin, clock, digestOfClock(origin, clock));
-      }
+      this.insert(records, vector);
       this.#database.exec("COMMIT");
       for (const [origin, clock] of Object.entries(vector)) this.#clocks.set(origin, clock);
     } catch (error) {
       // After some errors (a full disk) SQLite has rolled back already.
       if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
       throw error;
+    }
+  }
+
+  /** The same within a transaction of the caller's. */
+  insert(records: readonly DiskRecord[], vector: Vector): void {
+    const digests = new Map<Seal, Uint8Array>();
+    for (const { kind, name, writes } of records) {
+      this.#forget.run(kind, name);
+      for (const { seal, text } of writes) {
+        const digest = digests.get(seal) ?? this.#writeSeal(seal);
+        digests.set(seal, digest);
+        this.#putWrite.run(kind, name, digest, text);
+      }
+    }
+    for (const [origin, clock] of Object.entries(vector)) {
+      if (this.#clocks.get(origin) === clock) continue;
+      this.#putClock.run(origin, clock, digestOfClock(origin, clock));
     }
   }
 
