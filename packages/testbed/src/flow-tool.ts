@@ -16,6 +16,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 const ECHO_PORT = 7;
 const TICK_MS = 5;
 const SETTLE_MS = 1500;
+/** A sender whose segments were lost for long tries again after as long a pause. */
+const TCP_SETTLE_MS = 30_000;
 const CHUNK_SIZE = 16_384;
 const CHUNK_PAUSE_MS = 20;
 
@@ -88,7 +90,7 @@ async function stream(address: string, isStopping: () => boolean) {
     await sleep(CHUNK_PAUSE_MS);
   }
   socket.end();
-  await Promise.race([ended, sleep(SETTLE_MS)]);
+  await Promise.race([ended, sleep(TCP_SETTLE_MS, undefined, { ref: false })]);
   if (failure === "" && bytes !== sent) failure = `${bytes} of ${sent} bytes came back`;
   socket.destroy();
   return { bytes, failure };

@@ -10,7 +10,8 @@ import { lose, loseNothing } from "./packet-filter.ts";
 
 /** In which silence is noticed, also by one who is alone, and so doubts itself first. */
 const NOTICED_MS = 60_000;
-const HEALED_MS = 60_000;
+/** A nats-server notices a dead route when TCP does, and that takes as long as it was dead. */
+const HEALED_MS = 120_000;
 
 /** Nobody of `left` and `right` hears anybody of the other side any more. */
 export async function split(
@@ -34,26 +35,50 @@ export async function heal(fixture: LabFixture): Promise<void> {
   await Promise.all(fixture.running.chassis.map(({ process }) => loseNothing(process.namespace)));
 }
 
-/** Milliseconds until `at` says that `silent` is dead, and has no way to it. */
-export function untilDead(at: ChassisProcess, silent: string): Promise<number> {
-  const isDead = async (): Promise<boolean> => {
-    const member = await memberOf(at, silent);
-    return member.status === "dead" && !member.nats.heard;
+/**
+ * Milliseconds until `at` says that `silent` does not answer, on no way. Of two chassis that do not
+ * hear each other, one that is alone doubts itself and says "suspect" for long; others say "dead".
+ */
+export function untilMissed(
+  at: ChassisProcess,
+  silent: string,
+  as: readonly Member["status"][],
+): Promise<number> {
+  const isMissed = async (): Promise<boolean> => {
+    const { status, nats, link } = await memberOf(at, silent);
+    return as.includes(status) && !nats.heard && link?.up !== true;
   };
-  return until(`${at.name} takes ${silent} for dead`, isDead, NOTICED_MS);
+  return until(`${at.name} misses ${silent}`, isMissed, NOTICED_MS);
 }
 
-/** Milliseconds until all hear each other, and hold the same. */
-export async function untilWhole(fixture: LabFixture): Promise<number> {
+/** Milliseconds until each says that all others live, and hold the same. */
+export function untilWhole(fixture: LabFixture): Promise<number> {
+  return untilAll(fixture, "all live, with the same state", ({ status, state }) => {
+    return status === "alive" && state?.same === true;
+  });
+}
+
+/** Milliseconds until all hear each other over NATS, which may be long after they do over links. */
+export function untilNats(fixture: LabFixture): Promise<number> {
+  return untilAll(fixture, "all are heard over NATS", ({ nats }) => {
+    return nats.heard && nats.hearsUs !== false;
+  });
+}
+
+type Member = ClusterView["members"][number];
+
+/** Milliseconds until `isTrue` of all that each chassis says of others. */
+async function untilAll(
+  { running }: LabFixture,
+  what: string,
+  isTrue: (member: Member) => boolean,
+): Promise<number> {
   const startMs = performance.now();
-  for (const { process } of fixture.running.chassis) {
-    const isWhole = async (): Promise<boolean> => {
-      const { members } = await process.client.get<ClusterView>("/v1/cluster");
-      return members.every(({ status, nats, state }) => {
-        return status === "alive" && nats.heard && nats.hearsUs !== false && state?.same === true;
-      });
+  for (const { process } of running.chassis) {
+    const isTrueOfAll = async (): Promise<boolean> => {
+      return (await process.client.get<ClusterView>("/v1/cluster")).members.every(isTrue);
     };
-    await until(`${process.name} hears all, with the same state`, isWhole, HEALED_MS);
+    await until(`${process.name}: ${what}`, isTrueOfAll, HEALED_MS);
   }
   return performance.now() - startMs;
 }
@@ -73,10 +98,7 @@ export async function untilSameRules(fixture: LabFixture): Promise<number> {
   return performance.now() - startMs;
 }
 
-export async function memberOf(
-  { client }: ChassisProcess,
-  name: string,
-): Promise<ClusterView["members"][number]> {
+export async function memberOf({ client }: ChassisProcess, name: string): Promise<Member> {
   const { members } = await client.get<ClusterView>("/v1/cluster");
   const found = members.find((member) => member.name === name);
   if (found === undefined) throw new Error(`expected a member ${name}, got none`);

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { until } from "../until.ts";
 import { lose } from "./packet-filter.ts";
-import { heal, memberOf, split, untilDead } from "./partition.ts";
+import { heal, memberOf, split, untilMissed } from "./partition.ts";
 import type { Rig } from "./rig.ts";
 import { expect, type Fault } from "./run-fault.ts";
 
@@ -15,8 +15,8 @@ const partition: Fault = {
     const startMs = performance.now();
     await split(fixture, ["a", "b"], ["c"]);
     try {
-      const noticedMs = await untilDead(fixture.chassis("a"), "c");
-      await untilDead(fixture.chassis("c"), "a");
+      const noticedMs = await untilMissed(fixture.chassis("a"), "c", ["dead"]);
+      await untilMissed(fixture.chassis("c"), "a", ["suspect", "dead"]);
       await sleep(Math.max(0, startMs + splitMs - performance.now()));
       const lastedMs = Math.round(performance.now() - startMs);
       return `noticed after ${Math.round(noticedMs)} ms, lasted ${lastedMs} ms`;

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { socketLosses, withFlows } from "../flows.ts";
 import { dropsOf, frameLosses } from "../lab-fixture.ts";
 import { until } from "../until.ts";
-import { untilWhole } from "./partition.ts";
+import { untilNats, untilWhole } from "./partition.ts";
 import { CHASSIS, type Rig, WORKLOADS } from "./rig.ts";
 import { missingAt, Writer } from "./writer.ts";
 
@@ -54,7 +54,7 @@ export interface Outcome {
   readonly writes: number;
   /** Acknowledged, and missing at a chassis. */
   readonly lostWrites: number;
-  /** From the end of the fault until all hear each other and hold the same. */
+  /** From the end of the fault until all say that the others live, and hold the same. */
   readonly convergedMs: number;
   readonly note: string;
 }
@@ -66,6 +66,7 @@ const ADOPTED_MS = 20_000;
 
 /** Throws when something was lost that must not be. */
 export async function runFault(rig: Rig, fault: Fault): Promise<Outcome> {
+  await untilNats(rig.fixture);
   await untilWhole(rig.fixture);
   if ("inflict" in fault) {
     const restore = async (): Promise<void> => {};
@@ -73,6 +74,7 @@ export async function runFault(rig: Rig, fault: Fault): Promise<Outcome> {
   }
   const arrangement = await fault.arrange(rig);
   try {
+    await untilNats(rig.fixture);
     await untilWhole(rig.fixture);
     return await measure(rig, fault, arrangement);
   } finally {
