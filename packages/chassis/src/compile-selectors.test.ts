@@ -87,7 +87,7 @@ test("a link-local address is that of a port of the same switch only", () => {
   assert.deepEqual(of("right", db), ["fd00::2", "fe80::ff:fe00:5"]);
 });
 
-test("who lets pass wants every holder of an address to have the labels, who stops only one", () => {
+test("who lets pass wants all holders of an address to have the labels, who stops only one", () => {
   const { selectors, row } = selectorsOf(
     stateWith([
       port("l", "left", web, "192.168.0.10"),

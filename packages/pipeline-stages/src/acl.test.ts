@@ -150,14 +150,15 @@ for (const isFast of [true, false]) {
       assert.equal(arrivals(worker, back, VM4_DEVICE, VM1_DEVICE), 1);
     }
     worker.core.tables = buildTables(2, [rule({ protocol: UDP })]);
-    // Until the rule is asked, answers pass; then they stop at the port that asked.
-    assert.equal(arrivals(worker, back, VM4_DEVICE, VM1_DEVICE), 1);
+    // Answers stop at the port that asked, also when nobody asks any more.
+    assert.equal(arrivals(worker, back, VM4_DEVICE, VM1_DEVICE), 0);
+    assert.equal(worker.dropped("acl-blocked"), 1);
     assert.equal(arrivals(worker, out), 0);
     assert.equal(worker.dropped("acl-drop"), 1);
     for (let i = 0; i < 3; i++) {
       assert.equal(arrivals(worker, back, VM4_DEVICE, VM1_DEVICE), 0);
     }
-    assert.equal(worker.dropped("acl-blocked"), 3);
+    assert.equal(worker.dropped("acl-blocked"), 4);
     worker.core.tables = buildTables(3);
     assert.equal(arrivals(worker, out), 1);
     assert.equal(arrivals(worker, back, VM4_DEVICE, VM1_DEVICE), 1);

@@ -2,7 +2,8 @@
  * What the rules say about a packet, for both rules stages. Run by the worker where these stages
  * are placed, which need not be the one that looked its connection up.
  *
- * Answers in a connection pass without asking: whoever let the question pass has let them pass.
+ * Answers in a connection pass as long as the question would: the rules of today are asked about
+ * that one, so a change of them ends connections also where only answers still run.
  */
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
@@ -37,14 +38,34 @@ export function judge(core: Core, slot: number, direction: acls.Direction, port:
   if (connection === 0) {
     if (!isIp(slot) || isDiscovery(slot)) return GOES_ON;
   } else if ((connection & packet.CONNECTION_RELATED) !== 0 || (connection & REPLY) === REPLY) {
-    const isBlocked = (connection & packet.CONNECTION_BLOCKED) !== 0;
-    return isBlocked ? DROP["acl-blocked"] : GOES_ON;
+    if ((connection & packet.CONNECTION_BLOCKED) !== 0) return DROP["acl-blocked"];
+    if ((connection & packet.CONNECTION_RELATED) !== 0) return GOES_ON;
+    return mayAsk(core, slot, direction, port) ? GOES_ON : DROP["acl-blocked"];
   }
   const { tables } = core;
   if (tables.acls.isEmpty) return GOES_ON;
   loadQuery(slot);
   const rule = tables.acls.find(direction, tables.ports.datapath(port), port, query);
   return rule === acls.NO_RULE ? GOES_ON : apply(core, slot, direction, port, rule);
+}
+
+/** Whether the question that the packet answers would pass at its port, the other way. */
+function mayAsk(core: Core, slot: number, direction: acls.Direction, port: number): boolean {
+  const { tables } = core;
+  if (tables.acls.isEmpty) return true;
+  loadQuery(slot);
+  for (let i = 0; i < acls.QUERY_DESTINATION; i++) {
+    const word = query[acls.QUERY_SOURCE + i]!;
+    query[acls.QUERY_SOURCE + i] = query[acls.QUERY_DESTINATION + i]!;
+    query[acls.QUERY_DESTINATION + i] = word;
+  }
+  const ports = query[acls.QUERY_PORTS]!;
+  query[acls.QUERY_PORTS] = (ports << 16) | (ports >>> 16);
+  const asked = direction === acls.FROM_PORT ? acls.TO_PORT : acls.FROM_PORT;
+  const rule = tables.acls.find(asked, tables.ports.datapath(port), port, query);
+  if (rule === acls.NO_RULE) return true;
+  const action = tables.acls.action(rule);
+  return action !== acls.ACTION_DROP && action !== acls.ACTION_REJECT;
 }
 
 function apply(

@@ -20,6 +20,7 @@ export interface Judgement {
 }
 
 const PASSES: Judgement = { verdict: "passes", rule: null };
+const BLOCKED: Judgement = { verdict: "acl-blocked", rule: null };
 
 /** `finding` is null for what is not tracked. */
 export function judge(
@@ -34,11 +35,14 @@ export function judge(
     // Without these no link works: nobody can rule them out.
     if (tuple === null || isDiscovery(bytes, headersOf(bytes).ip!)) return PASSES;
   } else if (finding.kind === "related" || (finding.kind === "established" && finding.isReply)) {
-    return finding.connection!.isBlocked ? { verdict: "acl-blocked", rule: null } : PASSES;
+    if (finding.connection!.isBlocked) return BLOCKED;
+    if (finding.kind === "related") return PASSES;
+    // An answer passes as long as the question would.
+    const other = direction === "from-port" ? "to-port" : "from-port";
+    const asked = ruleFor(network, other, port, reversed(tuple!));
+    return asked?.action === "drop" || asked?.action === "reject" ? BLOCKED : PASSES;
   }
-  const rule = network.rules
-    .filter((each) => isAbout(each, direction, port) && matches(each, tuple!, network))
-    .sort((a, b) => b.priority - a.priority || (a.name < b.name ? -1 : 1))[0];
+  const rule = ruleFor(network, direction, port, tuple!);
   if (rule === undefined) return PASSES;
   switch (rule.action) {
     case "allow":
@@ -50,6 +54,23 @@ export function judge(
       if (finding !== null && finding.connection !== null) finding.connection.isBlocked = true;
       return { verdict: rule.action === "drop" ? "acl-drop" : "acl-reject", rule: rule.name };
   }
+}
+
+function ruleFor(
+  network: GoldenNetwork,
+  direction: Acl["direction"],
+  port: GoldenPort,
+  tuple: Tuple,
+): Acl | undefined {
+  return network.rules
+    .filter((each) => isAbout(each, direction, port) && matches(each, tuple, network))
+    .sort((a, b) => b.priority - a.priority || (a.name < b.name ? -1 : 1))[0];
+}
+
+function reversed(tuple: Tuple): Tuple {
+  const { source, destination, sourcePort, destinationPort } = tuple;
+  const ends = { source: destination, destination: source };
+  return { ...tuple, ...ends, sourcePort: destinationPort, destinationPort: sourcePort };
 }
 
 function isAbout(rule: Acl, direction: Acl["direction"], port: GoldenPort): boolean {
