@@ -30,6 +30,7 @@ const SEEING = {
   "GET /v1/routers/{name}": "viewer",
   "GET /v1/ports": "viewer",
   "GET /v1/ports/{name}": "viewer",
+  "GET /v1/identities": "viewer",
   "GET /v1/acls": "viewer",
   "GET /v1/acls/{name}": "viewer",
   "GET /v1/load-balancers": "viewer",

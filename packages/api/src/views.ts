@@ -112,6 +112,14 @@ export const healthView = z
   })
   .openapi("Health");
 
+export const identityView = z
+  .object({
+    number: count.describe("The same at every chassis that knows the same ports."),
+    labels: z.record(z.string(), z.string()),
+    ports: z.array(z.string()).describe("Those that have just these labels."),
+  })
+  .openapi("Identity");
+
 export const peerView = z
   .object({
     name: z.string(),

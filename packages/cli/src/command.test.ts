@@ -98,6 +98,11 @@ test("shows resources as tables and as JSON", LIMIT, async () => {
   assert.equal(one.status.up, true);
   assert.match((await ask("get", "chassis")).stdout, /^c +192\.168\.100\.3 +1 /m);
   assert.match((await ask("get", "switches")).stdout, /^web +Front ends$/m);
+  const identities = (await ask("get", "identities")).stdout;
+  assert.match(identities, /^\d{10} +app=web +vm1 vm2 vm3$/m);
+  const number = /^(\d+) +app=db/m.exec(identities)![1]!;
+  assert.match((await ask("get", "identity", number)).stdout, /^\d+ +app=db +vm4 vm5$/m);
+  assert.match((await ask("get", "identity", "1")).stderr, /no identity 1/);
   const missing = await ask("get", "port", "vm9");
   assert.equal(missing.code, 1);
   assert.match(missing.stderr, /no port vm9/);

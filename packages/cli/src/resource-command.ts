@@ -8,6 +8,7 @@ import type {
 } from "@rhone/api/context";
 import type { AclMatch } from "@rhone/state/acl";
 import type { StagePlace } from "@rhone/state/dataplane";
+import type { Identity } from "@rhone/state/identities";
 import { formatLabels, type Labels } from "@rhone/state/labels";
 import type { Vip } from "@rhone/state/load-balancer";
 import type { Command } from "commander";
@@ -24,6 +25,7 @@ const PLURALS: Readonly<Record<string, string>> = {
   switch: "switches",
   router: "routers",
   port: "ports",
+  identity: "identities",
   acl: "acls",
   "load-balancer": "load-balancers",
   dataplane: "dataplanes",
@@ -40,7 +42,9 @@ export function addResourceCommands(program: Command): void {
     .action((_: unknown, command: Command) => apply(command.optsWithGlobals()));
   program
     .command("get")
-    .description("Show switches, routers, ports, acls, load-balancers, dataplanes or chassis")
+    .description(
+      "Show switches, routers, ports, identities, acls, load-balancers, dataplanes or chassis",
+    )
     .argument("<kind>", "singular or plural")
     .argument("[name]", "one of them, in full")
     .action((kind: string, name: string | undefined, _: unknown, command: Command) =>
@@ -98,6 +102,15 @@ async function get(kind: string, name: string | undefined, options: ServerOption
   const singular = singularOf(kind, Object.keys(PLURALS));
   const client = clientOf(options);
   const path = `/v1/${PLURALS[singular]}`;
+  if (singular === "identity") {
+    const all = await client.get<Identity[]>(path);
+    const wanted = name === undefined ? all : all.filter(({ number }) => String(number) === name);
+    if (wanted.length === 0 && name !== undefined) {
+      throw new UserError(`no identity ${name}`, EXIT_FAILED);
+    }
+    print(options, wanted, () => formatTable([IDENTITY_HEADER, ...wanted.map(identityRow)]));
+    return;
+  }
   if (name !== undefined) {
     const resource = await client.get<object>(pathOf(singular, name));
     print(options, resource, () => JSON.stringify(resource, null, 2));
@@ -105,6 +118,12 @@ async function get(kind: string, name: string | undefined, options: ServerOption
   }
   const resources = await client.get<Resource[]>(path);
   print(options, resources, () => formatTable([HEADERS[singular]!, ...resources.map(rowOf)]));
+}
+
+const IDENTITY_HEADER = ["number", "labels", "ports"];
+
+function identityRow({ number, labels, ports }: Identity): string[] {
+  return [String(number), formatLabels(labels) || "none", ports.join(" ")];
 }
 
 function pathOf(singular: string, name: string): string {
