@@ -20,6 +20,12 @@ export class Tool {
     return value;
   }
 
+  /** Writes it a line; resolves with the next one that it prints. */
+  ask(text: string): Promise<string> {
+    this.#child.stdin!.write(`${text}\n`);
+    return this.line();
+  }
+
   /** Tells it to end; resolves with its last line. */
   end(): Promise<string> {
     this.#child.stdin!.end();

@@ -1,5 +1,6 @@
 /** Lab files for scenarios, written from what matters in them. */
 import { type Lab, parseLab } from "@rhone/cli/lab-file";
+import type { Labels } from "@rhone/state/labels";
 import type { RouterDocument } from "@rhone/state/schema";
 
 export interface Topology {
@@ -13,6 +14,7 @@ export interface Topology {
     readonly switch: string;
     readonly chassis: string;
     readonly addresses: readonly string[];
+    readonly labels?: Labels;
     readonly unplugged?: true;
   }[];
   readonly routers?: readonly Omit<RouterDocument, "kind">[];
