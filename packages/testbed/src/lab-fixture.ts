@@ -18,6 +18,7 @@ const EXAMPLE = fileURLToPath(new URL("../../../labs/web-db.yaml", import.meta.u
 const CHASSIS_ENDED = /^chassis (\S+) ended /;
 /** For what is still under way. */
 const SILENCE_MS = 200;
+const READY_LIMIT_MS = 60_000;
 const UP_LIMIT = { timeout: 60_000 };
 
 /** The lab of labs/web-db.yaml. */
@@ -106,7 +107,7 @@ export class LabFixture {
     whileDown();
     await until(`another chassis ${name} starts`, () => chassis.pid !== undefined);
     if (isReady === undefined) await chassis.ready();
-    else await until(`chassis ${name} works again`, () => isReady(chassis));
+    else await until(`chassis ${name} works again`, () => isReady(chassis), READY_LIMIT_MS);
     return performance.now() - startMs;
   }
 

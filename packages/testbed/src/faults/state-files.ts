@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import {
   chmodSync,
   closeSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -145,14 +146,16 @@ const bitFlips: Fault = {
     const body = { kind: "switch", name: "kept", description: TEXT };
     succeeded(await client.request("PUT", "/v1/switches/kept", { body }));
     await until("all have it", async () => (await texts(fixture)).every((text) => text === TEXT));
-    await fixture.crash("b", () => flip(join(fixture.chassis("b").dataDirectory, STATE_FILE)));
+    const path = join(fixture.chassis("b").dataDirectory, STATE_FILE);
+    await fixture.crash("b", () => flip(path));
+    expect(existsSync(`${path}.damaged-1`), "the damaged file has to be kept aside");
     await sleep(FULL_MS); // They tell each other what they have.
     const got = await texts(fixture);
     expect(
       got.every((text) => text === TEXT),
       `expected ${TEXT} at every chassis, got ${got}`,
     );
-    return "";
+    return "found at the start, kept aside, and mended by the others";
   },
 };
 
