@@ -4,6 +4,7 @@ import { addAccessCommands } from "./access-command.ts";
 import { addClusterCommands } from "./cluster-command.ts";
 import { addDataplaneCommands } from "./dataplane-command.ts";
 import { addLabCommands } from "./lab-command.ts";
+import { addPortCommands } from "./port-command.ts";
 import { addResourceCommands } from "./resource-command.ts";
 import { EXIT_FAILED, EXIT_USAGE, UserError } from "./user-error.ts";
 
@@ -35,6 +36,7 @@ async function main(): Promise<void> {
     .enablePositionalOptions(false)
     .exitOverride();
   addResourceCommands(program);
+  addPortCommands(program);
   addDataplaneCommands(program);
   addClusterCommands(program);
   addAccessCommands(program);

@@ -229,8 +229,10 @@ function rowOf(resource: Resource): string[] {
     case "chassis":
       return [name, resource.underlay!, String(resource.workers), resource.version!];
     case "port": {
-      const { status, addresses, mac, chassis = "–", device = "–", labels = {} } = resource;
-      const state = status?.up ? "up" : `down: ${status?.detail ?? ""}`;
+      const { status, addresses, mac, device = "–", labels = {} } = resource;
+      const chassis = status?.chassis ?? resource.chassis ?? "–";
+      const detail = status?.detail ?? "";
+      const state = status?.up ? `up${detail === "" ? "" : `, ${detail}`}` : `down: ${detail}`;
       return [
         name,
         resource.switch!,
