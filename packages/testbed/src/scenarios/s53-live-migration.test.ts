@@ -85,8 +85,8 @@ async function rhone(...argv: readonly string[]): Promise<string> {
   return stdout;
 }
 
-/** Moves under load; returns the longest silence. */
-async function moveUnderLoad(move: () => Promise<void>): Promise<number> {
+/** Moves under load; returns what that cost, for whoever reads it. */
+async function moveUnderLoad(move: () => Promise<void>): Promise<string> {
   const pinged = fixture.run("client", "ping", "-q", "-i0.02", "-c200", "-W1", ADDRESS);
   const { sent, received, reordered, tcp, gapMs } = await withFlows(fixture, LOAD, async () => {
     await move();
@@ -100,7 +100,7 @@ async function moveUnderLoad(move: () => Promise<void>): Promise<number> {
   const most = (LOAD.rate * (GAP_MS + BUSY_MS)) / 1000;
   assert.ok(lost <= most, `${lost} of ${sent} datagrams lost, at most ${most} expected`);
   assert.ok(gapMs <= GAP_MS + BUSY_MS, `${gapMs} ms of silence`);
-  return gapMs;
+  return `${lost} of ${sent} datagrams lost, longest silence ${gapMs} ms`;
 }
 
 test("S53: a guest moves to another chassis under traffic", LIMIT, async (t) => {
@@ -108,13 +108,11 @@ test("S53: a guest moves to another chassis under traffic", LIMIT, async (t) => 
   await fixture.agent("vm");
   await rhone("migrate", "vm", "--to", "b", "--device", "vm-there", "--wait");
   await untilAll("b stands by", isStandby("b"));
-  const gapMs = await moveUnderLoad(async () => {
+  const there = await moveUnderLoad(async () => {
     await move("nic-a", "nic-b", true);
     await untilAll("the port is at b", ({ chassis, up }) => chassis === "b" && up);
   });
-  t.diagnostic(`moved by the guest's announcement: ${gapMs} ms of silence`);
-  const counters = await fixture.counters("c");
-  assert.ok(counters.tunnel.txPackets > 0);
+  t.diagnostic(`moved by the guest's announcement: ${there}`);
   await rhone("migrate", "vm", "--finish", "--wait");
   await untilAll("only b has the port", ({ chassis, claims }) => {
     return chassis === "b" && claims.length === 1 && claims[0]!.epoch === 2;
@@ -123,13 +121,13 @@ test("S53: a guest moves to another chassis under traffic", LIMIT, async (t) => 
   // And back, where the guest says nothing and whoever moves it does.
   await rhone("migrate", "vm", "--to", "a", "--device", "vm", "--wait");
   await untilAll("a stands by", isStandby("a"));
-  const backMs = await moveUnderLoad(async () => {
+  const back = await moveUnderLoad(async () => {
     await move("nic-b", "nic-a", false);
     const { client } = fixture.chassis("c");
     succeeded(await client.request("POST", "/v1/ports/vm/activate"));
     await untilAll("the port is at a", ({ chassis, up }) => chassis === "a" && up);
   });
-  t.diagnostic(`moved by a request: ${backMs} ms of silence`);
+  t.diagnostic(`moved by a request: ${back}`);
   await rhone("migrate", "vm", "--abort", "--wait");
   await untilAll("the port is at b again, where its guest is not", ({ chassis, claims }) => {
     return chassis === "b" && claims.length === 1;
