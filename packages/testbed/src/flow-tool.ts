@@ -26,6 +26,8 @@ export interface FlowReport {
   readonly received: number;
   /** Answers that came behind a later one of their flow, or twice. */
   readonly reordered: number;
+  /** Answers that came before. */
+  readonly repeated: number;
   /** By address: bytes that came back, and what went wrong; "" nothing. */
   readonly tcp: readonly { readonly bytes: number; readonly failure: string }[];
   /** Longest time without an answer of any flow. */
@@ -38,9 +40,11 @@ class UdpFlow {
   sent = 0;
   received = 0;
   reordered = 0;
+  repeated = 0;
   gapMs = 0;
   #lastAt = 0;
   #expected = 0;
+  readonly #seen = new Set<number>();
   readonly #socket: Socket = createSocket("udp4");
 
   async open(address: string, onAnswer: () => void): Promise<void> {
@@ -49,6 +53,8 @@ class UdpFlow {
       const number = message.readUInt32BE(0);
       if (number < this.#expected) this.reordered++;
       else this.#expected = number + 1;
+      if (this.#seen.has(number)) this.repeated++;
+      this.#seen.add(number);
       this.received++;
       const now = performance.now();
       if (this.#lastAt > 0) this.gapMs = Math.max(this.gapMs, now - this.#lastAt);
@@ -128,10 +134,11 @@ async function main(): Promise<void> {
   }
   const tcp = await Promise.all(streams);
   await sleep(SETTLE_MS);
-  const sum = (figure: "sent" | "received" | "reordered") =>
+  const sum = (figure: "sent" | "received" | "reordered" | "repeated") =>
     flows.reduce((total, flow) => total + flow[figure], 0);
   const report: FlowReport = {
-    ...{ sent: sum("sent"), received: sum("received"), reordered: sum("reordered") },
+    ...{ sent: sum("sent"), received: sum("received") },
+    ...{ reordered: sum("reordered"), repeated: sum("repeated") },
     ...{ tcp, gapMs: Math.round(gapMs) },
     flowGapMs: Math.round(Math.max(...flows.map((flow) => flow.gapMs))),
   };
