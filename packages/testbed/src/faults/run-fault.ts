@@ -100,10 +100,11 @@ async function measure(rig: Rig, fault: Fault, { inflict }: Arrangement): Promis
   const { sent, received, tcp, flowGapMs } = report;
   const roomless = (await lossesForWantOfRoom(rig)) - roomBefore;
   const lost = Math.max(0, sent - received - Math.max(0, roomless));
+  const room = roomless > 0 ? `${roomless} datagrams or frames found no room in the kernel` : "";
   const refused = writers.flatMap((writer) => [...writer.refused]);
   const outcome = {
     ...{ gapMs: flowGapMs, sent, lost, writes: acknowledged.length, lostWrites, convergedMs },
-    note: [note, ...refused.map(([status, times]) => `${times} writes answered ${status}`)]
+    note: [note, ...refused.map(([status, times]) => `${times} writes answered ${status}`), room]
       .filter((text) => text !== "")
       .join("; "),
   };

@@ -13,7 +13,7 @@ export class Writer {
   readonly #acknowledged: string[] = [];
   readonly #refused = new Map<number, number>();
   #isStopping = false;
-  #running: Promise<void>;
+  readonly #running: Promise<void>;
 
   constructor(chassis: ChassisProcess) {
     this.#chassis = chassis;
