@@ -95,7 +95,7 @@ const REASONS = [
     "acl-reject",
     "A rule with the action reject decided about the packet; its sender is told, if it may be.",
   ],
-  ["acl-blocked", "The packet answers in a connection that a rule has blocked since."],
+  ["acl-blocked", "The packet answers in a connection that the rules let pass no more."],
   ["device-overrun", "Frames came faster than the worker took them: the kernel had no more room."],
   [
     "hand-over-full",
