@@ -19,6 +19,8 @@ const SILENCE_MS = 2500;
 const CHECK_INTERVAL_MS = 250;
 /** Peers that change at the same time are one reason to ask for what was missed. */
 const RECOVERY_DELAY_MS = 50;
+/** Everybody answers, so a chassis whose links come up one by one must not ask with each. */
+const RECOVERY_INTERVAL_MS = 1000;
 const ORIGIN_PREFIX = "rhone.o.";
 const REQUEST_PREFIX = "rhone.req.";
 
@@ -57,6 +59,7 @@ export class FallbackTransport implements Transport {
   readonly #undo: (() => void)[];
   #cancelCheck: () => void = () => {};
   #cancelRecovery: (() => void) | null = null;
+  #recoveredMs = Number.NEGATIVE_INFINITY;
   #isClosed = false;
   #linkedCount = 0;
 
@@ -202,7 +205,8 @@ export class FallbackTransport implements Transport {
     this.#hearsUs.delete(peer);
     if (!isUp) return;
     this.#tell(peer);
-    this.#recover();
+    // Beside NATS a link is no news: what a hole in the mesh kept from us comes with a heartbeat.
+    if (!this.#options.nats.isConnected) this.#recover();
   }
 
   #onHearing(peer: string, hearsUs: boolean): void {
@@ -213,9 +217,12 @@ export class FallbackTransport implements Transport {
   }
 
   #recover(): void {
+    const sinceMs = this.#options.now() - this.#recoveredMs;
+    const delayMs = Math.max(RECOVERY_DELAY_MS, RECOVERY_INTERVAL_MS - sinceMs);
     this.#cancelRecovery ??= this.#options.setTimer(() => {
       this.#cancelRecovery = null;
+      this.#recoveredMs = this.#options.now();
       for (const listener of this.#listeners) listener();
-    }, RECOVERY_DELAY_MS);
+    }, delayMs);
   }
 }

@@ -158,6 +158,8 @@ export class LinkEndpoint implements Links {
   readonly #world: World;
   readonly #sides = new Map<string, Side>();
   readonly #subscriptions = new Set<Subscription>();
+  /** Subjects that were asked about, and whether there is a subscription for them. */
+  readonly #wanted = new Map<string, boolean>();
   readonly #listeners = new Set<() => void>();
   readonly #events = new Set<PeerEvents>();
   #peers: readonly string[] = [];
@@ -227,7 +229,11 @@ export class LinkEndpoint implements Links {
   subscribe(subject: string, handler: MessageHandler): () => void {
     const subscription = { pattern: subject.split("."), handler };
     this.#subscriptions.add(subscription);
-    return () => this.#subscriptions.delete(subscription);
+    this.#wanted.clear();
+    return () => {
+      this.#subscriptions.delete(subscription);
+      this.#wanted.clear();
+    };
   }
 
   request(subject: string, data: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
@@ -268,9 +274,12 @@ export class LinkEndpoint implements Links {
   }
 
   wants(subject: string): boolean {
+    const known = this.#wanted.get(subject);
+    if (known !== undefined) return known;
     const tokens = subject.split(".");
-    for (const { pattern } of this.#subscriptions) if (matches(pattern, tokens)) return true;
-    return false;
+    const isWanted = [...this.#subscriptions].some(({ pattern }) => matches(pattern, tokens));
+    this.#wanted.set(subject, isWanted);
+    return isWanted;
   }
 
   receive(subject: string, data: Uint8Array, respond: (data: Uint8Array) => void): void {
@@ -288,6 +297,7 @@ export class LinkEndpoint implements Links {
   close(): Promise<void> {
     for (const side of this.sides()) this.#path.end(side);
     this.#subscriptions.clear();
+    this.#wanted.clear();
     this.#listeners.clear();
     this.#events.clear();
     return Promise.resolve();

@@ -112,6 +112,21 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     },
     found: ["lost"],
   },
+  "the disk keeps one write about each name": {
+    seams: {
+      disk: (disk) =>
+        override(disk, {
+          write: (records, vector) => {
+            const latest = records.map((record) => ({
+              ...record,
+              writes: record.writes.slice(-1),
+            }));
+            disk.write(latest, vector);
+          },
+        }),
+    },
+    found: ["lost"],
+  },
   "reads come from a snapshot that is refreshed now and then": {
     seams: {
       store: (open, stored, process) => {

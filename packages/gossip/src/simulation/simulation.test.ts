@@ -7,7 +7,7 @@ const LIMIT = { timeout: 110_000 };
 const SEEDS = 200;
 const STORM_MS = 6000;
 /** On a machine that has other things to do, fewer seeds have to be enough. */
-const WALL_MAX_MS = 60_000;
+const WALL_MAX_MS = 45_000;
 
 function assertFine(outcome: Outcome): void {
   const { violation } = outcome;
@@ -27,13 +27,6 @@ test("clusters of 3 to 20 chassis keep every promise", LIMIT, async (t) => {
   for (const line of summaryOf(outcomes, (performance.now() - startMs) / 1000)) t.diagnostic(line);
   for (const outcome of outcomes) assertFine(outcome);
   assert.equal(outcomes.length, seed);
-});
-
-test("a cluster of 100 chassis does, too", LIMIT, async (t) => {
-  const startMs = performance.now();
-  const outcome = await runSeed({ seed: 1, chassisMin: 100, chassisMax: 100, stormMs: 4000 });
-  for (const line of summaryOf([outcome], (performance.now() - startMs) / 1000)) t.diagnostic(line);
-  assertFine(outcome);
 });
 
 test("the same seed gives the same events, another one others", LIMIT, async () => {
