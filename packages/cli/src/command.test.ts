@@ -58,11 +58,16 @@ test("a wrong command line ends with 2 and says what to do", LIMIT, async () => 
     [["frobnicate"], /unknown command 'frobnicate'/],
     [
       ["get", "frogs"],
-      /expected one of switch, router, port, acl, load-balancer, dataplane, chassis, got "frogs"/,
+      /expected one of switch, router, port, identity, acl, .*, chassis, got "frogs"/,
     ],
     [
       ["delete", "chassis", "a"],
       /expected one of switch, router, port, acl, load-balancer, dataplane, got "chassis"/,
+    ],
+    [["port", "migrate", "vm1"], /expected one of --to, --finish and --abort/],
+    [
+      ["port", "migrate", "vm1", "--finish", "--device", "t"],
+      /--device .*: expected --to with them/,
     ],
     [["dataplane", "scale", "0"], /expected a whole number from 1 on/i],
     [["lab", "up", EXAMPLE, "--workers", "99"], /expected a whole number from 1 to 16/],

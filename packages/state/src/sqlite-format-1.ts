@@ -21,6 +21,8 @@ export function portionsOfFormat1(database: DatabaseSync): Portion[] {
     const [kind, name] = [row["kind"] as Kind, String(row["name"])];
     const isOlder = compareVersions(created, version) < 0 && created.clock < version.clock;
     if (document === null && !isOlder) return [];
+    // There was one a port; its chassis says anew what it has.
+    if (kind === "binding") return [];
     const text =
       document === null
         ? deleteText(version, kind, name, created)
