@@ -9,6 +9,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { succeeded } from "@rhone/cli/rest-client";
+import { IDENTITY_INIT, type Identity } from "@rhone/state/identities";
 import { dropsOf, useLab } from "../lab-fixture.ts";
 import { withPortFlows } from "../port-flows.ts";
 import { hitsOf, type RuleSpec, setRules } from "../rules.ts";
@@ -68,12 +69,19 @@ const RULES: readonly RuleSpec[] = [
   },
 ];
 
-/** In force at both chassis when it resolves; told at `chassis`. */
+/** In force at both chassis when it resolves, and both know it; told at `chassis`. */
 async function relabel(chassis: "a" | "b", role: Role): Promise<void> {
   const labels = role === null ? {} : { role };
   const { client } = fixture.chassis(chassis);
   const body = { ...vm1, kind: "port", device: "vm1", labels };
   succeeded(await client.request("PUT", "/v1/ports/vm1?wait=applied&timeout=20000", { body }));
+  const [here, there] = await Promise.all(
+    ["a", "b"].map((name) => fixture.chassis(name).client.get<Identity[]>("/v1/identities")),
+  );
+  assert.deepEqual(there, here);
+  const own = here!.find(({ ports }) => ports.includes("vm1"));
+  assert.deepEqual(own?.labels, labels);
+  assert.equal(own.number === IDENTITY_INIT, role === null);
 }
 
 const hits = (rule: string): Promise<number> => hitsOf(fixture, "b", rule);
