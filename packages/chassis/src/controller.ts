@@ -133,8 +133,8 @@ export class Controller {
   }
 
   /**
-   * The guest of a port that moves here has been heard: it is here now. Our own tables change in the
-   * same turn, since others may send packets for it as soon as they hear.
+   * The guest of a port that moves here has been heard: it is here now. Our own tables change in
+   * the same turn, since others may send packets for it as soon as they hear.
    */
   #activate(index: number): void {
     const { devices, log } = this.#options;
