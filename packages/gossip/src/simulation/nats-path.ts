@@ -38,7 +38,6 @@ export class NatsPath {
   lossRate = 0;
   repeatRate = 0;
   reorderRate = 0;
-  sentCount = 0;
   readonly #world: World;
   readonly #underlay: Underlay;
   readonly #servers: readonly Server[];
@@ -126,7 +125,6 @@ export class NatsPath {
     const world = this.#world;
     const copies = this.repeatRate > 0 && world.chance(this.repeatRate) ? 2 : 1;
     for (let copy = 0; copy < copies; copy++) {
-      this.sentCount++;
       if (this.lossRate > 0 && world.chance(this.lossRate)) continue;
       if (!this.#isWay(from, to)) continue;
       const delayMs = this.#arrivalMs(from, to) - world.nowMs;

@@ -3,6 +3,7 @@
  * some of the faults only: a fault that is always there hides what needs its absence (Groce et al.
  * 2012, "Swarm Testing").
  */
+import { LINKS_MAX } from "../peer-link/peer-links.ts";
 import type { FaultName } from "./faults.ts";
 import type { Habits } from "./users.ts";
 import type { World } from "./world.ts";
@@ -36,15 +37,16 @@ export interface PlanOptions {
 
 export function makePlan(world: World, options: PlanOptions): Plan {
   const { chassisMin, chassisMax, stormMs, faults } = options;
+  const chassisCount = Math.floor(world.between(chassisMin, chassisMax + 1));
   const sometimes = (max: number): number => (world.chance(0.5) ? max * world.random() ** 2 : 0);
   return {
-    chassisCount: Math.floor(world.between(chassisMin, chassisMax + 1)),
+    chassisCount,
     stormMs: stormMs * world.between(0.5, 1.5),
     delayMaxMs: world.chance(0.7) ? world.between(0.5, 5) : world.between(5, 150),
     lossRate: sometimes(0.6),
     repeatRate: sometimes(0.5),
     reorderRate: sometimes(0.5),
-    hasLinks: world.chance(0.7),
+    hasLinks: world.chance(0.7) && chassisCount <= LINKS_MAX,
     isSigned: world.chance(0.7),
     habits: {
       meanMs: logUniform(world, 100, 2000),
