@@ -379,6 +379,24 @@ test("no bytes make the reader throw, and none but a port here is ever reached",
   );
 });
 
+test("what was replaced is held for a second, and no packet escapes a change for longer", () => {
+  const [first, second, third] = [buildTables(3), buildTables(5), buildTables(6)];
+  const past = new TableHistory(first);
+  past.expire(2 ** 31 - 1200);
+  past.adopt(second);
+  past.expire(2 ** 31 - 1000);
+  past.adopt(third);
+  past.expire(2 ** 31 - 500);
+  past.expire(2 ** 31 - 1);
+  assert.equal(past.find(3), first);
+  past.expire(-(2 ** 31)); // The clock's 32 bits are over.
+  assert.equal(past.find(3), third);
+  assert.equal(past.find(5), second);
+  past.expire(-(2 ** 31) + 500);
+  assert.equal(past.find(5), third);
+  assert.equal(past.at(1), null);
+});
+
 test("some generations are held, and others are served with the newest", () => {
   const first = buildTables(3);
   const past = new TableHistory(first);

@@ -109,6 +109,7 @@ export class RunLoop {
   turn(nowMs: number): number {
     const { core, departures } = this.#parts;
     core.nowMs = nowMs;
+    this.#parts.history.expire(nowMs);
     core.counters.countLoop();
     core.allocator.collect();
     if (this.#parts.handOver.step()) this.#resumeHeld();

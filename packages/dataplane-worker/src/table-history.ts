@@ -7,15 +7,24 @@ import type { Tables } from "@rhone/tables/generation";
 
 /** Editions of tables that a worker holds; of one generation there may be several. */
 export const GENERATIONS_HELD = 8;
+/**
+ * How long they are held after others took their place. No packet is on its way for longer; one
+ * that comes later under them is from a chassis that does not hear of our changes, and must not
+ * escape them.
+ */
+export const HELD_MS = 1000;
 
 export class TableHistory {
   /** The newest first. */
   #held: readonly Tables[];
+  /** By age: until when, as `nowMs` counts; null as long as nobody has looked at the clock. */
+  #endsMs: (number | null)[];
   #foundAge = 0;
 
   /** `first` is what is known already, the newest first, and at least one. */
   constructor(...first: readonly Tables[]) {
     this.#held = first.slice(0, GENERATIONS_HELD);
+    this.#endsMs = this.#held.map(() => null);
   }
 
   get newest(): Tables {
@@ -35,6 +44,18 @@ export class TableHistory {
   /** Makes `tables` the newest. */
   adopt(tables: Tables): void {
     this.#held = [tables, ...this.#held].slice(0, GENERATIONS_HELD);
+    this.#endsMs = [null, ...this.#endsMs].slice(0, GENERATIONS_HELD);
+  }
+
+  /** Lets go of what was replaced long ago. `nowMs` is as in Core; to be called once a loop. */
+  expire(nowMs: number): void {
+    const ends = this.#endsMs;
+    for (let age = 1; age < ends.length; age++) ends[age] ??= (nowMs + HELD_MS) | 0;
+    let kept = ends.length;
+    while (kept > 1 && ((nowMs - ends[kept - 1]!) | 0) >= 0) kept--;
+    if (kept === ends.length) return;
+    this.#held = this.#held.slice(0, kept);
+    this.#endsMs = ends.slice(0, kept);
   }
 
   /**
