@@ -4,13 +4,16 @@
  * memory, and what an error has left behind nobody knows. The control thread ends it when it hears
  * so.
  */
+import { prepareThreadEnd } from "@rhone/netio/thread-end";
 import { installPool } from "@rhone/rings/pool";
 import { installConnections } from "@rhone/tables/connection-memory";
 import { inlineMore } from "./inlining.ts";
 import type { Report, WorkerPlan } from "./plan.ts";
 
 export default async function run(plan: WorkerPlan): Promise<void> {
-  plan.mailbox.postMessage({ type: "ended", error: await live(plan) } satisfies Report);
+  const error = await live(plan);
+  prepareThreadEnd();
+  plan.mailbox.postMessage({ type: "ended", error } satisfies Report);
   await new Promise(() => {});
 }
 

@@ -4,7 +4,7 @@
  */
 import process from "node:process";
 import { isMainThread, Worker } from "node:worker_threads";
-import { libc } from "./native.ts";
+import { finishCompiling, libc } from "./native.ts";
 
 const THREADS = 120;
 const AT_ONCE = 4;
@@ -32,6 +32,7 @@ if (isMainThread) {
   const callers = Array.from({ length: FUNCTIONS }, () => caller());
   const end = performance.now() + SHORTEST_MS + Math.random() * (LONGEST_MS - SHORTEST_MS);
   while (performance.now() < end) for (const call of callers) call(CALLS);
+  finishCompiling();
 }
 
 /** A function with code of its own, and enough calls in it that the compiler is busy with it. */

@@ -37,3 +37,6 @@ export function addressOf(buffer: ArrayBuffer | SharedArrayBuffer): bigint {
 export function bufferAt(address: bigint, size: number): ArrayBuffer {
   return deno.UnsafePointerView.getArrayBuffer(deno.UnsafePointer.create(address), size);
 }
+
+/** Deno's compiler needs nothing of a thread that has ended. */
+export function finishCompiling(): void {}

@@ -3,12 +3,6 @@ import { dlopen, getRawPointer, toArrayBuffer } from "node:ffi";
 import { setFlagsFromString } from "node:v8";
 import { LIBC_FUNCTIONS, type Libc } from "./native-table.ts";
 
-// Node frees what describes a function to V8's optimizing compiler when its thread ends, and does
-// not wait for a compilation that still reads it: the whole process ends by a failed check (Node
-// 26.10, seen as SIGTRAP). Without direct calls from optimized code the compiler never reads it.
-// Costs 0.15 microseconds a call.
-setFlagsFromString("--no-turbo-fast-api-calls");
-
 // The process itself is linked to the C library. The handle lives as long as the process.
 export const libc: Libc = dlopen(null, LIBC_FUNCTIONS).functions;
 
@@ -18,4 +12,17 @@ export function addressOf(buffer: ArrayBuffer | SharedArrayBuffer): bigint {
 
 export function bufferAt(address: bigint, size: number): ArrayBuffer {
   return toArrayBuffer(address, size, false);
+}
+
+/**
+ * Node frees what describes a function to V8's optimizing compiler when its thread ends, and does
+ * not wait for a compilation that still reads it: the whole process ends by a failed check (Node
+ * 26.10, seen as SIGTRAP). So a thread waits before it ends, by a function that V8 has for its own
+ * tests. The other way, no direct calls from optimized code (`--no-turbo-fast-api-calls`), makes
+ * every call allocate.
+ */
+export function finishCompiling(): void {
+  setFlagsFromString("--allow-natives-syntax");
+  new Function("%WaitForBackgroundOptimization()")();
+  setFlagsFromString("--no-allow-natives-syntax");
 }

@@ -47,4 +47,6 @@ export interface Native {
   addressOf(buffer: ArrayBuffer | SharedArrayBuffer): bigint;
   /** The memory at an address, not a copy of it. */
   bufferAt(address: bigint, size: number): ArrayBuffer;
+  /** The last thing that a thread does which has called C: lets it end without harm. */
+  finishCompiling(): void;
 }

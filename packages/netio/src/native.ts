@@ -10,7 +10,7 @@ const native: Native = await ("Deno" in globalThis
   ? import("./native-deno.ts")
   : import("./native-node.ts"));
 
-export const { libc, addressOf, bufferAt } = native;
+export const { libc, addressOf, bufferAt, finishCompiling } = native;
 
 // A thread's errno never moves, and a module is loaded once a thread.
 const errnoWord = new Int32Array(bufferAt(libc.__errno_location(), 4));

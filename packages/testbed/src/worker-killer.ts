@@ -6,6 +6,7 @@
  *   word 0      thread that hangs, NOBODY, or ANYBODY: whoever comes first
  *   word 1 …    by thread: 1 when its loop runs; the pool has threads to spare
  */
+import { setFlagsFromString } from "node:v8";
 import type { Worker } from "node:worker_threads";
 import {
   getEnvironmentData,
@@ -14,6 +15,8 @@ import {
   threadId,
 } from "node:worker_threads";
 
+/** The longest compilation of a function, on a busy machine. */
+const COMPILING_MS = 300;
 const KEY = "rhone-test-worker-killer";
 const HANGING = 0;
 const NOBODY = 0;
@@ -29,7 +32,14 @@ if (isMainThread) {
     worker.once("exit", () => workers.splice(workers.indexOf(worker), 1));
   });
   const isWorking = ({ threadId }: Worker) => threadId > 0 && Atomics.load(words, threadId) === 1;
-  process.on("SIGUSR2", () => void workers.findLast(isWorking)?.terminate());
+  process.on("SIGUSR2", () => {
+    // A compilation that is under way would take the process with it (netio/native-node.ts).
+    setFlagsFromString("--no-turbo-fast-api-calls");
+    setTimeout(async () => {
+      await workers.findLast(isWorking)?.terminate();
+      setFlagsFromString("--turbo-fast-api-calls");
+    }, COMPILING_MS);
+  });
   process.on("SIGPWR", () => Atomics.store(words, HANGING, ANYBODY));
 } else {
   const words = getEnvironmentData(KEY) as Int32Array;
