@@ -45,6 +45,7 @@ export class Ledger {
   readonly #emptied = new Map<string, number>();
   readonly #sums = new Int32Array(BUCKETS * SUM_WORDS);
   readonly #vector = new Map<string, number>();
+  #vectorView: Vector | null = null;
   #root: string | null = null;
   #revision = 0;
   #partialCount = 0;
@@ -60,7 +61,8 @@ export class Ledger {
   }
 
   get vector(): Vector {
-    return Object.fromEntries(this.#vector);
+    this.#vectorView ??= Object.fromEntries(this.#vector);
+    return this.#vectorView;
   }
 
   /** Equal at two chassis that hold the same: 16 hex digits. */
@@ -129,7 +131,9 @@ export class Ledger {
 
   /** Nothing of `origin` up to `clock` is missing any more. */
   advance(origin: string, clock: number): void {
-    if (clock > this.clockOf(origin)) this.#vector.set(origin, clock);
+    if (clock <= this.clockOf(origin)) return;
+    this.#vector.set(origin, clock);
+    this.#vectorView = null;
   }
 
   /**

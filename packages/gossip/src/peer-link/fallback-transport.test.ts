@@ -93,6 +93,7 @@ describe("a hole in the mesh of servers", () => {
   const both = new Map<string, FallbackTransport>();
   const heard: string[] = [];
   const timers: NodeJS.Timeout[] = [];
+  let isTold = true;
 
   before(async () => {
     const [port] = (await freePorts(30)).slice(-1) as [number];
@@ -100,6 +101,10 @@ describe("a hole in the mesh of servers", () => {
       const links = makeLinks(identities, name, port);
       await links.start();
       links.setPeers(MEMBERS);
+      const tell = links.tellHearing.bind(links);
+      links.tellHearing = (peer, isHeard) => {
+        if (isTold) tell(peer, isHeard);
+      };
       nats.set(name, bus.connect(name));
       const now = (): number => performance.now();
       const transport = new FallbackTransport({
@@ -146,6 +151,19 @@ describe("a hole in the mesh of servers", () => {
     await waitUntil("both heard it", 5000, () => heard.length >= 2);
     assert.deepEqual(heard.splice(0).sort(), ["c1 rhone.o.c3.d 2", "c2 rhone.o.c3.d 2"]);
     end();
+  });
+
+  test("is closed also when the message that says so is lost", LIMIT, async () => {
+    bus.partition([["c3"]]);
+    await waitUntil("both sides know of it", 5000, () => isHole("c1", "c3") && isHole("c3", "c1"));
+    isTold = false;
+    bus.heal();
+    await waitUntil("c3 is heard again", 5000, () => {
+      return both.get("c1")!.paths.some(({ name, isHeard }) => name === "c3" && isHeard);
+    });
+    assert.ok(isHole("c3", "c1"));
+    isTold = true;
+    await waitUntil("c3 knows that it is heard", 15_000, () => !isHole("c3", "c1"));
   });
 
   test("that nobody knows of yet costs a request half of its time", LIMIT, async () => {

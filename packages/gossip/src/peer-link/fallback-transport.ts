@@ -17,6 +17,11 @@ import type { PeerLinks } from "./peer-links.ts";
 /** A chassis says something every second (replicator.ts); of three, one may be lost. */
 const SILENCE_MS = 2500;
 const CHECK_INTERVAL_MS = 250;
+/**
+ * After so many checks a peer is told again what it was told before: it may have been said over a
+ * connection that was at its end.
+ */
+const CHECKS_UNTIL_REPEATED = 20;
 /** Peers that change at the same time are one reason to ask for what was missed. */
 const RECOVERY_DELAY_MS = 50;
 /** Everybody answers, so a chassis whose links come up one by one must not ask with each. */
@@ -58,6 +63,7 @@ export class FallbackTransport implements Transport {
   readonly #listeners = new Set<() => void>();
   readonly #undo: (() => void)[];
   #cancelCheck: () => void = () => {};
+  #checkCount = 0;
   #cancelRecovery: (() => void) | null = null;
   #recoveredMs = Number.NEGATIVE_INFINITY;
   #isClosed = false;
@@ -191,6 +197,7 @@ export class FallbackTransport implements Transport {
 
   #scheduleCheck(): void {
     this.#cancelCheck = this.#options.setTimer(() => {
+      if (++this.#checkCount % CHECKS_UNTIL_REPEATED === 0) this.#told.clear();
       for (const peer of this.#options.links.peers) this.#tell(peer);
       for (const [peer, heardMs] of this.#heardMs) {
         // Silence that long says nothing any more, and names must not pile up.
