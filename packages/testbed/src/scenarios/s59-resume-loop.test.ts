@@ -78,7 +78,7 @@ const clientOf = (fixture: LabFixture, chassis: string) =>
 
 /** Resolves when the chassis that is asked runs it. */
 async function put(fixture: LabFixture, at: string, path: string, body: object): Promise<Answer> {
-  return succeeded(await clientOf(fixture, at).request("PUT", `${path}?wait=applied`, { body }));
+  return succeeded(await clientOf(fixture, at).request("PUT", `${path}?wait=local`, { body }));
 }
 
 async function placeInCircles(fixture: LabFixture): Promise<void> {
