@@ -4,8 +4,8 @@
  * what knew of another change wins over it whatever the wall clocks say; and no less than the wall
  * clock, so of two that did not know of each other the later one wins, if the clocks are right.
  *
- * It ticks 16 times a second from 2026 on: a number of a generation has 32 bits, which last until
- * 2034 and are then compared around the end.
+ * It ticks 16 times a second from 2026 on: a generation's number is the low 32 bits of it, and they
+ * are compared as they are, which is right until the middle of 2034.
  */
 
 export const TICK_MS = 1000 / 16;
