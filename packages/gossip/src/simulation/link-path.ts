@@ -8,6 +8,7 @@ import type { PeerEvents } from "../peer-link/peer-links.ts";
 import { matches } from "../subject-pattern.ts";
 import type { MessageHandler } from "../transport.ts";
 import type { Process } from "./machine.ts";
+import { ask } from "./question.ts";
 import type { Underlay } from "./underlay.ts";
 import type { World } from "./world.ts";
 
@@ -238,25 +239,15 @@ export class LinkEndpoint implements Links {
 
   request(subject: string, data: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
     const world = this.#world;
-    return new Promise((resolve, reject) => {
-      let isOpen = true;
-      const settle = (run: () => void): void => {
-        if (!isOpen) return;
-        isOpen = false;
-        cancelTimer();
-        world.settled();
-        run();
-      };
-      const fail = (why: string): void => settle(() => reject(new Error(why)));
-      const cancelTimer = this.process.setTimer(() => fail("no answer in time"), timeoutMs);
+    return ask(this.process, timeoutMs, (question) => {
       const asked = this.sides().filter(({ other }) => other.endpoint.wants(subject));
-      if (asked.length === 0) fail(`no link to who answers ${subject}`);
+      if (asked.length === 0) question.fail(`no link to who answers ${subject}`);
       for (const side of asked) {
         world.log(`link ${this.name} asks ${side.other.endpoint.name} ${subject}`, data);
         this.#path.send(side, () => {
           side.other.endpoint.receive(subject, data, (answer) => {
             world.log(`link ${side.other.endpoint.name} answers`, answer);
-            this.#path.send(side.other, () => settle(() => resolve(answer)));
+            this.#path.send(side.other, () => question.answer(answer));
           });
         });
       }

@@ -7,6 +7,7 @@ import { matches } from "../subject-pattern.ts";
 import type { MessageHandler, Transport } from "../transport.ts";
 import { forge } from "./forger.ts";
 import type { Machine, Process } from "./machine.ts";
+import { ask } from "./question.ts";
 import type { Underlay } from "./underlay.ts";
 import type { World } from "./world.ts";
 
@@ -246,28 +247,18 @@ export class NatsEndpoint implements Transport {
 
   request(subject: string, data: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
     const world = this.#world;
-    return new Promise((resolve, reject) => {
-      let isOpen = true;
-      const settle = (run: () => void): void => {
-        if (!isOpen) return;
-        isOpen = false;
-        cancelTimer();
-        world.settled();
-        run();
-      };
-      const fail = (why: string): void => settle(() => reject(new Error(why)));
-      const cancelTimer = this.process.setTimer(() => fail("no answer in time"), timeoutMs);
+    return ask(this.process, timeoutMs, (question) => {
       if (!this.#isConnected) {
-        fail("not connected");
+        question.fail("not connected");
         return;
       }
       const isWanted = this.#path.deliver(this, subject, data, (responder, answer) => {
         if (!responder.isConnected) return;
         world.log(`nats ${responder.name} answers`, answer);
-        this.#path.carry(responder, this, () => settle(() => resolve(answer)));
+        this.#path.carry(responder, this, () => question.answer(answer));
       });
       // The server says at once when nobody is there to ask.
-      if (!isWanted) this.process.after(1, () => fail(`nobody answers ${subject}`));
+      if (!isWanted) this.process.after(1, () => question.fail(`nobody answers ${subject}`));
     });
   }
 
