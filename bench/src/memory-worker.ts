@@ -6,6 +6,7 @@
  */
 import { HandOver } from "@rhone/dataplane-worker/bucket-hand-over";
 import { Departures } from "@rhone/dataplane-worker/departures";
+import { EarlyPackets } from "@rhone/dataplane-worker/early-packets";
 import { HeldPackets } from "@rhone/dataplane-worker/held-packets";
 import { RunLoop } from "@rhone/dataplane-worker/run-loop";
 import { SlotFlow } from "@rhone/dataplane-worker/slot-flow";
@@ -173,8 +174,10 @@ export class MemoryWorker {
     const neighbours = outgoing.map((ring, to) => {
       return { ring, status: statuses[to]!, doorbell: -1 };
     });
+    const history = new TableHistory(tables);
+    const early = new EarlyPackets({ core, history, limit: 0, onSender: () => {} });
     this.#loop = new RunLoop({
-      ...{ core, history: new TableHistory(tables), underlay: NO_TUNNEL, rings: incoming },
+      ...{ core, history, early, underlay: NO_TUNNEL, rings: incoming },
       departures: new Departures(core, byIndex, neighbours, NO_TUNNEL),
       ...{ handOver, held: new HeldPackets(held) },
       ...{ status: statuses[worker]!, doorbell: -1, clockOffsetMs: 0, poller: new Poller() },

@@ -27,12 +27,13 @@ export function contextWith(store: Store): ApiContext {
       connections: {
         ...{ capacity: 256, inUse: 0, inserted: 0, expired: 0, earlyDropped: 0, refused: 0 },
       },
+      early: { held: 2, released: 1, expired: 1, refused: 0 },
       compilations: { steps: 2, full: [{ reason: "first", text: "It began.", count: 1 }] },
     }),
     workers: async () => ({
       ...{ chassis: "a", wanted: 1, most: 4, settled: true, workers: [] },
       slots: {
-        ...{ total: 9, free: 9, returning: 0, waiting: 0, lent: 0, inRings: 0 },
+        ...{ total: 9, free: 9, returning: 0, waiting: 0, early: 0, lent: 0, inRings: 0 },
         ...{ withNobody: 0, unaccounted: 0 },
       },
     }),

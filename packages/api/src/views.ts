@@ -41,6 +41,14 @@ export const countersView = z
       earlyDropped: count,
       refused: count,
     }),
+    early: z
+      .object({
+        held: count.describe("Waited, or still wait."),
+        released: count.describe("Went on when the tables came."),
+        expired: count.describe("Were dropped when it did not come in time, or not at all."),
+        refused: count.describe("Were dropped at once: too many waited."),
+      })
+      .describe("Packets from other chassis that named what this one did not know yet."),
     compilations: z
       .object({
         steps: count.describe("From the tables before, where only what changed was written."),
@@ -85,6 +93,7 @@ export const workersView = z
         free: count,
         returning: count.describe("On their way to the worker that hands them out."),
         waiting: count.describe("Lie ready for sockets to receive into."),
+        early: count.describe("Of packets that name what this chassis does not know yet."),
         lent: count.describe("The kernel has them."),
         inRings: count,
         withNobody: count.describe("Belong to workers that do not run."),

@@ -45,7 +45,8 @@ export class Chassis {
       parts.resolve(tokens.PEER_LINKS)?.start(),
     ]);
     this.#followPeers();
-    parts.resolve(tokens.REPLICATOR);
+    const replicator = parts.resolve(tokens.REPLICATOR);
+    parts.resolve(tokens.EARLY_SENDERS).fetchBy((peer) => replicator.wantNow(peer));
     parts.resolve(tokens.CONVERGENCE);
     this.#announce();
     const app = createApi(this.#apiContext(await loadPage()));

@@ -32,6 +32,7 @@ import { Controller, workersOf } from "./controller.ts";
 import { Dataplane } from "./dataplane.ts";
 import { Devices } from "./devices.ts";
 import { DirectTunnel } from "./direct-tunnel.ts";
+import { EarlySenders } from "./early-senders.ts";
 import { PeerAddresses } from "./peer-addresses.ts";
 import { RuleHits } from "./rule-hits.ts";
 import { epochAt, StampKeys } from "./stamp-keys.ts";
@@ -76,6 +77,10 @@ export function compose(config: Config): DependencyContainer {
     return new Devices(config.name, config.driver, dataplane, machine, most);
   });
   single(tokens.DIRECT_TUNNEL, makeDirectTunnel);
+  single(tokens.EARLY_SENDERS, (parts) => {
+    const hurry = () => parts.resolve(tokens.CONTROLLER).hurry();
+    return new EarlySenders({ store: parts.resolve(tokens.STORE), hurry });
+  });
   single(tokens.STAMP_KEYS, makeStampKeys);
   single(tokens.RULE_HITS, (parts) => {
     return new RuleHits(parts.resolve(tokens.DATAPLANE).memory.ruleCounters);
@@ -287,6 +292,7 @@ function makeDataplane(parts: DependencyContainer): Dataplane {
     onReport: (_worker, report) => {
       parts.resolve(tokens.CONTROLLER).onReport(report);
       parts.resolve(tokens.DIRECT_TUNNEL)?.report(report);
+      parts.resolve(tokens.EARLY_SENDERS).report(report);
     },
     onWorkerLost: (worker, error) => {
       log.error({ worker, err: error }, "a worker died");

@@ -23,6 +23,8 @@ const GATHER_MS = 5;
  * under one ends under it; with many changes in a row that shall still be some time.
  */
 const PACE_MS = 25;
+/** So long what comes is compiled without a pause, once packets wait for it. */
+const HURRY_MS = 50;
 /** Time between two looks at what the workers run, while somebody waits for it. */
 const APPLIED_POLL_MS = 2;
 
@@ -47,6 +49,7 @@ export class Controller {
   readonly #compiler: Compiler;
   #gatherTimer: NodeJS.Timeout | null = null;
   #reconciledAtMs = Number.NEGATIVE_INFINITY;
+  #hurryUntilMs = Number.NEGATIVE_INFINITY;
   #failure = "";
   /** Marks so far; those that the last compilation knew of; and the edition that came of it. */
   #marked = 0;
@@ -81,8 +84,17 @@ export class Controller {
   /** Marks that state or devices changed. */
   mark(): void {
     this.#marked++;
-    const paceMs = this.#reconciledAtMs + PACE_MS - performance.now();
+    const nowMs = performance.now();
+    const paceMs = nowMs < this.#hurryUntilMs ? 0 : this.#reconciledAtMs + PACE_MS - nowMs;
     this.#gatherTimer ??= setTimeout(() => this.#reconcile(), Math.max(GATHER_MS, paceMs));
+  }
+
+  /** Packets wait for something that is known already, or is about to be. */
+  hurry(): void {
+    this.#hurryUntilMs = performance.now() + HURRY_MS;
+    if (this.#gatherTimer === null) return;
+    clearTimeout(this.#gatherTimer);
+    this.#gatherTimer = setTimeout(() => this.#reconcile(), 0);
   }
 
   /** What a worker said about itself or a device. */

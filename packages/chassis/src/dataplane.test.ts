@@ -69,8 +69,8 @@ async function assertAllSlots(dataplane: Dataplane): Promise<void> {
 async function slotsFound(dataplane: Dataplane): Promise<number> {
   const accounts = [...(await dataplane.accounts()).values()];
   let sum = dataplane.slotsWithNobody() + dataplane.memory.slotsInRings();
-  for (const { free, returning, waiting, lent, expected } of accounts) {
-    assert.equal(free + returning + waiting + lent, expected);
+  for (const { free, returning, waiting, early, lent, expected } of accounts) {
+    assert.equal(free + returning + waiting + early + lent, expected);
     sum += expected;
   }
   return sum;

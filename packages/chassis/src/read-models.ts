@@ -55,6 +55,12 @@ export function countersView(
     })),
     tunnel: deviceCounts(workers, TUNNEL_DEVICE),
     connections: dataplane.connections(),
+    early: {
+      held: total(workers, (counters) => counters.early().held),
+      released: total(workers, (counters) => counters.early().released),
+      expired: total(workers, (counters) => counters.early().expired),
+      refused: total(workers, (counters) => counters.early().refused),
+    },
     compilations: {
       steps,
       full: Object.entries(FULL_REASONS)

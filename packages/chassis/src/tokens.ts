@@ -18,6 +18,7 @@ import type { Controller } from "./controller.ts";
 import type { Dataplane } from "./dataplane.ts";
 import type { Devices } from "./devices.ts";
 import type { DirectTunnel } from "./direct-tunnel.ts";
+import type { EarlySenders } from "./early-senders.ts";
 import type { PeerAddresses } from "./peer-addresses.ts";
 import type { RuleHits } from "./rule-hits.ts";
 import type { StampKeys } from "./stamp-keys.ts";
@@ -41,6 +42,7 @@ export const PEER_ADDRESSES: InjectionToken<PeerAddresses> = Symbol("peer-addres
 export const DATAPLANE: InjectionToken<Dataplane> = Symbol("dataplane");
 export const DEVICES: InjectionToken<Devices> = Symbol("devices");
 export const DIRECT_TUNNEL: InjectionToken<DirectTunnel | null> = Symbol("direct-tunnel");
+export const EARLY_SENDERS: InjectionToken<EarlySenders> = Symbol("early-senders");
 export const STAMP_KEYS: InjectionToken<StampKeys | null> = Symbol("stamp-keys");
 export const RULE_HITS: InjectionToken<RuleHits> = Symbol("rule-hits");
 export const CONTROLLER: InjectionToken<Controller> = Symbol("controller");

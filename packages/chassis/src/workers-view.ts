@@ -81,9 +81,10 @@ async function slotsOf(dataplane: Dataplane): Promise<WorkersView["slots"]> {
     free: sum(({ free }) => free),
     returning: sum(({ returning }) => returning),
     waiting: sum(({ waiting }) => waiting),
+    early: sum(({ early }) => early),
     lent: sum(({ lent }) => lent),
   };
-  const found = parts.free + parts.returning + parts.waiting + parts.lent;
+  const found = Object.values(parts).reduce((total, part) => total + part, 0);
   const { memory } = dataplane;
   return {
     total: memory.slotCount,

@@ -23,6 +23,7 @@ import { Fragments } from "@rhone/tables/fragments";
 import { type Generation, Tables } from "@rhone/tables/generation";
 import { HandOver, type Luggage } from "./bucket-hand-over.ts";
 import { Departures } from "./departures.ts";
+import { EARLY_MAX, EarlyPackets } from "./early-packets.ts";
 import { mayJoin } from "./hand-off.ts";
 import { HeldPackets } from "./held-packets.ts";
 import type { Command, Report, SlotAccount, WorkerPlan } from "./plan.ts";
@@ -47,6 +48,7 @@ export class Actor {
   readonly #poller = new Poller(POLLED_MAX);
   readonly #ports: WorkerPorts;
   readonly #handOver: HandOver;
+  readonly #early: EarlyPackets;
   readonly #loop: RunLoop;
 
   constructor(plan: WorkerPlan) {
@@ -98,10 +100,17 @@ export class Actor {
     const neighbours = outgoing.map((ring, to) => {
       return { ring, status: statuses[to]!, doorbell: doorbells[to]! };
     });
+    this.#early = new EarlyPackets({
+      ...{ core, history: this.#history, limit: Math.floor(EARLY_MAX / workersMax) },
+      onSender: (address, at) => {
+        this.#report({ type: "early", address: [...address.subarray(at, at + 4)] });
+      },
+    });
     this.#loop = new RunLoop({
       ...{ core, history: this.#history, underlay: tunnel, rings: incoming },
       departures: new Departures(core, this.#ports.byIndex, neighbours, tunnel),
       ...{ handOver: this.#handOver, held: new HeldPackets(held), status: this.#status },
+      early: this.#early,
       doorbell: doorbells[worker]!,
       // Every thread's own clock starts with the thread.
       clockOffsetMs: performance.timeOrigin - plan.clockOriginMs,
@@ -127,6 +136,7 @@ export class Actor {
     } finally {
       this.#status.setRunning(false);
     }
+    this.#early.clear();
     this.#ports.closeAll();
     this.#underlay.close();
     this.#allocator.flush();
@@ -158,7 +168,8 @@ export class Actor {
         this.#underlay.stopSocket(sockets[socket]!);
         this.#poller.remove(sockets[socket]!);
       },
-      hasLeftovers: () => this.#underlay.hasLeftovers,
+      // Nothing of a flow may overtake what waits here, wherever the socket goes.
+      hasLeftovers: () => this.#underlay.hasLeftovers || this.#early.count > 0,
       startSocket: (socket) => {
         this.#underlay.startSocket(sockets[socket]!);
         this.#poller.add(sockets[socket]!);
@@ -226,6 +237,7 @@ export class Actor {
       free: smallFree + largeFree,
       returning: waiting,
       waiting: FrameReceiver.slotsOf(this.#allocator) + this.#underlay.slotsWaiting,
+      early: this.#early.count,
       lent: this.#ports.lent,
       expected: this.#plan.slots.length + this.#slotFlow.balance() + this.#ports.slotsMoved,
     };

@@ -141,6 +141,33 @@ export function readTunnelPacket(history: TableHistory, core: Core, slot: number
 }
 
 /**
+ * Whether a packet that was just read, to be dropped for `reason`, names what its sender knows and
+ * we do not: the stamp's tag is right, and it was made under tables newer than all that we hold.
+ */
+export function isEarly(history: TableHistory, slot: number, reason: number): boolean {
+  const isUnknown =
+    reason === DROP["stamp-datapath"] ||
+    reason === DROP["stamp-port"] ||
+    reason === DROP["stamp-not-here"];
+  if (!isUnknown) return false;
+  return resume.generation(view, optionOf(slot)) > history.newest.generation;
+}
+
+/** A number of the flow of a packet that is as it came through the tunnel; others may have it. */
+export function flowOf(slot: number): number {
+  const option = optionOf(slot);
+  const ports = (resume.ingressPort(view, option) << 16) | resume.egressPort(view, option);
+  const datapath = geneve.vni(view, packet.frameAt(slot));
+  return Math.imul(ports, 31) ^ Math.imul(datapath, 8191) ^ (resume.flowHash(view, option) << 8);
+}
+
+/** Of a packet whose headers were found to be valid. */
+function optionOf(slot: number): number {
+  const at = packet.frameAt(slot);
+  return geneve.findOption(view, at, resume.OPTION_CLASS, resume.OPTION_TYPE);
+}
+
+/**
  * Whether the datagram in `[at, end)` of the pool may become part of a super-frame: what is said
  * here of each of them cannot be asked any more when they are joined.
  */

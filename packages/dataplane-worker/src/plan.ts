@@ -97,6 +97,8 @@ export type Report =
   | { readonly type: "closed"; readonly index: number; readonly detail: string }
   /** By the device of a port that stands by came a frame that activates it. */
   | { readonly type: "awakened"; readonly index: number }
+  /** Packets from this outer address, four words, name what we do not know yet. */
+  | { readonly type: "early"; readonly address: readonly number[] }
   | { readonly type: "refused"; readonly index: number; readonly detail: string };
 
 /** Where a worker's slots are, between two batches. */
@@ -106,8 +108,10 @@ export interface SlotAccount {
   readonly returning: number;
   /** Lie ready for sockets to receive into. */
   readonly waiting: number;
+  /** Of packets that wait for tables that have what they name. */
+  readonly early: number;
   /** The kernel has them. */
   readonly lent: number;
-  /** What came in and has not gone out: as many as the four above together, if none is lost. */
+  /** What came in and has not gone out: as many as the five above together, if none is lost. */
   readonly expected: number;
 }

@@ -22,6 +22,7 @@ import type { WorkerStatus } from "@rhone/rings/worker-status";
 import { sweep } from "@rhone/tables/connections";
 import type { HandOver } from "./bucket-hand-over.ts";
 import type { Departures } from "./departures.ts";
+import type { EarlyPackets } from "./early-packets.ts";
 import { readRingPacket, readTunnelPacket } from "./hand-off.ts";
 import type { HeldPackets } from "./held-packets.ts";
 import { GENERATIONS_HELD, type TableHistory } from "./table-history.ts";
@@ -35,6 +36,8 @@ const TUNNEL_PAUSE = 3;
 /** Longest sleep, in milliseconds: nothing depends on it but a bound for the unforeseen. */
 const SLEEP_MS = 1000;
 const SLEEP_IN_FLIGHT_MS = 1;
+/** While packets wait for tables: those ring when they come, but the time to wait ends silently. */
+const SLEEP_EARLY_MS = 5;
 /** One loop of so many is timed, stage by stage: reading the clock takes as long as a packet. */
 const TIMED_LOOPS = 64;
 /** How often connections are looked through, and how many of each bucket. */
@@ -50,6 +53,7 @@ export interface LoopParts {
   readonly rings: readonly RingConsumer[];
   readonly handOver: HandOver;
   readonly held: HeldPackets;
+  readonly early: EarlyPackets;
   readonly status: WorkerStatus;
   readonly doorbell: number;
   /** From this thread's `performance.now()` to the chassis's clock. */
@@ -79,6 +83,7 @@ export class RunLoop {
   #loops = 0;
   #sweepAtMs = 0;
   #tunnelPause = 0;
+  readonly #arriveEarly = (slot: number, reason: number): void => this.#arrive(slot, reason);
 
   constructor(parts: LoopParts) {
     this.#parts = parts;
@@ -112,6 +117,7 @@ export class RunLoop {
     this.#parts.history.expire(nowMs);
     core.counters.countLoop();
     core.allocator.collect();
+    if (this.#parts.early.count > 0) this.#resumeEarly();
     if (this.#parts.handOver.step()) this.#resumeHeld();
     const received = this.#receive();
     if (received === 0) this.#tunnelPause = 0;
@@ -144,13 +150,15 @@ export class RunLoop {
       this.#tunnelPause--;
       return 0;
     }
-    const { core, history, underlay } = this.#parts;
+    const { core, early, history, underlay } = this.#parts;
     const count = underlay.receive(this.#received, RECEIVE_MAX);
     if (count === 0) this.#tunnelPause = TUNNEL_PAUSE;
     for (let i = 0; i < count; i++) {
       const slot = this.#received[i]!;
       for (let k = 0; k < 4; k++) core.key[k] = underlay.sources[i * 4 + k]!;
-      this.#arrive(slot, readTunnelPacket(history, core, slot));
+      const reason = readTunnelPacket(history, core, slot);
+      if (reason !== GOES_ON && early.hold(slot, reason, underlay.sources, i * 4)) continue;
+      this.#arrive(slot, reason);
     }
     return count;
   }
@@ -181,6 +189,14 @@ export class RunLoop {
     }
     core.stage = DELIVERY;
     sendOff(core, slot, packet.device(slot));
+  }
+
+  /** What waited for tables that name what it names goes before what comes from now on. */
+  #resumeEarly(): void {
+    const { departures, early } = this.#parts;
+    if (early.turn(this.#arriveEarly) === 0) return;
+    this.#process();
+    departures.flush();
   }
 
   /** What waited for this worker to own it goes before everything that comes from now on. */
@@ -258,14 +274,15 @@ export class RunLoop {
   }
 
   #sleep(mailSeen: number, isInFlight: boolean): void {
-    const { core, status, rings, handOver, poller, doorbell } = this.#parts;
+    const { core, early, status, rings, handOver, poller, doorbell } = this.#parts;
     status.setSleeping(true);
     // After the store above: whoever pushes from now on sees it and rings.
     let mustStay = status.mail() !== mailSeen;
     for (let i = 0; i < rings.length; i++) if (!rings[i]!.isEmpty()) mustStay = true;
     if (!mustStay) {
       core.counters.countSleep();
-      poller.poll(isInFlight || handOver.isBusy ? SLEEP_IN_FLIGHT_MS : SLEEP_MS);
+      const longestMs = early.count > 0 ? SLEEP_EARLY_MS : SLEEP_MS;
+      poller.poll(isInFlight || handOver.isBusy ? SLEEP_IN_FLIGHT_MS : longestMs);
       drainDoorbell(doorbell);
     }
     status.setSleeping(false);

@@ -84,10 +84,11 @@ export class Puller {
    * Fetches from `peer` soon, if its hash `theirs` differs from ours then. Does nothing where that
    * would be too often, or has already been seen to change nothing: a peer that holds entries we
    * refuse differs for ever. Whoever calls does so again with the peer's next heartbeat. `theirs`
-   * is "" when it is not known but must differ.
+   * is "" when it is not known but must differ. `restMs` is the time since the last fetch from
+   * it, at least.
    */
-  want(peer: string, theirs: string): void {
-    const { now, restMs } = this.#options;
+  want(peer: string, theirs: string, restMs = this.#options.restMs): void {
+    const { now } = this.#options;
     if (this.#isStopped || this.#inFlight.has(peer)) return;
     const startedMs = this.#startedMs.get(peer);
     if (startedMs !== undefined && now() - startedMs < restMs) return;

@@ -35,6 +35,8 @@ export const INTERVAL_MS = 1000;
 const PEERS_PER_INTERVAL = 16;
 /** After a change: who missed the message about it learns by this, not by the next heartbeat. */
 const ECHO_MS = 50;
+/** Between two fetches from a peer, when packets wait for what it has. */
+const URGENT_REST_MS = 25;
 /** Heartbeats that a connected peer may miss. */
 const SILENCE_INTERVALS = 3;
 const FORGET_INTERVALS = 3600;
@@ -175,6 +177,11 @@ export class Replicator {
   /** Fetches from `peer` what it holds and we do not, soon. */
   want(peer: string): void {
     this.#puller.want(peer, "");
+  }
+
+  /** As `want`, also when it was just asked: somebody waits for it. */
+  wantNow(peer: string): void {
+    this.#puller.want(peer, "", URGENT_REST_MS);
   }
 
   stop(): void {

@@ -11,6 +11,7 @@
  *   then                   worker: [loops, sleeps, pushed to rings, popped from rings]
  *   then                   FILLS: loops that took in 1, 2–3, 4–7, … packets
  *   then                   CLOCKS × [packets, batches, nanoseconds], of the loops that were timed
+ *   then                   packets that came too early: [held, released, expired, refused]
  */
 import { DROP_REASON_COUNT } from "./drop-reason.ts";
 import { STAGE_COUNT } from "./stage.ts";
@@ -32,7 +33,19 @@ const CLOCKS = STAGE_COUNT + 1;
 const CLOCK_NUMBERS = 3;
 const FILLS_AT = WORKER_AT + 4;
 const CLOCKS_AT = FILLS_AT + FILLS;
-const NUMBER_COUNT = CLOCKS_AT + CLOCKS * CLOCK_NUMBERS;
+const EARLY_AT = CLOCKS_AT + CLOCKS * CLOCK_NUMBERS;
+const EARLY_NUMBERS = 4;
+const NUMBER_COUNT = EARLY_AT + EARLY_NUMBERS;
+
+// What became of packets that came before what they name.
+/** They wait for it, or did. */
+export const EARLY_HELD = 0;
+/** It came, and they went on. */
+export const EARLY_RELEASED = 1;
+/** It did not come in time. */
+export const EARLY_EXPIRED = 2;
+/** There was no room to wait. */
+export const EARLY_REFUSED = 3;
 
 /** Bytes of shared memory that one worker's counters take. */
 export const COUNTERS_SIZE = NUMBER_COUNT * 8;
@@ -46,6 +59,13 @@ export interface DeviceCounts {
   txPackets: number;
   txBytes: number;
   drops: number;
+}
+
+export interface EarlyCounts {
+  readonly held: number;
+  readonly released: number;
+  readonly expired: number;
+  readonly refused: number;
 }
 
 export class Counters {
@@ -108,6 +128,21 @@ export class Counters {
 
   countPopped(packets: number): void {
     this.#numbers[WORKER_AT + 3]! += packets;
+  }
+
+  /** `what` is EARLY_HELD, EARLY_RELEASED, EARLY_EXPIRED or EARLY_REFUSED. */
+  countEarly(what: number): void {
+    this.#numbers[EARLY_AT + what]! += 1;
+  }
+
+  early(): EarlyCounts {
+    const numbers = this.#numbers;
+    return {
+      held: numbers[EARLY_AT + EARLY_HELD]!,
+      released: numbers[EARLY_AT + EARLY_RELEASED]!,
+      expired: numbers[EARLY_AT + EARLY_EXPIRED]!,
+      refused: numbers[EARLY_AT + EARLY_REFUSED]!,
+    };
   }
 
   stage(stage: number): { packets: number; batches: number; drops: number } {

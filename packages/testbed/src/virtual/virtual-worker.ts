@@ -3,6 +3,7 @@
 import type { Allotment } from "@rhone/dataplane-worker/allotment";
 import { HandOver } from "@rhone/dataplane-worker/bucket-hand-over";
 import { Departures } from "@rhone/dataplane-worker/departures";
+import { EarlyPackets } from "@rhone/dataplane-worker/early-packets";
 import { HeldPackets } from "@rhone/dataplane-worker/held-packets";
 import { RunLoop } from "@rhone/dataplane-worker/run-loop";
 import { TableHistory } from "@rhone/dataplane-worker/table-history";
@@ -38,6 +39,9 @@ export interface VirtualWorkerOptions {
   readonly fragments: Fragments;
 }
 
+/** Packets that wait for tables. */
+export const EARLY_MAX = 32;
+
 // One for all: nobody polls it.
 const poller = new Poller();
 
@@ -56,6 +60,9 @@ export class VirtualWorker {
   readonly counters = new Counters(new SharedArrayBuffer(COUNTERS_SIZE));
   readonly core: Core;
   readonly handOver: HandOver;
+  readonly early: EarlyPackets;
+  /** Outer addresses, four words each, of those who sent what is not known here. */
+  readonly askedFor: number[][] = [];
   /** What it adopts in one of its next turns. */
   mail: Allotment | null = null;
   readonly #allocator: SlotAllocator;
@@ -95,6 +102,10 @@ export class VirtualWorker {
       luggage: NOTHING_TO_CARRY,
     });
     this.handOver.adopt(allotment);
+    this.early = new EarlyPackets({
+      ...{ core: this.core, history: this.#history, limit: EARLY_MAX },
+      onSender: (address, at) => this.askedFor.push([...address.subarray(at, at + 4)]),
+    });
     this.#loop = new RunLoop({
       core: this.core,
       history: this.#history,
@@ -104,6 +115,7 @@ export class VirtualWorker {
       ...{
         handOver: this.handOver,
         held: new HeldPackets(new RingConsumer(rings[worker]![worker]!)),
+        early: this.early,
       },
       ...{
         status: statuses[worker]!,
