@@ -268,7 +268,7 @@ export class Replicator {
     // Of a key that is new to us: the answer to our question brings the certificate.
     const isStranger = merged.refused.some(({ reason }) => reason === UNKNOWN_SIGNER);
     this.#count(merged, from);
-    const isGap = portions.some(({ seal }) => (store.vector[seal.origin] ?? 0) < seal.clock);
+    const isGap = portions.some(({ seal }) => store.clockOf(seal.origin) < seal.clock);
     // What was lost is fetched now, not after the next heartbeat.
     if (isGap || isStranger) this.#puller.want(from, "");
   }
@@ -282,9 +282,9 @@ export class Replicator {
   }
 
   #onHeartbeat(message: HeartbeatMessage): void {
-    const { vector, root } = this.#options.store;
-    const isCaughtUp = (vector[message.from] ?? 0) >= message.clock;
-    const isSame = message.hash === root;
+    const { store } = this.#options;
+    const isCaughtUp = store.clockOf(message.from) >= message.clock;
+    const isSame = message.hash === store.root;
     if (!this.#peers.heartbeat(message, isCaughtUp, isSame)) this.#tooManyCount++;
     else if (!isSame) this.#puller.want(message.from, message.hash);
   }
@@ -338,7 +338,7 @@ export class Replicator {
       from: self.name,
       incarnation: self.incarnation,
       revision: store.revision,
-      clock: store.vector[self.name] ?? 0,
+      clock: store.clockOf(self.name),
       hash: store.root,
       underlay: self.underlay,
     });

@@ -73,30 +73,31 @@ export class Examiner {
   }
 
   /**
-   * The vector after what was examined is held: further where a transaction follows the one before
-   * it, and up to `claimed` where everything is there that a peer has, as far as we have seen that
-   * a chassis has come.
+   * Where the vector goes on once what was examined is held: where a transaction follows the one
+   * before it, and up to `claimed` where everything is there that a peer has, as far as we have
+   * seen that a chassis has come. Origins that stay where they are are not in it.
    */
   advanced(
     complete: readonly Seal[],
     refused: readonly Refusal[],
     claimed: Vector | undefined,
   ): Vector {
-    const vector: Record<string, number> = { ...this.#ledger.vector };
+    const advances: Record<string, number> = {};
+    const clockOf = (origin: string): number => advances[origin] ?? this.#ledger.clockOf(origin);
     const inOrder = complete.toSorted(
       (a, b) => compareText(a.origin, b.origin) || a.clock - b.clock,
     );
     for (const { origin, clock, previous } of inOrder) {
-      const known = vector[origin] ?? 0;
-      if (previous <= known && clock > known) vector[origin] = clock;
+      const known = clockOf(origin);
+      if (previous <= known && clock > known) advances[origin] = clock;
     }
-    if (claimed === undefined) return vector;
+    if (claimed === undefined) return advances;
     const doubted = new Set(refused.map(({ origin }) => origin));
     for (const [origin, clock] of Object.entries(claimed)) {
       const most = Math.min(clock, this.#latest.get(origin) ?? 0);
-      if (!doubted.has(origin) && most > (vector[origin] ?? 0)) vector[origin] = most;
+      if (!doubted.has(origin) && most > clockOf(origin)) advances[origin] = most;
     }
-    return vector;
+    return advances;
   }
 
   #examineSeal(seal: Seal, latest: number): RefusalReason | null {

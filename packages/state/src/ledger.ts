@@ -67,7 +67,7 @@ export class Ledger {
 
   /** Equal at two chassis that hold the same: 16 hex digits. */
   get root(): string {
-    this.#root ??= hash("sha256", this.sums()).slice(0, 16);
+    this.#root ??= hash("sha256", new Uint8Array(this.#sums.buffer)).slice(0, 16);
     return this.#root;
   }
 

@@ -49,8 +49,11 @@ export interface DiskRecord {
 
 /** Where writes survive a restart. */
 export interface Disk {
-  /** Keeps all of it or nothing; throws when it cannot. At most one record a name. */
-  write(records: readonly DiskRecord[], vector: Vector): void;
+  /**
+   * Keeps all of it or nothing; throws when it cannot. At most one record a name; of the vector
+   * there is what is new.
+   */
+  write(records: readonly DiskRecord[], advances: Vector): void;
   close(): void;
 }
 
@@ -91,6 +94,8 @@ export class Replica implements Store {
   readonly #news: Parameters<Listener>[] = [];
   /** Names whose writes the disk did not take: in force here, durable only where they came from. */
   readonly #unwritten = new Set<string>();
+  /** Chassis whose clocks the disk does not have. */
+  readonly #unwrittenClocks = new Set<string>();
   #state: State = EMPTY_STATE;
   #isTelling = false;
   /** Deletions of clocks below it are forgotten. */
@@ -130,6 +135,10 @@ export class Replica implements Store {
     return this.#ledger.vector;
   }
 
+  clockOf(origin: string): number {
+    return this.#ledger.clockOf(origin);
+  }
+
   get root(): string {
     return this.#ledger.root;
   }
@@ -165,8 +174,8 @@ export class Replica implements Store {
     if (version.clock > CLOCK_MAX) return storageFailure(`the clock ended at ${CLOCK_MAX}`);
     const portions = this.#seal(version, entries);
     const settled = this.#settle(writesOf(portions));
-    const vector = { ...this.vector, [this.#origin]: version.clock };
-    if (!this.#write(settled, vector)) return storageFailure(this.#storageError!);
+    const advances = { [this.#origin]: version.clock };
+    if (!this.#write(settled, advances)) return storageFailure(this.#storageError!);
     this.#ledger.advance(this.#origin, version.clock);
     const changed = this.#adopt(settled);
     this.#tell(changed, "local", portions);
@@ -183,11 +192,10 @@ export class Replica implements Store {
       const isForgotten = this.#ledger.get(key) === undefined && isExpired(next, this.#expiredTo);
       if (isForgotten) settled.delete(key);
     }
-    const vectorAfter = this.#examiner.advanced(complete, refused, vector);
+    const advances = this.#examiner.advanced(complete, refused, vector);
     if (settled.size === 0) {
       // The rest of the vector is worth no write of its own: it is a shortcut, not the truth.
-      for (const [origin, clock] of Object.entries(vectorAfter))
-        this.#ledger.advance(origin, clock);
+      this.#advance(advances, false);
       return { news: 0, refused };
     }
     const hashes = new Set(writes.map(({ hash }) => hash));
@@ -196,9 +204,9 @@ export class Replica implements Store {
       const known = new Set(this.#ledger.get(key)?.writes);
       for (const write of writes) if (hashes.has(write.hash) && !known.has(write)) news++;
     }
-    if (!this.#write(settled, vectorAfter))
-      for (const key of settled.keys()) this.#unwritten.add(key);
-    for (const [origin, clock] of Object.entries(vectorAfter)) this.#ledger.advance(origin, clock);
+    const isWritten = this.#write(settled, advances);
+    if (!isWritten) for (const key of settled.keys()) this.#unwritten.add(key);
+    this.#advance(advances, isWritten);
     this.#tell(this.#adopt(settled), "peer", []);
     return { news, refused };
   }
@@ -216,7 +224,7 @@ export class Replica implements Store {
       const isLatest = held.writes.some(({ clock }) => clock === revision);
       if (!isLatest && isExpired(held, horizon)) expired.set(key, GONE);
     }
-    if (expired.size === 0 || !this.#write(expired, this.vector)) return 0;
+    if (expired.size === 0 || !this.#write(expired, {})) return 0;
     this.#ledger.replaceAll(expired);
     return expired.size;
   }
@@ -290,21 +298,31 @@ export class Replica implements Store {
     return settled;
   }
 
-  /** True when the disk holds `records` and everything that it refused before. */
-  #write(records: ReadonlyMap<string, Settled>, vector: Vector): boolean {
+  #advance(advances: Vector, isWritten: boolean): void {
+    for (const [origin, clock] of Object.entries(advances)) {
+      this.#ledger.advance(origin, clock);
+      if (!isWritten) this.#unwrittenClocks.add(origin);
+    }
+  }
+
+  /** True when the disk holds all of it and everything that it refused before. */
+  #write(records: ReadonlyMap<string, Settled>, advances: Vector): boolean {
+    const clocks: Record<string, number> = {};
+    for (const origin of this.#unwrittenClocks) clocks[origin] = this.#ledger.clockOf(origin);
     const all = new Map<string, Settled>();
     for (const key of this.#unwritten) all.set(key, this.#ledger.get(key) ?? GONE);
     for (const [key, held] of records) all.set(key, held);
     try {
       this.#disk.write(
         [...all].map(([key, { writes }]) => ({ ...splitKey(key), writes })),
-        vector,
+        { ...clocks, ...advances },
       );
     } catch (error) {
       this.#storageError = error instanceof Error ? error.message : String(error);
       return false;
     }
     this.#unwritten.clear();
+    this.#unwrittenClocks.clear();
     this.#storageError = null;
     return true;
   }
@@ -348,9 +366,9 @@ export class Replica implements Store {
     const portions = seal(version, this.#ledger.clockOf(version.origin), texts, this.#signer);
     const signed = this.#settle(writesOf(portions));
     const records = new Map([...unsigned.map(([key]) => [key, GONE] as const), ...signed]);
-    const isWritten = this.#write(records, { ...this.vector, [version.origin]: version.clock });
+    const isWritten = this.#write(records, { [version.origin]: version.clock });
     if (!isWritten) for (const key of records.keys()) this.#unwritten.add(key);
-    this.#ledger.advance(version.origin, version.clock);
+    this.#advance({ [version.origin]: version.clock }, isWritten);
     this.#ledger.replaceAll(signed);
   }
 

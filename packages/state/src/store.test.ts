@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { bindingName } from "./claim.ts";
+import type { Vector } from "./ledger.ts";
 import { createMemoryStore } from "./memory-store.ts";
 import { everythingOf, put as peerPut } from "./peer-fixture.ts";
 import type { Entry } from "./record.ts";
@@ -318,10 +319,13 @@ test("listeners hear of each commit once, in order, also of those that they caus
 class SmallDisk implements Disk {
   isFull = false;
   readonly written: DiskRecord[] = [];
+  /** Of each write that worked. */
+  readonly advances: Vector[] = [];
 
-  write(records: readonly DiskRecord[]): void {
+  write(records: readonly DiskRecord[], advances: Vector): void {
     if (this.isFull) throw new Error("database or disk is full");
     this.written.push(...records);
+    this.advances.push(advances);
   }
 
   close(): void {}
@@ -353,6 +357,9 @@ test("peers' entries are in force while the disk is full, and written when it ha
   assert.equal(store.storageError, null);
   const names = disk.written.map(({ name, writes }) => `${name} ${writes.map((w) => w.clock)}`);
   assert.deepEqual(names.sort(), ["db 1", "web 1,2"]);
+  assert.deepEqual(disk.advances, [{ b: 1, a: 2 }]);
+  commit(store, put("web", "newest"));
+  assert.deepEqual(disk.advances.at(-1), { a: 3 }, "the disk has the rest");
 });
 
 type Step =

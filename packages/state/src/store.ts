@@ -88,6 +88,8 @@ export interface Store {
   merge(portions: readonly Portion[], vector?: Vector): Merged;
   /** Up to which transaction of each chassis nothing is missing here. */
   readonly vector: Vector;
+  /** Of one chassis in it; 0 when there is none. */
+  clockOf(origin: string): number;
   /** Equal at two chassis that hold the same: 16 hex digits. */
   readonly root: string;
   /** What a chassis with `vector` lacks, a page of about `size` bytes at a time. */
