@@ -3,9 +3,9 @@ import { type Claim, confirms, type Member, overrides } from "./claim.ts";
 import { CLAIMS_MAX, type Message, SEQ_MAX } from "./messages.ts";
 import {
   CONFIRMATIONS_MAX,
+  countLiving,
   type Effect,
   HEALTH_MAX,
-  livingCount,
   MEMBERS_MAX,
   type Probe,
   type Relay,
@@ -31,6 +31,7 @@ export class Draft {
   spreadMs: number;
   probe: Probe | null;
   relays: readonly Relay[];
+  #livingCount: number | null = null;
 
   constructor(before: State, nowMs: number) {
     this.before = before;
@@ -61,6 +62,11 @@ export class Draft {
     };
   }
 
+  get livingCount(): number {
+    this.#livingCount ??= countLiving(this.members);
+    return this.#livingCount;
+  }
+
   nextSeq(): number {
     this.seq = (this.seq % SEQ_MAX) + 1;
     return this.seq;
@@ -72,12 +78,14 @@ export class Draft {
 
   set(member: Member): void {
     if (this.members === this.before.members) this.members = new Map(this.members);
+    if (this.members.get(member.name)?.status !== member.status) this.#livingCount = null;
     (this.members as Map<string, Member>).set(member.name, member);
   }
 
   remove(name: string): void {
     if (this.members === this.before.members) this.members = new Map(this.members);
     (this.members as Map<string, Member>).delete(name);
+    this.#livingCount = null;
     this.#tellTimes(name, 0);
   }
 
@@ -138,8 +146,7 @@ export class Draft {
 
   /** What is known about `name` is news, for as many messages as a cluster of this size needs. */
   tell(name: string): void {
-    const count = livingCount(this.members);
-    this.#tellTimes(name, RETRANSMIT_FACTOR * Math.ceil(Math.log10(count + 1)));
+    this.#tellTimes(name, RETRANSMIT_FACTOR * Math.ceil(Math.log10(this.livingCount + 1)));
   }
 
   #tellTimes(name: string, times: number): void {
@@ -159,14 +166,20 @@ export class Draft {
     const accused = this.members.get(to);
     const claims: Claim[] = [];
     if (accused !== undefined && accused.status !== "alive") claims.push(this.#claimAbout(to)!);
-    const names = [...this.news.keys()].sort((a, b) => this.news.get(b)! - this.news.get(a)!);
-    for (const name of names) {
+    for (const name of this.#newest()) {
       if (claims.length >= CLAIMS_MAX) break;
       const claim = name === to ? null : this.#claimAbout(name); // It knows that it lives.
       if (claim !== null) claims.push(claim);
       this.#tellTimes(name, this.news.get(name)! - 1);
     }
     return claims;
+  }
+
+  /** What was told least comes first. Not sorted: while a cluster starts, all of it is news. */
+  *#newest(): Generator<string> {
+    const byTimes: string[][] = [];
+    for (const [name, times] of this.news) (byTimes[times] ??= []).push(name);
+    for (let times = byTimes.length - 1; times >= 0; times--) yield* byTimes[times] ?? [];
   }
 
   #claimAbout(name: string): Claim | null {

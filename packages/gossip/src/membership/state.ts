@@ -94,8 +94,11 @@ export function dueMs(state: State): number {
   if (news.size > 0) due = Math.min(due, spreadMs);
   if (probe !== null) due = Math.min(due, probe.askMs, probe.endMs);
   for (const { nackMs, endMs } of relays) due = Math.min(due, nackMs, endMs);
+  let livingCount: number | null = null;
   for (const member of members.values()) {
-    if (member.status === "suspect") due = Math.min(due, deathMs(state, member));
+    if (member.status !== "suspect") continue;
+    livingCount ??= countLiving(members);
+    due = Math.min(due, deathMs(member, livingCount, state.health));
   }
   return due;
 }
@@ -109,17 +112,17 @@ export function suspicionMs(count: number, accuserCount: number): number {
   return shortest * (ALONE_FACTOR - (ALONE_FACTOR - 1) * certainty);
 }
 
-/** When a suspect is dead. */
+/** When a suspect is dead, for one of `livingCount` whose doubt about itself is `health`. */
 export function deathMs(
-  { members, health }: Pick<State, "members" | "health">,
-  suspect: Member,
+  { sinceMs, accusers }: Member,
+  livingCount: number,
+  health: number,
 ): number {
-  const { sinceMs, accusers } = suspect;
-  return sinceMs + suspicionMs(livingCount(members), accusers.length) * (1 + health);
+  return sinceMs + suspicionMs(livingCount, accusers.length) * (1 + health);
 }
 
 /** Those that are not dead, with ourselves. */
-export function livingCount(members: ReadonlyMap<string, Member>): number {
+export function countLiving(members: ReadonlyMap<string, Member>): number {
   let count = 1;
   for (const { status } of members.values()) if (status !== "dead") count++;
   return count;

@@ -147,9 +147,10 @@ function endProbe(draft: Draft, { target, asked, nacks }: Probe): void {
 }
 
 function buryAndForget(draft: Draft): void {
+  const { livingCount } = draft;
   for (const member of draft.members.values()) {
     const { name, status, incarnation, sinceMs } = member;
-    if (status === "suspect" && draft.nowMs >= deathMs(draft, member)) {
+    if (status === "suspect" && draft.nowMs >= deathMs(member, livingCount, draft.health)) {
       draft.learn({ name, status: "dead", incarnation, by: "" });
     }
     const isOver = status === "dead" && draft.nowMs - sinceMs >= FORGET_MS;
