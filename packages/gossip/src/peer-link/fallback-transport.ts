@@ -30,7 +30,8 @@ const ORIGIN_PREFIX = "rhone.o.";
 const REQUEST_PREFIX = "rhone.req.";
 
 /** What is asked of the links; peer-links.ts has the real ones. */
-export type Links = Transport & Pick<PeerLinks, "peers" | "publishTo" | "tellHearing" | "onEvents">;
+export type Links = Transport &
+  Pick<PeerLinks, "peers" | "isLinked" | "publishTo" | "tellHearing" | "onEvents">;
 
 export interface FallbackTransportOptions {
   readonly nats: Transport;
@@ -170,7 +171,7 @@ export class FallbackTransport implements Transport {
     const { nats, links } = this.#options;
     if (!nats.isConnected) return false;
     // Without a link nobody could tell us; then there is no other way either.
-    return links.peers.includes(peer) ? this.#hearsUs.has(peer) : true;
+    return links.isLinked(peer) ? this.#hearsUs.has(peer) : true;
   }
 
   #isHeard(peer: string): boolean {
@@ -190,7 +191,7 @@ export class FallbackTransport implements Transport {
   #tell(peer: string): void {
     const { links } = this.#options;
     const isHeard = this.#isHeard(peer);
-    if (!links.peers.includes(peer) || this.#told.get(peer) === isHeard) return;
+    if (!links.isLinked(peer) || this.#told.get(peer) === isHeard) return;
     this.#told.set(peer, isHeard);
     links.tellHearing(peer, isHeard);
   }

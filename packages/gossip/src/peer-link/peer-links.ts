@@ -143,6 +143,10 @@ export class PeerLinks implements Transport {
     return [...this.#links.keys()];
   }
 
+  isLinked(peer: string): boolean {
+    return this.#links.has(peer);
+  }
+
   /** Every chassis that is dialed or linked, by name. */
   get states(): LinkState[] {
     const names = new Set([...this.#dialers.keys(), ...this.#links.keys()]);
