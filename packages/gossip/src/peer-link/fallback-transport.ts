@@ -109,7 +109,8 @@ export class FallbackTransport implements Transport {
   publish(subject: string, data: Uint8Array): void {
     const { nats, links } = this.#options;
     nats.publish(subject, data);
-    for (const peer of links.peers) {
+    const isForPeer = subject.startsWith(REQUEST_PREFIX);
+    for (const peer of isForPeer ? [originOf(subject) ?? ""] : links.peers) {
       if (this.#reaches(peer)) continue;
       this.#linkedCount++;
       links.publishTo(peer, subject, data);
