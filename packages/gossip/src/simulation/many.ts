@@ -42,6 +42,7 @@ export function summaryOf(outcomes: readonly Outcome[], seconds: number): string
     for (const [what, count] of outcome.tally) tally.set(what, (tally.get(what) ?? 0) + count);
   }
   const counted = [...tally].sort(([a], [b]) => (a < b ? -1 : 1));
+  const spreadMs = outcomes.flatMap((outcome) => outcome.spreadMs);
   const sizes = outcomes.map(({ plan }) => plan.chassisCount).sort((a, b) => a - b);
   return [
     `${outcomes.length} seeds in ${seconds.toFixed(1)} s, ` +
@@ -50,6 +51,7 @@ export function summaryOf(outcomes: readonly Outcome[], seconds: number): string
       `${sum(({ eventCount }) => eventCount)} events`,
     `${sizes[0]} to ${sizes.at(-1)} chassis, ${sum(({ ackCount }) => ackCount)} acknowledged`,
     `all the same after ${percentiles(outcomes.map(({ agreeMs }) => agreeMs))} of virtual time`,
+    `written at one, held at all that run after ${percentiles(spreadMs)}`,
     `all held for alive after ${percentiles(outcomes.map(({ aliveMs }) => aliveMs))}`,
     ...counted.map(([what, count]) => `  ${String(count).padStart(7)} ${what}`),
   ];

@@ -34,6 +34,8 @@ export interface Outcome {
   /** Virtual time from the end of the storm until all held the same. */
   readonly agreeMs: number;
   readonly aliveMs: number;
+  /** Of each write, virtual time until all that run held it. */
+  readonly spreadMs: readonly number[];
   readonly virtualMs: number;
   readonly eventCount: number;
   readonly ackCount: number;
@@ -103,7 +105,7 @@ export async function runSeed(options: RunOptions): Promise<Outcome> {
       ackCount,
       excusedCount,
     },
-    ...{ tally: simulation.tally, digest },
+    ...{ tally: simulation.tally, spreadMs: simulation.spread.allMs, digest },
   };
 }
 

@@ -13,6 +13,7 @@ import { Machine, Process } from "./machine.ts";
 import { NatsPath } from "./nats-path.ts";
 import { Oracle } from "./oracle.ts";
 import type { Plan } from "./plan.ts";
+import { Spread } from "./spread.ts";
 import { Underlay } from "./underlay.ts";
 import { isSole, keyOfChange, wish } from "./users.ts";
 import type { World } from "./world.ts";
@@ -36,6 +37,7 @@ export class Simulation {
   readonly machines: readonly Machine[];
   readonly oracle: Oracle;
   readonly tally: Tally = new Map();
+  readonly spread = new Spread();
   readonly #chassis = new Map<Machine, Chassis>();
   readonly #seams: Seams;
   readonly #ends = new Set<() => void>();
@@ -73,6 +75,7 @@ export class Simulation {
     const { world, oracle } = this;
     const process = new Process(machine);
     machine.process = process;
+    process.onEnd(() => this.spread.stopped(machine, world.nowMs));
     world.log(`${machine.name} starts`);
     const chassis = startChassis({
       ...{ process, disk: machine.disk, nats: this.nats.connect(process) },
@@ -89,6 +92,7 @@ export class Simulation {
         if (process.isDead) return;
         world.log(`${machine.name} ${source} ${JSON.stringify(entries)}`);
         oracle.authored(machine, portions);
+        if (source === "peer") this.spread.changed(machine, chassis.store, world.nowMs);
       },
       onStart: (store) => oracle.started(machine, store),
     });
@@ -179,6 +183,9 @@ export class Simulation {
       this.#count("writes");
       oracle.changed(machine, this.#asked);
       oracle.acknowledged(machine, result.value, chassis.store);
+      const { revision, entries } = result.value;
+      const isNews = by === "user" && entries.length > 0;
+      if (isNews) this.spread.written(machine, revision, this.world.nowMs, this.machines);
       for (const change of changes) this.#tellSole(machine, change, true);
     } else {
       this.#count(`writes refused: ${result.error.code}`);
@@ -244,6 +251,7 @@ export class Simulation {
     const { process, name, disk } = machine;
     if (process === null) return;
     const { store, replicator, membership } = this.#chassis.get(machine)!;
+    this.spread.changed(machine, store, this.world.nowMs);
     const [keysMax, peersMax] = [this.oracle.keyCount, this.machines.length - 1];
     const limits: readonly (readonly [string, number, number])[] = [
       ["entries", store.entries().length, keysMax],
