@@ -115,6 +115,26 @@ test("a lost change is repaired by its echo, or else by the next heartbeat", asy
   }
 });
 
+test("what packets wait for is fetched, also when something was fetched just before", async () => {
+  const cluster = new Cluster(["a", "b"]);
+  const [a, b] = cluster.members;
+  await cluster.clock.advance(1500);
+  for (const [name, isUrgent] of [
+    ["first", true],
+    ["second", true],
+    ["third", false],
+  ] as const) {
+    cluster.bus.lossRate = 1;
+    put(a, name);
+    await cluster.clock.advance(80); // The echo is lost as well.
+    cluster.bus.lossRate = 0;
+    if (isUrgent) b!.replicator.wantNow("a");
+    else b!.replicator.want("a");
+    await cluster.clock.advance(10);
+    assert.equal(cluster.isConverged, isUrgent, name);
+  }
+});
+
 test("what a chassis hears in a second does not grow with the number of chassis", async () => {
   const names = Array.from({ length: 24 }, (_, i) => `c${i}`);
   const cluster = new Cluster(names);
