@@ -45,6 +45,7 @@ export function contextWith(store: Store): ApiContext {
     ],
     cluster: () => ({
       ...{ chassis: "a", joined: true, doubt: 0, revision: 3, refused: { "link-no-member": 1 } },
+      nats: { layout: "mesh", role: "mesh", hubs: [] },
       members: [
         {
           ...{ name: "b", address: "192.168.100.2", status: "alive" },

@@ -147,6 +147,13 @@ export const clusterView = z
     joined: z.boolean().describe("Whether it is a member by certificate."),
     doubt: count.describe("From 0 to 7: how much it doubts its own view; others get more time."),
     revision: count,
+    nats: z.object({
+      layout: z
+        .enum(["mesh", "hubs"])
+        .describe("Whether every nats-server has a route to every other, or those of hubs have."),
+      role: z.enum(["mesh", "hub", "leaf"]).describe("Of this chassis' own nats-server."),
+      hubs: z.array(z.string()).describe("The chassis that are hubs, as this one has it."),
+    }),
     members: z
       .array(
         z.object({

@@ -63,6 +63,7 @@ export class Chassis {
     parts.resolve(tokens.CONVERGENCE).stop();
     parts.resolve(tokens.REPLICATOR).stop();
     parts.resolve(tokens.MEMBERSHIP).stop();
+    parts.resolve(tokens.NATS_PLACEMENT).stop();
     parts.resolve(tokens.CLUSTER)?.stop();
     await parts.resolve(tokens.TRANSPORT).close();
     await parts.resolve(tokens.NATS_SERVER).stop();
@@ -86,16 +87,35 @@ export class Chassis {
       membership.setKnown(peers.map(({ name }) => name));
     };
     follow();
-    addresses.onChange(() => {
-      nats.reload(addresses.routes());
-      follow();
-    });
+    addresses.onChange(follow);
+    this.#followPlace();
     cluster?.renewOver(parts.resolve(tokens.TRANSPORT));
     cluster?.onRenewed(() => {
       nats.reload();
       links?.replace().catch((error: Error) => {
         parts.resolve(tokens.LOG).error({ err: error }, "the listener for links did not come back");
       });
+    });
+  }
+
+  /** Puts the nats-server where it belongs, in a cluster with hubs or without. */
+  #followPlace(): void {
+    const parts = this.#parts;
+    const placement = parts.resolve(tokens.NATS_PLACEMENT);
+    const server = parts.resolve(tokens.NATS_SERVER);
+    const log = parts.resolve(tokens.LOG);
+    let { layout } = placement.view;
+    placement.onPlace((place) => {
+      const { view } = placement;
+      log.info(view, "the nats-server has another place");
+      server.reload(place);
+      if (view.layout === layout) return;
+      layout = view.layout;
+      this.#announce();
+    });
+    parts.resolve(tokens.MEMBERSHIP).onStatus(() => placement.update());
+    parts.resolve(tokens.STORE).onChange((entries) => {
+      if (entries.some(({ kind }) => kind === "chassis")) placement.update();
     });
   }
 
@@ -137,7 +157,9 @@ export class Chassis {
     const { name, underlay } = this.#config;
     const { workersWanted: workers, memory } = this.#parts.resolve(tokens.DATAPLANE);
     const size = { workers, workersMax: memory.workersMax };
-    const document = { kind: "chassis", name, underlay, ...size, version: VERSION };
+    const { layout } = this.#parts.resolve(tokens.NATS_PLACEMENT).view;
+    const hubs = layout === "hubs" ? { natsLayout: layout } : {};
+    const document = { kind: "chassis", name, underlay, ...size, ...hubs, version: VERSION };
     const result = this.#parts.resolve(tokens.STORE).transact([{ op: "put", document }], "chassis");
     if (!result.ok) throw new Error(`cannot announce the chassis: ${result.error.message}`);
   }

@@ -25,6 +25,7 @@ export function clusterView(parts: DependencyContainer): ClusterView {
     joined: parts.resolve(tokens.CLUSTER) !== null,
     doubt: membership.health,
     revision: parts.resolve(tokens.STORE).revision,
+    nats: natsOf(parts),
     members: membership.members().map(({ name, status, sinceMs, heardMs }) => {
       const peer = peers.find((known) => known.name === name);
       const link = links.find((known) => known.name === name);
@@ -45,6 +46,11 @@ export function clusterView(parts: DependencyContainer): ClusterView {
     }),
     refused: { ...parts.resolve(tokens.REFUSALS).counts },
   };
+}
+
+function natsOf(parts: DependencyContainer): ClusterView["nats"] {
+  const { layout, role, hubs } = parts.resolve(tokens.NATS_PLACEMENT).view;
+  return { layout, role, hubs: [...hubs] };
 }
 
 function stateOf(

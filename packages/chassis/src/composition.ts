@@ -9,6 +9,7 @@ import { Convergence } from "@rhone/gossip/convergence";
 import { FallbackTransport } from "@rhone/gossip/fallback-transport";
 import { clusterDirectory } from "@rhone/gossip/identity";
 import { Membership } from "@rhone/gossip/membership";
+import { NatsPlacement } from "@rhone/gossip/nats-placement";
 import { NatsServer } from "@rhone/gossip/nats-server";
 import { NatsTransport } from "@rhone/gossip/nats-transport";
 import { PeerLinks } from "@rhone/gossip/peer-links";
@@ -57,6 +58,7 @@ export function compose(config: Config): DependencyContainer {
     const directory = clusterDirectory(config.dataDirectory);
     return identity === undefined ? null : new Signers(identity, directory);
   });
+  single(tokens.NATS_PLACEMENT, makeNatsPlacement);
   single(tokens.NATS_SERVER, makeNatsServer);
   single(tokens.PEER_LINKS, makePeerLinks);
   single(tokens.TRANSPORT, makeTransport);
@@ -153,6 +155,35 @@ function makeStampKeys(parts: DependencyContainer): StampKeys | null {
   return null;
 }
 
+function makeNatsPlacement(parts: DependencyContainer): NatsPlacement {
+  const { name, nats } = parts.resolve(tokens.CONFIG);
+  const addresses = parts.resolve(tokens.PEER_ADDRESSES);
+  const store = parts.resolve(tokens.STORE);
+  const membership = parts.resolve(tokens.MEMBERSHIP);
+  return new NatsPlacement({
+    name,
+    // Whoever has no links would be deaf for seconds whenever a hub dies.
+    rules: parts.resolve(tokens.CLUSTER) === null ? null : nats,
+    look: () => {
+      const documents = store.snapshot().chassis;
+      const peers = addresses.servers();
+      const statuses = new Map(membership.members().map((member) => [member.name, member.status]));
+      return {
+        // Documents are the same everywhere. Whoever has none yet has just joined.
+        count: documents.some((document) => document.name !== name)
+          ? documents.length
+          : peers.length + 1,
+        peers,
+        routes: addresses.routes(),
+        layouts: documents.map(({ value }) => value.natsLayout ?? "mesh"),
+        statusOf: (peer) => statuses.get(peer),
+      };
+    },
+    now: () => performance.now(),
+    setTimer: setRealTimer,
+  });
+}
+
 function makeNatsServer(parts: DependencyContainer): NatsServer {
   const { name, nats, underlay, dataDirectory } = parts.resolve(tokens.CONFIG);
   return new NatsServer({
@@ -160,7 +191,8 @@ function makeNatsServer(parts: DependencyContainer): NatsServer {
     clientPort: nats.clientPort,
     underlay,
     clusterPort: nats.routePort,
-    peers: parts.resolve(tokens.PEER_ADDRESSES).routes(),
+    leafPort: nats.leafPort,
+    place: parts.resolve(tokens.NATS_PLACEMENT).place,
     directory: dataDirectory,
     ...natsIdentity(parts),
   });

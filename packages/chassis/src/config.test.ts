@@ -23,7 +23,8 @@ test("fills in what is left out", () => {
   assert.equal(config.workers, 2);
   assert.equal(config.driver, "af-packet");
   assert.equal(config.sourcePorts, 16);
-  assert.deepEqual(config.nats, { clientPort: 4222, routePort: 6222, peers: [] });
+  const ports = { clientPort: 4222, routePort: 6222, leafPort: 7422 };
+  assert.deepEqual(config.nats, { ...ports, meshMax: 32, hubCount: 5, peers: [] });
   assert.equal(tunnelMtu(config), 1418);
 });
 

@@ -2,6 +2,7 @@
  * The configuration file of one chassis: YAML, checked in full before anything starts.
  */
 import { readFileSync } from "node:fs";
+import { DEFAULT_RULES } from "@rhone/gossip/nats-layout";
 import { SOURCE_PORTS_DEFAULT } from "@rhone/netio/udp-socket";
 import { WORKERS_MAX } from "@rhone/rings/buckets";
 import { ENTRIES_MAX } from "@rhone/tables/connection-memory";
@@ -75,6 +76,14 @@ const schema = z.strictObject({
     .strictObject({
       clientPort: port.default(4222),
       routePort: port.default(6222),
+      /** Where hubs take leaves, in a cluster that has them. */
+      leafPort: port.default(7422),
+      /**
+       * In a cluster of more chassis only some have routes, to each other, and the others are their
+       * leaves. The same at all chassis, as is `hubCount`.
+       */
+      meshMax: z.int().min(2).max(256).default(DEFAULT_RULES.meshMax),
+      hubCount: z.int().min(2).max(16).default(DEFAULT_RULES.hubCount),
       /** Underlay addresses of other chassis; one that is up is enough to be found. */
       peers: z.array(address).max(1024).default([]),
     })

@@ -3,17 +3,14 @@
  * at the join, and the chassis documents that peers have announced since. Runs on the control
  * thread.
  */
+import type { Endpoint } from "@rhone/gossip/nats-layout";
+import type { NatsPeer } from "@rhone/gossip/nats-placement";
 import type { Store } from "@rhone/state/store";
 import type { Config } from "./config.ts";
 
 export interface PeerAddress {
   readonly name: string;
   readonly underlay: string;
-}
-
-export interface Route {
-  readonly address: string;
-  readonly port: number;
 }
 
 export class PeerAddresses {
@@ -38,8 +35,16 @@ export class PeerAddresses {
     return [...known.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
+  /** The same, with where their nats-servers take connections. */
+  servers(): NatsPeer[] {
+    const { routePort, leafPort } = this.#config.nats;
+    return this.named().map(({ name, underlay: address }) => {
+      return { name, route: { address, port: routePort }, leaf: { address, port: leafPort } };
+    });
+  }
+
   /** Where the nats-servers of all other chassis take routes. */
-  routes(): Route[] {
+  routes(): Endpoint[] {
     const { nats, underlay } = this.#config;
     const addresses = new Set([...nats.peers, ...this.named().map((peer) => peer.underlay)]);
     addresses.delete(underlay);

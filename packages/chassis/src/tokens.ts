@@ -3,6 +3,7 @@
  */
 import type { Convergence } from "@rhone/gossip/convergence";
 import type { Membership } from "@rhone/gossip/membership";
+import type { NatsPlacement } from "@rhone/gossip/nats-placement";
 import type { NatsServer } from "@rhone/gossip/nats-server";
 import type { PeerLinks } from "@rhone/gossip/peer-links";
 import type { Refusals } from "@rhone/gossip/refusals";
@@ -31,6 +32,7 @@ export const REFUSALS: InjectionToken<Refusals> = Symbol("refusals");
 export const CLUSTER: InjectionToken<Cluster | null> = Symbol("cluster");
 /** null when the chassis has joined no cluster. */
 export const SIGNERS: InjectionToken<Signers | null> = Symbol("signers");
+export const NATS_PLACEMENT: InjectionToken<NatsPlacement> = Symbol("nats-placement");
 export const NATS_SERVER: InjectionToken<NatsServer> = Symbol("nats-server");
 /** null when the chassis has joined no cluster. */
 export const PEER_LINKS: InjectionToken<PeerLinks | null> = Symbol("peer-links");

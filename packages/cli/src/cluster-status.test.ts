@@ -13,7 +13,8 @@ const WELL: Member = {
 };
 
 function viewOf(members: Member[], changes: Partial<ClusterView> = {}): ClusterView {
-  const rest = { joined: true, doubt: 0, revision: 7, refused: {} };
+  const nats: ClusterView["nats"] = { layout: "mesh", role: "mesh", hubs: [] };
+  const rest = { joined: true, doubt: 0, revision: 7, nats, refused: {} };
   return { chassis: "a", ...rest, members, ...changes };
 }
 
@@ -63,6 +64,15 @@ test("what was refused, and that nothing is secret, is told and is no trouble", 
   assert.deepEqual(troublesOf(view), []);
   assert.match(formatClusterStatus(view), /Refused since the start: a 1, link-no-member 3\./);
   assert.match(formatClusterStatus(view), /a has joined no cluster/);
+});
+
+test("in a cluster with hubs they are named, and what this chassis is", () => {
+  const nats: ClusterView["nats"] = { layout: "hubs", role: "leaf", hubs: ["b", "c"] };
+  const view = viewOf([WELL], { nats });
+  assert.deepEqual(troublesOf(view), []);
+  assert.match(formatClusterStatus(view), /^NATS has 2 hubs, b and c; a is a leaf of one\.$/m);
+  const hub = viewOf([WELL], { nats: { ...nats, role: "hub", hubs: ["a", "b", "c"] } });
+  assert.match(formatClusterStatus(hub), /^NATS has 3 hubs, a, b and c; a is one of them\.$/m);
 });
 
 test("durations are in the largest unit that there is one of", () => {

@@ -49,8 +49,13 @@ export function troublesOf({ chassis, members, doubt }: ClusterView): string[] {
 }
 
 /** What is worth knowing and no trouble now. */
-function notesOf({ chassis, members, joined, refused }: ClusterView): string[] {
+function notesOf({ chassis, members, joined, nats, refused }: ClusterView): string[] {
   const notes: string[] = [];
+  if (nats.layout === "hubs") {
+    const names = nats.hubs.join(", ").replace(/, ([^,]*)$/, " and $1");
+    const role = nats.role === "hub" ? "one of them" : "a leaf of one";
+    notes.push(`NATS has ${nats.hubs.length} hubs, ${names}; ${chassis} is ${role}.`);
+  }
   if (!joined && members.length > 0) {
     notes.push(`${chassis} has joined no cluster: its messages are neither secret nor signed.`);
   }

@@ -85,15 +85,16 @@ export class NatsCluster {
     const clusterPorts = this.#clusterPorts;
     const identityOf = this.#identityOf;
     const tls = identityOf === undefined ? {} : { identity: () => identityOf(name) };
+    const others = clusterPorts.filter((_, peer) => peer !== index);
+    const routes = others.map((port) => ({ address: LOOPBACK, port }));
     const server = new NatsServer({
       name,
       ...tls,
       clientPort,
       underlay: LOOPBACK,
       clusterPort: clusterPorts[index]!,
-      peers: clusterPorts
-        .filter((_, peer) => peer !== index)
-        .map((port) => ({ address: LOOPBACK, port })),
+      leafPort: 1, // There are no hubs.
+      place: { role: "mesh", routes },
       directory: this.directory,
     });
     const nats = new NatsTransport({ name, port: clientPort, ...tls });

@@ -1,14 +1,15 @@
 /**
  * The configuration file of a chassis' nats-server, and the command that starts it.
  *
- * Every chassis has a route to every other. What the servers would find out by themselves about
- * each other is stated here: without `advertise`, a server tells the others the address from which
- * it saw a peer come, which behind NAT or with several addresses is no address to dial; such a
- * route is tried once and never again, and the two chassis stay deaf to each other.
+ * Whom a server connects to is decided elsewhere (nats-layout.ts). What the servers would find out
+ * by themselves about each other is stated here: without `advertise`, a server tells the others the
+ * address from which it saw a peer come, which behind NAT or with several addresses is no address
+ * to dial; such a route is tried once and never again, and the two chassis stay deaf to each other.
  */
 import { accessSync, constants, readFileSync, statSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import process from "node:process";
+import type { Endpoint, Place } from "./nats-layout.ts";
 
 const BINARY = "nats-server";
 const BINARY_VARIABLE = "RHONE_NATS_SERVER";
@@ -23,8 +24,9 @@ export interface NatsServerConfig {
   /** Where the servers of other chassis connect, as they see it. */
   readonly underlay: string;
   readonly clusterPort: number;
-  /** The servers of all other chassis. */
-  readonly peers: readonly { readonly address: string; readonly port: number }[];
+  /** Where it takes leaves, as long as it is a hub. */
+  readonly leafPort: number;
+  readonly place: Place;
   /** Serves figures of the server over HTTP, to this machine only. */
   readonly monitorPort?: number;
   /** Files with the server's certificate; without them clients and routes are not checked. */
@@ -43,7 +45,6 @@ const TLS_TIMEOUT_SECONDS = 3;
 
 /** The configuration as text: NATS reads JSON. */
 export function renderConfig(config: NatsServerConfig): string {
-  const cluster = hostAndPort(config.underlay, config.clusterPort);
   const settings = {
     server_name: config.name,
     listen: hostAndPort(LOOPBACK, config.clientPort),
@@ -55,17 +56,35 @@ export function renderConfig(config: NatsServerConfig): string {
     ping_interval: "2s",
     ping_max: 2,
     write_deadline: "2s",
-    cluster: {
-      name: "rhone",
-      ...tlsSettings(config.tls),
-      listen: cluster,
-      advertise: cluster,
-      no_advertise: true, // Clients stay with their own server.
-      connect_retries: 100, // For routes that the servers find themselves; ours never give up.
-      routes: config.peers.map((peer) => `nats-route://${hostAndPort(peer.address, peer.port)}`),
-    },
+    ...placeSettings(config),
   };
   return JSON.stringify(settings, null, 2) + "\n";
+}
+
+function placeSettings(config: NatsServerConfig): object {
+  const { place, tls } = config;
+  const secure = tlsSettings(tls);
+  if (place.role === "leaf") {
+    const scheme = tls === undefined ? "nats-leaf" : "tls";
+    const urls = [...place.hubs, ...place.standIns].map((hub) => `${scheme}://${textOf(hub)}`);
+    // No cluster: a hub refuses a leaf of a cluster with the name of its own. In this order: each
+    // leaf has a hub that it goes to first.
+    return { leafnodes: { reconnect: 1, remotes: [{ urls, no_randomize: true, ...secure }] } };
+  }
+  const listen = hostAndPort(config.underlay, config.clusterPort);
+  const cluster = {
+    name: "rhone",
+    ...secure,
+    listen,
+    advertise: listen,
+    no_advertise: true, // Clients stay with their own server.
+    connect_retries: 100, // For routes that the servers find themselves; ours never give up.
+    routes: place.routes.map((peer) => `nats-route://${textOf(peer)}`),
+  };
+  if (place.role === "mesh") return { cluster };
+  // Leaves know all hubs, and in which order they want them.
+  const leaves = hostAndPort(config.underlay, config.leafPort);
+  return { cluster, leafnodes: { ...secure, listen: leaves, no_advertise: true } };
 }
 
 /** The program that `RHONE_NATS_SERVER` names, or `nats-server` on the PATH. */
@@ -115,6 +134,10 @@ export function assertReachable(directory: string): void {
     }
     if (path === dirname(path)) return;
   }
+}
+
+function textOf({ address, port }: Endpoint): string {
+  return hostAndPort(address, port);
 }
 
 export function hostAndPort(address: string, port: number): string {

@@ -8,18 +8,23 @@ import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { freePorts, makeDirectory, waitUntil } from "./nats-cluster-fixture.ts";
 import { renderConfig } from "./nats-config.ts";
+import type { Place } from "./nats-layout.ts";
 import { NatsServer, type NatsServerState } from "./nats-server.ts";
 
 const SMOKE = fileURLToPath(new URL("three-chassis-smoke.ts", import.meta.url));
 const DENO = fileURLToPath(new URL("../../../node_modules/.bin/deno", import.meta.url));
+
+const ALONE: Place = { role: "mesh", routes: [] };
+/** No hub listens there. */
+const leafPort = 7422;
 
 const directory = makeDirectory();
 after(() => rmSync(directory, { recursive: true }));
 
 async function makeServer(name: string, more: { monitorPort?: number } = {}) {
   const [clientPort, clusterPort] = await freePorts(2);
-  const ports = { clientPort: clientPort!, clusterPort: clusterPort! };
-  const options = { name, ...ports, ...more, underlay: "127.0.0.1", peers: [], directory };
+  const ports = { clientPort: clientPort!, clusterPort: clusterPort!, leafPort };
+  const options = { name, ...ports, ...more, underlay: "127.0.0.1", place: ALONE, directory };
   return { server: new NatsServer(options), ...ports };
 }
 
@@ -108,9 +113,9 @@ test("what the server itself complains about is told", { timeout: 20_000 }, asyn
   await server.start();
   await server.stop();
   const [clientPort, clusterPort] = await freePorts(2);
-  const options = { name: "bad", clientPort: clientPort!, clusterPort: clusterPort! };
-  const peers = [{ address: "not an address", port: 1 }];
-  const refused = new NatsServer({ ...options, underlay: "127.0.0.1", peers, directory });
+  const options = { name: "bad", clientPort: clientPort!, clusterPort: clusterPort!, leafPort };
+  const place: Place = { role: "mesh", routes: [{ address: "not an address", port: 1 }] };
+  const refused = new NatsServer({ ...options, underlay: "127.0.0.1", place, directory });
   await assert.rejects(refused.start(), /nats-server ended with status 1: .*not an address/);
 });
 
@@ -129,8 +134,8 @@ test("a directory that the server's user cannot reach is named", { timeout: 20_0
   const closed = makeDirectory();
   chmodSync(closed, 0o700);
   const [clientPort, clusterPort] = await freePorts(2);
-  const ports = { clientPort: clientPort!, clusterPort: clusterPort! };
-  const options = { name: "closed", ...ports, underlay: "127.0.0.1", peers: [] };
+  const ports = { clientPort: clientPort!, clusterPort: clusterPort!, leafPort };
+  const options = { name: "closed", ...ports, underlay: "127.0.0.1", place: ALONE };
   const server = new NatsServer({ ...options, directory: closed });
   await assert.rejects(server.start(), /expected everybody to be allowed to pass .* got mode 700/);
   assert.deepEqual(readdirSync(closed), []);
@@ -160,9 +165,9 @@ test("the monitoring port answers", { timeout: 20_000 }, async () => {
 });
 
 test("an IPv6 underlay is written with brackets", () => {
-  const peers = [{ address: "fd00::2", port: 6222 }];
-  const ports = { clientPort: 4222, clusterPort: 6222 };
-  const text = renderConfig({ name: "c1", ...ports, underlay: "fd00::1", peers });
+  const place: Place = { role: "mesh", routes: [{ address: "fd00::2", port: 6222 }] };
+  const ports = { clientPort: 4222, clusterPort: 6222, leafPort };
+  const text = renderConfig({ name: "c1", ...ports, underlay: "fd00::1", place });
   const { cluster } = JSON.parse(text) as { cluster: Record<string, unknown> };
   assert.equal(cluster["advertise"], "[fd00::1]:6222");
   assert.deepEqual(cluster["routes"], ["nats-route://[fd00::2]:6222"]);

@@ -19,6 +19,7 @@ import {
   type NatsServerConfig,
   renderConfig,
 } from "./nats-config.ts";
+import { needsRestart, type Place } from "./nats-layout.ts";
 import { connectProbe, type Probe } from "./nats-probe.ts";
 import {
   clientTls,
@@ -74,13 +75,20 @@ export class NatsServer {
   #state: NatsServerState = { status: "stopped", pid: null, restartCount: 0, reason: "" };
   #supervision: Promise<void> | null = null;
   #child: Child | null = null;
-  #peers: NatsServerConfig["peers"];
+  /** Where the child is to be. */
+  #place: Place;
+  /** Where it began, with what it has taken in since. */
+  #childPlace: Place;
   /** Whether the child began with an older configuration than there is now. */
   #isStale = false;
+  /** Resolves when the child has to make way for one that begins elsewhere. */
+  #moving = Promise.withResolvers<void>();
+  #isMoving = false;
 
   constructor(options: NatsServerOptions) {
     this.#options = options;
-    this.#peers = options.peers;
+    this.#place = options.place;
+    this.#childPlace = options.place;
     this.#configFile = join(resolvePath(options.directory), `nats-server-${options.name}.conf`);
   }
 
@@ -105,14 +113,24 @@ export class NatsServer {
     await attempt.promise;
   }
 
-  /** Lets the server go on with these peers and with the chassis' newest certificate. */
-  reload(peers: NatsServerConfig["peers"] = this.#peers): void {
-    this.#peers = peers;
-    if (this.#supervision === null || this.#isStopping) return; // The start will see them.
-    this.#writeConfig();
+  /**
+   * Lets the server go on at this place and with the chassis' newest certificate. It takes in what
+   * it can while it runs, and is started again for the rest.
+   */
+  reload(place: Place = this.#place): void {
+    this.#place = place;
     // Before it answers, the signal would end it.
     this.#isStale = this.#state.status === "starting";
-    if (this.#state.status === "running") signal(this.#child, "SIGHUP");
+    if (this.#state.status !== "running" || this.#isStopping) return; // The start will see it.
+    if (needsRestart(this.#childPlace, place)) {
+      this.#isMoving = true;
+      this.#moving.resolve();
+      return;
+    }
+    // With another list of hubs it would refuse all of the configuration.
+    if (place.role !== "leaf") this.#childPlace = place;
+    this.#writeConfig();
+    signal(this.#child, "SIGHUP");
   }
 
   /** Ends the server, gently at first; resolves when it is gone. */
@@ -142,6 +160,11 @@ export class NatsServer {
         }
       }
       if (this.#isStopping) break;
+      if (this.#isMoving) {
+        await this.#end();
+        this.#setState({ restartCount: this.#state.restartCount + 1 });
+        continue;
+      }
       if (performance.now() - startedMs > STABLE_MS) backOffMs = BACK_OFF_MIN_MS;
       this.#setState({ status: "waiting", pid: null, reason });
       await this.#pause(backOffMs);
@@ -155,11 +178,14 @@ export class NatsServer {
 
   /** Starts a child; resolves with a connection to it when it answers. */
   async #launch(): Promise<{ child: Child; probe: Probe }> {
-    const { clientPort, clusterPort, monitorPort, underlay } = this.#options;
+    const { clientPort, clusterPort, leafPort, monitorPort, underlay } = this.#options;
     this.#setState({ status: "starting", pid: null });
+    this.#settle();
     const command = this.#prepare();
     await assertPortIsFree("127.0.0.1", clientPort);
-    await assertPortIsFree(underlay, clusterPort);
+    const { role } = this.#childPlace;
+    if (role !== "leaf") await assertPortIsFree(underlay, clusterPort);
+    if (role === "hub") await assertPortIsFree(underlay, leafPort);
     if (monitorPort !== undefined) await assertPortIsFree("127.0.0.1", monitorPort);
     const child = startChild(command);
     this.#child = child;
@@ -175,6 +201,14 @@ export class NatsServer {
     }
     if (this.#isStopping) throw new Error("the nats-server was stopped before it answered");
     throw new Error(`nats-server did not answer within ${START_TIMEOUT_MS} ms of its start`);
+  }
+
+  /** What is wanted from now on needs another child, or a reload. */
+  #settle(): void {
+    this.#childPlace = this.#place;
+    this.#isStale = false;
+    this.#isMoving = false;
+    this.#moving = Promise.withResolvers();
   }
 
   /** Writes the configuration; returns the command line. */
@@ -193,7 +227,7 @@ export class NatsServer {
     const files = this.#tlsFiles;
     if (identity !== undefined) writeTlsFiles(files, identity());
     const tls = identity === undefined ? {} : { tls: files };
-    const text = renderConfig({ ...options, ...tls, peers: this.#peers });
+    const text = renderConfig({ ...options, ...tls, place: this.#childPlace });
     writeFileSync(this.#configFile, text, { mode: 0o644 });
   }
 
@@ -207,13 +241,13 @@ export class NatsServer {
     if (this.#isStale) this.reload();
     let unansweredCount = 0;
     try {
-      while (child.endedWith === null && !this.#isStopping) {
+      while (child.endedWith === null && !this.#isStopping && !this.#isMoving) {
         if (unansweredCount >= UNANSWERED_MAX) {
           await this.#kill(child);
           return `nats-server answered none of ${UNANSWERED_MAX} pings`;
         }
         probe.ping();
-        await Promise.race([child.ended, this.#pause(PROBE_INTERVAL_MS)]);
+        await Promise.race([child.ended, this.#moving.promise, this.#pause(PROBE_INTERVAL_MS)]);
         unansweredCount = probe.isAnswered ? 0 : unansweredCount + 1;
       }
     } finally {

@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
-import { readdirSync, statSync } from "node:fs";
-import { connect as connectTcp } from "node:net";
+import { readdirSync, rmSync, statSync } from "node:fs";
+import { connect as connectTcp, createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { connect } from "node:tls";
+import { connect, createSecureContext, TLSSocket } from "node:tls";
 import type { Identity } from "./identity/identity.ts";
 import { IdentityFixture } from "./identity/identity-fixture.ts";
-import { freePorts, NatsCluster, waitUntil } from "./nats-cluster-fixture.ts";
+import { freePorts, makeDirectory, NatsCluster, waitUntil } from "./nats-cluster-fixture.ts";
 import { NatsServer } from "./nats-server.ts";
 import { clientTls } from "./nats-tls.ts";
 import { NatsTransport } from "./nats-transport.ts";
@@ -51,7 +51,7 @@ describe("servers with certificates", () => {
   test("show a renewed certificate, without losing a connection", LIMIT, async () => {
     const { server, nats } = cluster.chassis[0]!;
     const { shown, stop } = watchCertificate(nats.port, identities.identity("c1"));
-    identities.join({ name: "c1", underlay: "127.0.0.1" });
+    identities.join({ name: "c1", underlay: "127.0.0.1" }, 60_000);
     const renewed = new X509Certificate(identities.identity("c1").nats.certificate);
     const { pid } = server.state;
     let lostCount = 0;
@@ -75,7 +75,8 @@ test("another cluster gets no route to a server, and no client into it", LIMIT, 
       clientPort: client,
       underlay: "127.0.0.1",
       clusterPort: route,
-      peers: [{ address: "127.0.0.1", port: peer }],
+      leafPort: 1,
+      place: { role: "mesh", routes: [{ address: "127.0.0.1", port: peer }] },
       directory: cluster.directory,
       identity: () => who.identity(name),
     });
@@ -138,4 +139,57 @@ function watchCertificate(port: number, identity: Identity) {
   };
   const timer = setInterval(look, 50);
   return { shown, stop: () => clearInterval(timer) };
+}
+
+test("a leaf shows a renewed certificate to its hub, at its next connection", LIMIT, async () => {
+  const identities = makeIdentities();
+  const directory = makeDirectory();
+  const [clientPort, hubPort] = await freePorts(2);
+  const hub = pretendHub(hubPort!, identities.identity("c1"));
+  const server = new NatsServer({
+    ...{ name: "c2", clientPort: clientPort!, underlay: "127.0.0.1", directory },
+    ...{ clusterPort: 1, leafPort: 1, identity: () => identities.identity("c2") },
+    place: { role: "leaf", hubs: [{ address: "127.0.0.1", port: hubPort! }], standIns: [] },
+  });
+  const isShown = (certificate: string) => () => {
+    return hub.shown.at(-1) === new X509Certificate(certificate).fingerprint256;
+  };
+  try {
+    await server.start();
+    await waitUntil(
+      "the first is shown",
+      10_000,
+      isShown(identities.identity("c2").nats.certificate),
+    );
+    identities.join({ name: "c2", underlay: "127.0.0.2" }, 60_000);
+    const { pid } = server.state;
+    server.reload();
+    await waitUntil("the new one is", 10_000, isShown(identities.identity("c2").nats.certificate));
+    assert.equal(server.state.pid, pid);
+  } finally {
+    await server.stop();
+    hub.close();
+    identities.remove();
+    rmSync(directory, { recursive: true });
+  }
+});
+
+/** Takes leaves in as far as their certificate, and sends them away. */
+function pretendHub(port: number, { authority, nats }: Identity) {
+  const shown: string[] = [];
+  const options = { isServer: true, requestCert: true, ca: [authority] };
+  const context = createSecureContext({ key: nats.key, cert: nats.certificate, ca: [authority] });
+  const server = createServer((plain) => {
+    const tls = { tls_required: true, tls_verify: true };
+    const info = { server_id: "HUB", ...tls, client_id: 1, max_payload: 1024, leafnode_urls: [] };
+    plain.write(`INFO ${JSON.stringify(info)}\r\n`);
+    const secure = new TLSSocket(plain, { ...options, secureContext: context });
+    secure.on("secure", () => {
+      shown.push(secure.getPeerX509Certificate()?.fingerprint256 ?? "");
+      plain.destroy();
+    });
+    secure.on("error", () => plain.destroy());
+    plain.on("error", () => {});
+  }).listen(port, "127.0.0.1");
+  return { shown, close: () => server.close() };
 }

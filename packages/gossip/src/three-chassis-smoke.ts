@@ -36,7 +36,8 @@ async function hold(directory: string): Promise<void> {
     clientPort: clientPort!,
     underlay: "127.0.0.1",
     clusterPort: clusterPort!,
-    peers: [],
+    leafPort: 1,
+    place: { role: "mesh", routes: [] },
     directory,
   });
   await server.start();

@@ -137,6 +137,8 @@ export const chassisSchema = z.strictObject({
   workers: z.int().min(1).max(256),
   /** As many as it can have. */
   workersMax: z.int().min(1).max(256).exactOptional(),
+  /** How nats-servers hang together, as this chassis has it; a full mesh when left out. */
+  natsLayout: z.literal("hubs").exactOptional(),
   version: remark,
 });
 
@@ -231,8 +233,8 @@ export function complete(document: Document): Resource {
     case "load-balancer":
       return completeLoadBalancer(document);
     case "chassis": {
-      const { kind, name, underlay, workers, workersMax, version } = document;
-      const size = { workers, ...optional({ workersMax }) };
+      const { kind, name, underlay, workers, workersMax, natsLayout, version } = document;
+      const size = { workers, ...optional({ workersMax, natsLayout }) };
       return { kind, name, underlay: canonicalAddress(underlay), ...size, version };
     }
     case "binding": {

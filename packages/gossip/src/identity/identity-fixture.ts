@@ -33,13 +33,15 @@ export class IdentityFixture {
     return clusterDirectory(join(this.#directory, name));
   }
 
-  join(self: MemberAddress): void {
+  /** Again for one that is a member: at another time, or it gets the same certificates. */
+  join(self: MemberAddress, laterMs = 0): void {
+    const nowMs = this.#nowMs + laterMs;
     const at = { address: "127.0.0.1", port: 1 };
-    const token = parseToken(this.authority.mintToken(at, HOUR_MS, this.#nowMs))!;
+    const token = parseToken(this.authority.mintToken(at, HOUR_MS, nowMs))!;
     const keys = ensureKeys(this.home(self.name));
     const key = createPrivateKey(keys.chassis);
     const request = makeJoinRequest(applicantOf(self, keys), token, key);
-    const answer = this.authority.admit(request, "00".repeat(32), this.#nowMs);
+    const answer = this.authority.admit(request, "00".repeat(32), nowMs);
     if (!answer.ok) throw new Error(answer.error.message);
     writeAdmission(this.home(self.name), this.authority.certificate.toString(), answer.value);
   }
