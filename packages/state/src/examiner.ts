@@ -94,6 +94,7 @@ export class Examiner {
     if (claimed === undefined) return advances;
     const doubted = new Set(refused.map(({ origin }) => origin));
     for (const [origin, clock] of Object.entries(claimed)) {
+      if (clock <= this.#ledger.clockOf(origin)) continue; // So most of a large vector.
       const most = Math.min(clock, this.#latest.get(origin) ?? 0);
       if (!doubted.has(origin) && most > clockOf(origin)) advances[origin] = most;
     }

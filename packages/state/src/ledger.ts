@@ -141,13 +141,16 @@ export class Ledger {
    * `size` bytes of them, at least one seal.
    */
   behind(vector: Vector, after: Cursor | null, size: number): Page {
-    const origins = [...this.#order.keys()].sort(compareText);
+    const clockIn = (origin: string): number =>
+      Object.hasOwn(vector, origin) ? vector[origin]! : 0;
+    const origins = [...this.#order]
+      .filter(([origin, order]) => order.at(-1)!.seal.clock > clockIn(origin))
+      .map(([origin]) => origin);
     const found: HeldSeal[] = [];
-    for (const origin of origins) {
+    for (const origin of origins.sort(compareText)) {
       if (after !== null && compareText(origin, after.origin) < 0) continue;
-      const from = Object.hasOwn(vector, origin) ? vector[origin]! : 0;
       const order = this.#order.get(origin)!;
-      for (let i = firstBehind(order, from); i < order.length; i++) {
+      for (let i = firstBehind(order, clockIn(origin)); i < order.length; i++) {
         const held = order[i]!;
         if (held.writes.size === 0 || (after !== null && !isBehind(held.seal, after))) continue;
         found.push(held);
