@@ -1,9 +1,8 @@
 /** The next state of a membership while it is made: what swim.ts does, in small steps. */
-import { type Claim, confirms, type Member, overrides } from "./claim.ts";
+import { type Claim, confirms, type Member, overrides, type Status } from "./claim.ts";
 import { CLAIMS_MAX, type Message, SEQ_MAX } from "./messages.ts";
 import {
   CONFIRMATIONS_MAX,
-  countLiving,
   type Effect,
   HEALTH_MAX,
   MEMBERS_MAX,
@@ -31,13 +30,16 @@ export class Draft {
   spreadMs: number;
   probe: Probe | null;
   relays: readonly Relay[];
-  #livingCount: number | null = null;
+  livingCount: number;
+  suspectCount: number;
 
   constructor(before: State, nowMs: number) {
     this.before = before;
     this.nowMs = nowMs;
     this.incarnation = before.incarnation;
     this.members = before.members;
+    this.livingCount = before.livingCount;
+    this.suspectCount = before.suspectCount;
     this.known = before.known;
     this.news = before.news;
     this.turn = before.turn;
@@ -54,17 +56,12 @@ export class Draft {
   }
 
   state(): State {
-    const { name, incarnation, members, known, news, turn, seq, health } = this;
-    const { probeMs, spreadMs, probe, relays } = this;
+    const { name, incarnation, members, livingCount, suspectCount, known, news, turn } = this;
+    const { seq, health, probeMs, spreadMs, probe, relays } = this;
     return {
-      ...{ name, incarnation, members, known, news, turn, seq, health },
-      ...{ probeMs, spreadMs, probe, relays },
+      ...{ name, incarnation, members, livingCount, suspectCount, known, news, turn },
+      ...{ seq, health, probeMs, spreadMs, probe, relays },
     };
-  }
-
-  get livingCount(): number {
-    this.#livingCount ??= countLiving(this.members);
-    return this.#livingCount;
   }
 
   nextSeq(): number {
@@ -78,15 +75,22 @@ export class Draft {
 
   set(member: Member): void {
     if (this.members === this.before.members) this.members = new Map(this.members);
-    if (this.members.get(member.name)?.status !== member.status) this.#livingCount = null;
+    this.#count(this.members.get(member.name)?.status, -1);
+    this.#count(member.status, 1);
     (this.members as Map<string, Member>).set(member.name, member);
   }
 
   remove(name: string): void {
     if (this.members === this.before.members) this.members = new Map(this.members);
+    this.#count(this.members.get(name)?.status, -1);
     (this.members as Map<string, Member>).delete(name);
-    this.#livingCount = null;
     this.#tellTimes(name, 0);
+  }
+
+  /** Says that there is one more, or one less, of that status. */
+  #count(status: Status | undefined, by: 1 | -1): void {
+    if (status === "suspect") this.suspectCount += by;
+    if (status === "suspect" || status === "alive") this.livingCount += by;
   }
 
   /** The member of that name, made if there is room; undefined for ourselves and when full. */

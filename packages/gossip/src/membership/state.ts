@@ -41,6 +41,9 @@ export interface State {
   readonly incarnation: number;
   /** The others. */
   readonly members: ReadonlyMap<string, Member>;
+  /** Those that are not dead, with ourselves, and of these the suspects. */
+  readonly livingCount: number;
+  readonly suspectCount: number;
   /** Those that there should be, whether or not they were ever heard. */
   readonly known: ReadonlySet<string>;
   /** What is to be told: names, and how many times more. */
@@ -82,23 +85,22 @@ export type Effect =
 /** `incarnation` is greater than at the last start; the time of start will do. */
 export function begin(name: string, incarnation: number, nowMs: number): State {
   return {
-    ...{ name, incarnation, members: new Map(), known: new Set(), news: new Map([[name, 1]]) },
+    ...{ name, incarnation, members: new Map(), livingCount: 1, suspectCount: 0 },
+    ...{ known: new Set(), news: new Map([[name, 1]]) },
     ...{ turn: [], seq: 0, health: 0, probeMs: nowMs, spreadMs: nowMs, probe: null, relays: [] },
   };
 }
 
 /** When the next tick is due. */
 export function dueMs(state: State): number {
-  const { members, news, probe, probeMs, spreadMs, relays } = state;
+  const { members, news, probe, probeMs, spreadMs, relays, livingCount, health } = state;
   let due = probeMs;
   if (news.size > 0) due = Math.min(due, spreadMs);
   if (probe !== null) due = Math.min(due, probe.askMs, probe.endMs);
   for (const { nackMs, endMs } of relays) due = Math.min(due, nackMs, endMs);
-  let livingCount: number | null = null;
+  if (state.suspectCount === 0) return due;
   for (const member of members.values()) {
-    if (member.status !== "suspect") continue;
-    livingCount ??= countLiving(members);
-    due = Math.min(due, deathMs(member, livingCount, state.health));
+    if (member.status === "suspect") due = Math.min(due, deathMs(member, livingCount, health));
   }
   return due;
 }
@@ -119,11 +121,4 @@ export function deathMs(
   health: number,
 ): number {
   return sinceMs + suspicionMs(livingCount, accusers.length) * (1 + health);
-}
-
-/** Those that are not dead, with ourselves. */
-export function countLiving(members: ReadonlyMap<string, Member>): number {
-  let count = 1;
-  for (const { status } of members.values()) if (status !== "dead") count++;
-  return count;
 }

@@ -147,7 +147,9 @@ function endProbe(draft: Draft, { target, asked, nacks }: Probe): void {
 }
 
 function buryAndForget(draft: Draft): void {
-  const { livingCount } = draft;
+  const { livingCount, suspectCount, members } = draft;
+  const areAllAlive = suspectCount === 0 && livingCount === members.size + 1;
+  if (areAllAlive) return;
   for (const member of draft.members.values()) {
     const { name, status, incarnation, sinceMs } = member;
     if (status === "suspect" && draft.nowMs >= deathMs(member, livingCount, draft.health)) {
