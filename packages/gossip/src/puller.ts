@@ -26,7 +26,10 @@ export interface PullerOptions {
   readonly store: Store;
   readonly transport: Transport;
   readonly now: () => number;
-  /** Time between two fetches from one peer, at least. */
+  /**
+   * Time between two fetches from one peer, at least; and half of it between fetches from peers
+   * whose own writes we have.
+   */
   readonly restMs: number;
   /** For one page. */
   readonly timeoutMs: number;
@@ -34,6 +37,13 @@ export interface PullerOptions {
   readonly onCertificates: (certificates: readonly string[]) => void;
   /** Hears what came of a merge. */
   readonly onMerged: (merged: Merged) => void;
+}
+
+/** What a peer said that it holds. */
+export interface Said {
+  readonly hash: string;
+  /** Of its own latest transaction. */
+  readonly clock: number;
 }
 
 /** Two states of knowledge that a fetch could not bring together. */
@@ -44,12 +54,14 @@ interface Settled {
 
 export class Puller {
   readonly #options: PullerOptions;
-  readonly #waiting = new Map<string, string>();
+  readonly #waiting = new Map<string, Said | null>();
   readonly #inFlight = new Set<string>();
   readonly #startedMs = new Map<string, number>();
   readonly #settled = new Map<string, Settled>();
   /** Peers whose last answer brought nothing, although they differ. */
   readonly #fruitless = new Set<string>();
+  /** When a peer was last asked of which we have all that it wrote itself. */
+  #gleanedMs = Number.NEGATIVE_INFINITY;
   #isStopped = false;
   #pullCount = 0;
   #comparisonCount = 0;
@@ -81,19 +93,18 @@ export class Puller {
   }
 
   /**
-   * Fetches from `peer` soon, if its hash `theirs` differs from ours then. Does nothing where that
-   * would be too often, or has already been seen to change nothing: a peer that holds entries we
-   * refuse differs for ever. Whoever calls does so again with the peer's next heartbeat. `theirs`
-   * is "" when it is not known but must differ. `restMs` is the time since the last fetch from
-   * it, at least.
+   * Fetches from `peer` soon, if we differ then from what it `said`; null when that is not known
+   * but must differ. Does nothing where that would be too often, or has already been seen to change
+   * nothing: a peer that holds entries we refuse differs for ever. Whoever calls does so again with
+   * the peer's next heartbeat. `restMs` is the time since the last fetch from it, at least.
    */
-  want(peer: string, theirs: string, restMs = this.#options.restMs): void {
+  want(peer: string, said: Said | null, restMs = this.#options.restMs): void {
     const { now } = this.#options;
     if (this.#isStopped || this.#inFlight.has(peer)) return;
     const startedMs = this.#startedMs.get(peer);
     if (startedMs !== undefined && now() - startedMs < restMs) return;
     if (this.#startedMs.size > PEERS_MAX) this.reset(); // Names of long ago.
-    this.#waiting.set(peer, theirs);
+    this.#waiting.set(peer, said);
     this.#startNext();
   }
 
@@ -102,6 +113,7 @@ export class Puller {
     this.#startedMs.clear();
     this.#settled.clear();
     this.#fruitless.clear();
+    this.#gleanedMs = Number.NEGATIVE_INFINITY;
   }
 
   stop(): void {
@@ -110,34 +122,43 @@ export class Puller {
   }
 
   #startNext(): void {
-    for (const [peer, theirs] of this.#waiting) {
+    for (const [peer, said] of this.#waiting) {
       if (this.#inFlight.size >= IN_FLIGHT_MAX) return;
       this.#waiting.delete(peer);
-      if (!this.#isWorthwhile(peer, theirs)) continue;
+      if (said !== null && !this.#isWorthwhile(peer, said)) continue;
       this.#inFlight.add(peer);
       this.#startedMs.set(peer, this.#options.now());
       this.#pullCount++;
-      void this.#pull(peer, theirs).finally(() => {
+      void this.#pull(peer, said?.hash ?? null).finally(() => {
         this.#inFlight.delete(peer);
         this.#startNext();
       });
     }
   }
 
-  #isWorthwhile(peer: string, theirs: string): boolean {
-    const ours = this.#options.store.root;
+  /**
+   * What somebody lacks whose own writes we have may be ours or theirs, and may be on its way: when
+   * a thousand start, each differs from each. One of them at a time is asked.
+   */
+  #isWorthwhile(peer: string, { hash: theirs, clock }: Said): boolean {
+    const { store, now, restMs } = this.#options;
+    const ours = store.root;
     const settled = this.#settled.get(peer);
-    return theirs !== ours && !(settled?.theirs === theirs && settled.ours === ours);
+    if (theirs === ours || (settled?.theirs === theirs && settled.ours === ours)) return false;
+    if (store.clockOf(peer) < clock) return true;
+    if (now() - this.#gleanedMs < restMs / 2) return false;
+    this.#gleanedMs = now();
+    return true;
   }
 
-  async #pull(peer: string, theirs: string): Promise<void> {
+  async #pull(peer: string, theirs: string | null): Promise<void> {
     const { self, store } = this.#options;
     const { vector } = store;
     const found = await this.#pages(peer, (after) => {
       return { type: "sync-request", from: self, vector, after };
     });
     if (found === null) return;
-    if (this.#merge(found.portions, found.vector) > 0 || theirs === "") {
+    if (this.#merge(found.portions, found.vector) > 0 || theirs === null) {
       this.#fruitless.delete(peer);
       return;
     }

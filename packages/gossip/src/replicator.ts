@@ -176,12 +176,12 @@ export class Replicator {
 
   /** Fetches from `peer` what it holds and we do not, soon. */
   want(peer: string): void {
-    this.#puller.want(peer, "");
+    this.#puller.want(peer, null);
   }
 
   /** As `want`, also when it was just asked: somebody waits for it. */
   wantNow(peer: string): void {
-    this.#puller.want(peer, "", URGENT_REST_MS);
+    this.#puller.want(peer, null, URGENT_REST_MS);
   }
 
   stop(): void {
@@ -270,7 +270,7 @@ export class Replicator {
     this.#count(merged, from);
     const isGap = portions.some(({ seal }) => store.clockOf(seal.origin) < seal.clock);
     // What was lost is fetched now, not after the next heartbeat.
-    if (isGap || isStranger) this.#puller.want(from, "");
+    if (isGap || isStranger) this.#puller.want(from, null);
   }
 
   #count({ refused }: Merged, peer: string): void {
@@ -286,7 +286,7 @@ export class Replicator {
     const isCaughtUp = store.clockOf(message.from) >= message.clock;
     const isSame = message.hash === store.root;
     if (!this.#peers.heartbeat(message, isCaughtUp, isSame)) this.#tooManyCount++;
-    else if (!isSame) this.#puller.want(message.from, message.hash);
+    else if (!isSame) this.#puller.want(message.from, message);
   }
 
   /** A transaction is one message. Of one that is too large, only that there is something. */
