@@ -64,6 +64,8 @@ export interface ReplicatorOptions {
   readonly trust?: Trust | null;
   /** Hears of what peers passed on and was not taken. */
   readonly onRefusal?: (refusal: Refusal, peer: string) => void;
+  /** Reads messages; default `decode` of codec.ts. What it returns is not changed. */
+  readonly decode?: (data: Uint8Array) => Message | null;
   /** Between two heartbeats; default INTERVAL_MS. */
   readonly intervalMs?: number;
   /** Milliseconds of a clock that never steps. */
@@ -244,7 +246,7 @@ export class Replicator {
     origin?: string,
   ): Extract<Message, { type: T }> | null {
     this.#receivedCount++;
-    const message = decode(data);
+    const message = (this.#options.decode ?? decode)(data);
     const isExpected = message !== null && (types as readonly string[]).includes(message.type);
     if (!isExpected || (origin !== undefined && message.from !== origin)) {
       this.#malformedCount++;

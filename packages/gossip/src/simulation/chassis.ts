@@ -6,6 +6,7 @@ import { steadyClock } from "@rhone/state/clock";
 import { type Disk, type DiskRecord, Replica, type Stored } from "@rhone/state/replica";
 import type { Signer } from "@rhone/state/signer";
 import type { Listener, Store } from "@rhone/state/store";
+import { decode, type Message } from "../codec.ts";
 import { Membership } from "../membership/membership.ts";
 import { FallbackTransport, type Links } from "../peer-link/fallback-transport.ts";
 import { Refusals } from "../refusals.ts";
@@ -50,6 +51,18 @@ export interface ChassisOptions {
   readonly onStart: (store: Store) => void;
 }
 
+const decoded = new WeakMap<Uint8Array, Message | null>();
+
+/** What many chassis hear is read once: it is the same bytes, and gives them the same. */
+function decodeOnce(data: Uint8Array): Message | null {
+  let message = decoded.get(data);
+  if (message === undefined) {
+    message = decode(data);
+    decoded.set(data, message);
+  }
+  return message;
+}
+
 export function startChassis(options: ChassisOptions): Chassis {
   const { process, names, seams, isSigned } = options;
   const { machine, now } = process;
@@ -66,7 +79,7 @@ export function startChassis(options: ChassisOptions): Chassis {
   const transport = seams.transport?.(both ?? nats, process) ?? both ?? nats;
   const incarnation = wallClock();
   const replicator = new Replicator({
-    ...{ store, transport, now, random, setTimer, trust: keyring },
+    ...{ store, transport, now, random, setTimer, trust: keyring, decode: decodeOnce },
     self: { name, incarnation, underlay: `10.0.${machine.index >> 8}.${machine.index & 255}` },
   });
   const membership = new Membership({
