@@ -9,8 +9,9 @@ import type {
 import type { AclMatch } from "@rhone/state/acl";
 import type { StagePlace } from "@rhone/state/dataplane";
 import type { Identity } from "@rhone/state/identities";
-import { formatLabels, type Labels } from "@rhone/state/labels";
+import type { Labels } from "@rhone/state/labels";
 import type { Vip } from "@rhone/state/load-balancer";
+import { endText, formatLabels, matchText } from "@rhone/state/text";
 import type { Command } from "commander";
 import { isLabDocument, locateAll } from "./lab-file.ts";
 import { print } from "./print.ts";
@@ -247,13 +248,6 @@ function rowOf(resource: Resource): string[] {
   }
 }
 
-/** "tcp 10.0.9.9:80" of a VIP, "10.0.1.10:8080" of a backend */
-function endText({ address, protocol, port }: Omit<Vip, "backends">): string {
-  const at =
-    port === undefined ? address : `${address.includes(":") ? `[${address}]` : address}:${port}`;
-  return protocol === undefined ? at : `${protocol} ${at}`;
-}
-
 /** "acl at chassis b, routing at worker 1" */
 function placementText(placement: Readonly<Record<string, StagePlace>>): string {
   const places = Object.entries(placement).map(([stage, place]) =>
@@ -262,26 +256,6 @@ function placementText(placement: Readonly<Record<string, StagePlace>>): string 
       : `${stage} at chassis ${place.chassis}`,
   );
   return places.join(", ") || "every stage where its packet is";
-}
-
-/** "tcp from app=web in 10.0.0.0/8 to 10.0.2.10/32:443" */
-function matchText({
-  protocol,
-  source,
-  destination,
-  sourceLabels,
-  destinationLabels,
-  sourcePorts,
-  destinationPorts,
-}: AclMatch): string {
-  const end = (network: string | undefined, labels: Labels | undefined, ports?: string): string => {
-    const who = [labels && formatLabels(labels), network].filter(Boolean).join(" in ");
-    return ports === undefined ? who : `${who || "any"}:${ports}`;
-  };
-  const from = end(source, sourceLabels, sourcePorts);
-  const to = end(destination, destinationLabels, destinationPorts);
-  const words = [protocol ?? "", from && `from ${from}`, to && `to ${to}`];
-  return words.filter((word) => word !== "").join(" ") || "everything";
 }
 
 function formatCounters({ chassis, stages, drops, devices, tunnel }: CountersView): string {

@@ -3,9 +3,10 @@ import { createHash } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
 import { IDENTITY_INIT, identitiesOf } from "./identities.ts";
-import { formatLabels, type Labels } from "./labels.ts";
+import type { Labels } from "./labels.ts";
 import type { LiveEntry } from "./record.ts";
 import { complete, type Port } from "./schema.ts";
+import { formatLabels } from "./text.ts";
 
 function entry(name: string, labels: Labels, clock = 1, origin = "a"): LiveEntry<Port> {
   const document = { kind: "port" as const, name, switch: "s", addresses: [], labels };

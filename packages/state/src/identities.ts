@@ -8,9 +8,10 @@
  * Identities"); the others have the first bit set, which none of Cilium's has.
  */
 import { createHash } from "node:crypto";
-import { formatLabels, type Labels } from "./labels.ts";
+import type { Labels } from "./labels.ts";
 import { compareText, compareVersions, type LiveEntry, type Version } from "./record.ts";
 import type { Port } from "./schema.ts";
+import { formatLabels } from "./text.ts";
 
 /** Of ports that have no labels: Cilium's `init`. */
 export const IDENTITY_INIT = 5;

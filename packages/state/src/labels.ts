@@ -52,13 +52,6 @@ export function selects(selector: Labels, labels: Labels | undefined): boolean {
   );
 }
 
-/** "app=web,tier=front" */
-export function formatLabels(labels: Labels): string {
-  return Object.entries(labels)
-    .map(([key, value]) => `${key}=${value}`)
-    .join(",");
-}
-
 function isKey(key: string): boolean {
   const slash = key.indexOf("/");
   if (slash < 0) return PART.test(key);

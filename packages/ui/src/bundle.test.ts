@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { stripTypeScriptTypes } from "node:module";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Script } from "node:vm";
-import { loadPage } from "./bundle.ts";
+import { loadPage, MODULES } from "./bundle.ts";
 
 const { html } = await loadPage();
 const script = /<script type="module">([\s\S]*)<\/script>/.exec(html)?.[1] ?? "";
@@ -12,6 +14,18 @@ test("the page's script is one piece of JavaScript without types, imports, expor
   assert.match(script, /async function run\(\)/);
   assert.doesNotMatch(script, /^(?:import|export|interface|type) /m);
   assert.doesNotThrow(() => new Script(`"use strict"; ${script}`));
+});
+
+test("what a module imports is in the script", () => {
+  for (const specifier of MODULES) {
+    const source = readFileSync(new URL(import.meta.resolve(specifier)), "utf8");
+    for (const [, names] of stripTypeScriptTypes(source).matchAll(/^import \{([^}]*)\}/gm)) {
+      for (const name of names!.split(",").map((each) => each.trim())) {
+        if (name !== "")
+          assert.match(script, new RegExp(`^(?:function|const|class) ${name}\\b`, "m"));
+      }
+    }
+  }
 });
 
 test("the script cannot end early", () => {

@@ -7,18 +7,25 @@ import { readFile } from "node:fs/promises";
 import { stripTypeScriptTypes } from "node:module";
 
 /** Each after those that it imports; their top-level names must differ. */
-const MODULES = ["dom.ts", "token.ts", "topology.ts", "page.ts"];
+export const MODULES = [
+  "@rhone/state/text",
+
+  "./dom.ts",
+  "./token.ts",
+  "./topology.ts",
+  "./page.ts",
+];
 const PLACE = "/* script */";
 
 export async function loadPage(): Promise<{ html: string }> {
-  const [html, ...modules] = await Promise.all(["index.html", ...MODULES].map(read));
+  const [html, ...modules] = await Promise.all(["./index.html", ...MODULES].map(read));
   const script = modules.map(toScript).join("\n");
   // A function, because a replacement string has its own meaning of "$&".
   return { html: html!.replace(PLACE, () => script) };
 }
 
-function read(name: string): Promise<string> {
-  return readFile(new URL(name, import.meta.url), "utf8");
+function read(specifier: string): Promise<string> {
+  return readFile(new URL(import.meta.resolve(specifier)), "utf8");
 }
 
 /**

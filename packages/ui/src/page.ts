@@ -10,8 +10,9 @@ import type {
   ProblemView,
   StageView,
 } from "@rhone/api/context";
-import type { LoadBalancer, Vip } from "@rhone/state/load-balancer";
+import type { LoadBalancer } from "@rhone/state/load-balancer";
 import type { Chassis, Router, Switch } from "@rhone/state/schema";
+import { endText, matchText } from "@rhone/state/text";
 import { element, show, table } from "./dom.ts";
 import { askToken, TokenNeeded, tokenHeaders } from "./token.ts";
 import { type PortView, topology } from "./topology.ts";
@@ -106,13 +107,12 @@ function showStages({ pipeline, counters, at }: Picture, before: Picture | null)
 function showRules({ acls }: Picture): void {
   const inOrder = [...acls].sort((a, b) => b.priority - a.priority || (a.name < b.name ? -1 : 1));
   const rows = inOrder.map((rule) => {
-    const match = Object.entries(rule.match).map(([field, value]) => `${field} ${value}`);
     return [
       rule.name,
       rule.switch + (rule.port === undefined ? "" : ` / ${rule.port}`),
       rule.direction,
       `${rule.priority}`,
-      match.join(", ") || "everything",
+      matchText(rule.match),
       rule.action,
       numbers.format(rule.hits),
     ];
@@ -133,12 +133,6 @@ function showBalancers({ balancers }: Picture): void {
   );
   const header = [["Name"], ["For"], ["Address"], ["Backends"]] as const;
   show("balancers", table(header, rows, "No load balancers."));
-}
-
-function endText({ address, protocol, port }: Omit<Vip, "backends">): string {
-  return [protocol, address, port === undefined ? undefined : `port ${port}`]
-    .filter((word) => word !== undefined)
-    .join(" ");
 }
 
 function showDrops({ counters }: Picture): void {

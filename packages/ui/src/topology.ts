@@ -4,6 +4,7 @@
  */
 import type { PortStatusView } from "@rhone/api/context";
 import type { Port, Router, Switch } from "@rhone/state/schema";
+import { formatLabels } from "@rhone/state/text";
 import { type Attributes, svgElement } from "./dom.ts";
 
 export type PortView = Port & { readonly status: PortStatusView };
@@ -86,7 +87,6 @@ function portOf(port: PortView, x: number, row: number): SVGElement {
   const y = PORTS_Y + row * PORT_HEIGHT;
   const { up, detail } = port.status;
   const where = port.status.chassis ?? port.chassis ?? "nowhere";
-  const labels = Object.entries(port.labels ?? {}).map(([key, value]) => `${key}=${value}`);
   const status = `${up ? "up" : "down"} on ${where}`;
   return svgElement(
     "g",
@@ -97,7 +97,7 @@ function portOf(port: PortView, x: number, row: number): SVGElement {
     text({ x: left + 26, y: y + 19 }, port.name),
     text({ class: "small", x: left + BOX_WIDTH, y: y + 19, "text-anchor": "end" }, status),
     text({ class: "small", x: left + 26, y: y + 35 }, port.addresses.join("  ")),
-    text({ class: "small", x: left + 26, y: y + 50 }, labels.join("  ")),
+    text({ class: "small", x: left + 26, y: y + 50 }, formatLabels(port.labels ?? {})),
   );
 }
 
