@@ -52,6 +52,8 @@ export function renderConfig(config: NatsServerConfig): string {
       ? {}
       : { http: hostAndPort(LOOPBACK, config.monitorPort) }),
     ...tlsSettings(config.tls),
+    // Whoever listens there is told each other server's figures every ten seconds; nobody does.
+    no_sys_acc: true,
     max_payload: 1024 * 1024,
     ping_interval: "2s",
     ping_max: 2,

@@ -9,7 +9,7 @@ import { encodeFrame, type Frame, FrameReader, type FrameType } from "./frame.ts
 /** Bytes that wait for a slow peer; more are dropped and counted, and repaired later. */
 export const QUEUE_SIZE_MAX = 4 * 1024 * 1024;
 export const PING_INTERVAL_MS = 1000;
-/** Pings without any answer before the link is given up. */
+/** Intervals without a word, all but the first of them with a ping, before the link is given up. */
 const SILENCE_MAX = 3;
 const PATTERNS_MAX = 256;
 
@@ -123,10 +123,12 @@ export class Link {
     const { setTimer, wallClock, endMs } = this.#options;
     this.#cancelTimer = setTimer(() => {
       if (wallClock() >= endMs) this.end("its certificate is over");
-      else if (this.#silence >= SILENCE_MAX) this.end(`it answered none of ${SILENCE_MAX} pings`);
-      else {
+      else if (this.#silence >= SILENCE_MAX) {
+        this.end(`nothing came in ${SILENCE_MAX} s, and no answer to a ping`);
+      } else {
+        // Whoever speaks anyway need not be asked.
+        if (this.#silence > 0) this.send("ping");
         this.#silence++;
-        this.send("ping");
         this.#schedulePing();
       }
     }, PING_INTERVAL_MS);

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect } from "node:tls";
@@ -8,7 +9,8 @@ import { IdentityFixture } from "../identity/identity-fixture.ts";
 import { freePorts, waitUntil } from "../nats-cluster-fixture.ts";
 import { Refusals } from "../refusals.ts";
 import { setRealTimer } from "../transport.ts";
-import { DATA_SIZE_MAX, encodeFrame } from "./frame.ts";
+import { DATA_SIZE_MAX, encodeFrame, FrameReader } from "./frame.ts";
+import { PING_INTERVAL_MS } from "./link.ts";
 import { PeerLinks } from "./peer-links.ts";
 
 const LIMIT = { timeout: 30_000 };
@@ -184,6 +186,33 @@ test("a link that sends rubbish or is cut comes back", LIMIT, async () => {
     await links.linked();
     assert.equal(ends[0], "b true");
     assert.equal(ends[1], "b false");
+  } finally {
+    await links.stop();
+  }
+});
+
+test("who speaks is not pinged; who is silent is, and then the link ends", LIMIT, async () => {
+  const links = new Links();
+  try {
+    await links.start(["a"]);
+    const { authority, chassis } = links.identities.identity("b");
+    const socket = links.intrude(authority, chassis);
+    const reader = new FrameReader();
+    let pingCount = 0;
+    socket.on("data", (chunk: Uint8Array) => {
+      for (const { type } of reader.push(chunk) ?? []) if (type === "ping") pingCount++;
+    });
+    await once(socket, "secureConnect");
+    const speak = (): void => void socket.write(encodeFrame("hearing", "", Uint8Array.of(1)));
+    const timer = setInterval(speak, PING_INTERVAL_MS / 10);
+    await sleep(3.5 * PING_INTERVAL_MS);
+    clearInterval(timer);
+    assert.equal(pingCount, 0);
+    const silentMs = performance.now();
+    await once(socket, "close");
+    const tookMs = performance.now() - silentMs;
+    assert.ok(tookMs > 2 * PING_INTERVAL_MS, `${tookMs.toFixed(0)} ms`);
+    assert.ok(pingCount >= 1 && pingCount <= 3, `${pingCount} pings`);
   } finally {
     await links.stop();
   }
