@@ -1,4 +1,5 @@
 /** The next state of a membership while it is made: what swim.ts does, in small steps. */
+import type { Way } from "../peer-link/fallback-transport.ts";
 import { type Claim, confirms, type Member, overrides, type Status } from "./claim.ts";
 import { CLAIMS_MAX, type Message, SEQ_MAX } from "./messages.ts";
 import {
@@ -159,10 +160,10 @@ export class Draft {
     else (this.news as Map<string, number>).delete(name);
   }
 
-  send(to: string, type: Message["type"], seq: number, target = ""): void {
+  send(to: string, type: Message["type"], seq: number, target = "", way: Way = "surely"): void {
     const claims = this.#claimsFor(to);
     const message = { type, seq, target, incarnation: this.incarnation, claims };
-    this.effects.push({ type: "send", to, message });
+    this.effects.push({ type: "send", to, message, way });
   }
 
   /** The newest news, and before them what `to` should know about itself. */

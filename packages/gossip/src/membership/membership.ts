@@ -2,10 +2,13 @@
  * Who of the cluster lives: runs the state machine of swim.ts on a clock and a transport. Runs on
  * the control thread.
  *
- * A message goes to its receiver on every path there is, since the question is whether the other
- * chassis is there, not which way leads to it. It travels under the sender's own subject, so that
- * nobody asks or answers in another's name over a link, and over NATS no more than elsewhere.
+ * The question is whether the other chassis is there, not which way leads to it. So a message goes
+ * to its receiver on every path there is, but for the first ping, which is one of many and mostly
+ * answered, and for what answers a ping: that goes back where the ping came from. It travels under
+ * the sender's own subject, so that nobody asks or answers in another's name over a link, and over
+ * NATS no more than elsewhere.
  */
+import type { Way } from "../peer-link/fallback-transport.ts";
 import type { Refusals } from "../refusals.ts";
 import { memberMessages, originOf } from "../subjects.ts";
 import type { SetTimer, Transport } from "../transport.ts";
@@ -19,8 +22,8 @@ export interface MembershipOptions {
   /** Greater than at the last start of this chassis; the time of start will do. */
   readonly incarnation: number;
   readonly transport: Transport;
-  /** Sends to one chassis on every path; `publish` of the transport when left out. */
-  readonly send?: (peer: string, subject: string, data: Uint8Array) => void;
+  /** Sends to one chassis; `publish` of the transport when left out. */
+  readonly send?: (peer: string, subject: string, data: Uint8Array, way: Way) => void;
   /** Milliseconds of a clock that never steps. */
   readonly now: () => number;
   /** Milliseconds since 1970. */
@@ -118,7 +121,7 @@ export class Membership {
         const subject = memberMessages(name, effect.to);
         const data = encode(effect.message);
         if (send === undefined) transport.publish(subject, data);
-        else send(effect.to, subject, data);
+        else send(effect.to, subject, data, effect.way);
         return;
       }
       case "status":

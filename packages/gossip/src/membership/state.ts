@@ -2,6 +2,8 @@
  * What one chassis knows of the others' lives, as plain data, and the times that follow from it
  * (swim.ts).
  */
+
+import type { Way } from "../peer-link/fallback-transport.ts";
 import type { Member, Status } from "./claim.ts";
 import type { Message } from "./messages.ts";
 
@@ -77,7 +79,12 @@ export type Event =
   | { readonly type: "known"; readonly nowMs: number; readonly names: readonly string[] };
 
 export type Effect =
-  | { readonly type: "send"; readonly to: string; readonly message: Message }
+  | {
+      readonly type: "send";
+      readonly to: string;
+      readonly message: Message;
+      readonly way: Way;
+    }
   | { readonly type: "status"; readonly name: string; readonly status: Status }
   /** A sender that is not taken in: there are MEMBERS_MAX. */
   | { readonly type: "refuse"; readonly name: string };

@@ -39,7 +39,7 @@ class Machine {
   }
 
   /** All ticks up to that time. */
-  until(nowMs: number): (Message & { readonly to: string })[] {
+  until(nowMs: number): Sent[] {
     const sent = [];
     while (dueMs(this.state) <= nowMs) sent.push(...sentOf(this.tick()));
     return sent;
@@ -50,9 +50,11 @@ class Machine {
   }
 }
 
-function sentOf(effects: readonly Effect[]): (Message & { readonly to: string })[] {
+type Sent = Message & { readonly to: string; readonly way: string };
+
+function sentOf(effects: readonly Effect[]): Sent[] {
   return effects.flatMap((effect) => {
-    return effect.type === "send" ? [{ ...effect.message, to: effect.to }] : [];
+    return effect.type === "send" ? [{ ...effect.message, to: effect.to, way: effect.way }] : [];
   });
 }
 
@@ -127,6 +129,32 @@ function answering(machine: Machine, name: string): () => void {
     }
   };
 }
+
+test("a ping goes one way first and all ways then, and is answered where it came from", () => {
+  const machine = new Machine(["b"]);
+  const waysOf = (sent: readonly Sent[]) => sent.map(({ to, type, way }) => `${to} ${type} ${way}`);
+  const pings = (sent: readonly Sent[]) => waysOf(sent.filter(({ type }) => type === "ping"));
+  assert.deepEqual(pings(sentOf(machine.tick())), ["b ping once"]);
+  assert.deepEqual(pings(machine.until(250)), ["b ping surely"]);
+  assert.deepEqual(waysOf(machine.hear("b", "ping", { seq: 7 })), ["b ack back"]);
+});
+
+test("who was heard of late is not asked, and a suspect is asked at once", () => {
+  const machine = new Machine(["b", "c"]);
+  const pinged = (sent: readonly Sent[]) => {
+    return sent.filter(({ type, way }) => type === "ping" && way === "once").map(({ to }) => to);
+  };
+  machine.nowMs = 400;
+  for (const name of ["b", "c"]) machine.hear(name, "ping", { seq: 1 });
+  assert.deepEqual(pinged(machine.until(1000)), []);
+  machine.nowMs = 1000;
+  machine.hear("b", "ping", { seq: 2 });
+  assert.deepEqual(pinged(machine.until(1500)), ["c"]);
+  const [c] = [...machine.state.members.values()].filter(({ name }) => name === "c");
+  machine.hear("c", "ack", { seq: machine.state.probe!.seq });
+  machine.tell([claim("c", "suspect", c!.incarnation + 1)]);
+  assert.deepEqual(pinged(machine.until(machine.nowMs)), ["c"]);
+});
 
 test("an answer through another counts, one that nobody was asked for does not", () => {
   const machine = new Machine(["b"]);

@@ -3,7 +3,8 @@
  * (Dadgar, Phillips, Currey 2017, arXiv 1707.00788). A state machine without a clock, a network or
  * chance of its own: `step` takes an event and gives the next state and what is to be done.
  *
- *   each 500 ms  one other chassis is asked whether it lives (ping → ack), all in turn
+ *   each 500 ms  one other chassis is asked whether it lives (ping → ack), all in turn; whoever
+ *                was heard of late lives, and is passed over
  *   + 250 ms     no answer: three more are asked to try (ping-request → ping → ack, else nack)
  *   + 250 ms     still none: it is suspect, and everybody is told
  *   + 2·log10 N  probes later, or up to three times that while nobody else accuses it: it is dead
@@ -28,6 +29,8 @@ import {
   type State,
 } from "./state.ts";
 
+/** Who was heard within it need not be asked. */
+const FRESH_MS = 1.5 * PROBE_INTERVAL_MS;
 const PROBE_TIMEOUT_MS = 250;
 const ASKED_COUNT = 3;
 const SPREAD_INTERVAL_MS = 200;
@@ -98,12 +101,24 @@ function startProbe(draft: Draft, random: () => number): void {
     if (draft.members.get(suspect)?.accusers.includes(draft.name)) draft.tell(suspect);
     draft.send(suspect, "ping", draft.nextSeq());
   }
-  const target = nextInTurn(draft, random);
-  if (target === undefined) return;
+  const target = unaccused(draft) ?? nextInTurn(draft, random);
+  if (target === undefined) {
+    draft.doubt(-1); // All spoke of late: as good as an answer.
+    return;
+  }
   const seq = draft.nextSeq();
   const askMs = draft.nowMs + PROBE_TIMEOUT_MS * factor;
   draft.probe = { target, seq, askMs, endMs: draft.probeMs, asked: [], nacks: [] };
-  draft.send(target, "ping", seq);
+  draft.send(target, "ping", seq, "", "once");
+}
+
+/** A suspect that we have not asked ourselves: one more voice makes its end certain sooner. */
+function unaccused({ members, name, suspectCount }: Draft): string | undefined {
+  if (suspectCount === 0) return undefined;
+  for (const member of members.values()) {
+    if (member.status === "suspect" && !member.accusers.includes(name)) return member.name;
+  }
+  return undefined;
 }
 
 /** All in turn, each time in another order: whoever is dead is asked within two turns. */
@@ -114,6 +129,7 @@ function nextInTurn(draft: Draft, random: () => number): string | undefined {
       const name = turn.pop()!;
       const member = draft.members.get(name);
       if (member === undefined || member.status === "dead") continue;
+      if (draft.nowMs - (member.heardMs ?? Number.NEGATIVE_INFINITY) < FRESH_MS) continue;
       draft.turn = turn;
       return name;
     }
@@ -133,11 +149,12 @@ function askOthers(draft: Draft, probe: Probe, random: () => number): void {
   draft.send(target, "ping", seq);
 }
 
-/** No answer at all. Whoever was asked and did not even say so makes us doubt ourselves. */
+/** No answer at all. Who was asked and did not even say so makes us doubt ourselves. */
 function endProbe(draft: Draft, { target, asked, nacks }: Probe): void {
   draft.probe = null;
   const member = draft.members.get(target);
-  draft.doubt(asked.length - nacks.length);
+  // Of a suspect others say the same: what is amiss is not here.
+  if (member?.status !== "suspect") draft.doubt(asked.length - nacks.length);
   if (member === undefined || member.status === "dead") return;
   // With nobody to ask, it may as well be us; the second time says nothing more.
   if (asked.length === 0 && member.status === "alive") draft.doubt(1);
@@ -183,9 +200,14 @@ function receive(draft: Draft, from: string, message: Message): void {
   draft.learn({ name: from, status: "alive", incarnation: message.incarnation, by: "" });
   draft.heard(from);
   for (const claim of message.claims) draft.learn(claim);
+  // A suspicion is confirmed or refuted now, not when it is its turn.
+  const isNews = message.claims.some(({ status }) => status === "suspect");
+  if (isNews && draft.probe === null && unaccused(draft) !== undefined) {
+    draft.probeMs = Math.min(draft.probeMs, draft.nowMs);
+  }
   switch (message.type) {
     case "ping":
-      draft.send(from, "ack", message.seq);
+      draft.send(from, "ack", message.seq, "", "back");
       return;
     case "ping-request":
       relay(draft, from, message);

@@ -6,7 +6,7 @@ import { MemoryBus, type MemoryTransport } from "../memory-transport.ts";
 import { freePorts, NatsCluster, waitUntil } from "../nats-cluster-fixture.ts";
 import { Refusals } from "../refusals.ts";
 import { setRealTimer } from "../transport.ts";
-import { FallbackTransport } from "./fallback-transport.ts";
+import { FallbackTransport, type Way } from "./fallback-transport.ts";
 import { PeerLinks } from "./peer-links.ts";
 
 const LIMIT = { timeout: 60_000 };
@@ -133,6 +133,39 @@ describe("a hole in the mesh of servers", () => {
   const isHole = (from: string, to: string): boolean => {
     return both.get(from)!.paths.some((path) => path.name === to && !path.hearsUs);
   };
+
+  test(
+    "hears what is for one peer once, or on each path, and answers on the same",
+    LIMIT,
+    async () => {
+      const [c1, c2] = [both.get("c1")!, both.get("c2")!];
+      const [asked, answered]: [number[], number[]] = [[], []];
+      const ends = [
+        c1.subscribe("rhone.o.*.m.c1", (data) => answered.push(data[0]!)),
+        c2.subscribe("rhone.o.*.m.c2", (data) => {
+          asked.push(data[0]!);
+          c2.sendTo("c1", "rhone.o.c2.m.c1", data.slice(), "back");
+        }),
+      ];
+      await sleep(100); // Until the links know of it.
+      const ask = (number: number, way?: Way): void => {
+        c1.sendTo("c2", "rhone.o.c1.m.c2", Uint8Array.of(number), way);
+      };
+      ask(1, "once");
+      ask(2);
+      await waitUntil("both are answered", 5000, () => answered.length >= 3);
+      bus.partition([["c2"]]);
+      ask(3, "once");
+      ask(4);
+      await waitUntil("all is answered", 5000, () => answered.length >= 5);
+      await sleep(100);
+      assert.deepEqual(asked.sort(), [1, 2, 2, 3, 4]);
+      assert.deepEqual(answered.sort(), [1, 2, 2, 3, 4]);
+      bus.heal();
+      for (const end of ends) end();
+      await waitUntil("all hear each other", 5000, () => [...both.values()].every(hearsAll));
+    },
+  );
 
   test("is found, gone round, and closed again", LIMIT, async () => {
     const [c1, c3] = [both.get("c1")!, both.get("c3")!];

@@ -42,6 +42,13 @@ export interface FallbackTransportOptions {
   readonly silenceMs?: number;
 }
 
+/**
+ * How much it matters that a message to one peer gets there. "surely": it goes on both paths;
+ * "once": on its link, or over NATS when it has none; "back": on the path on which the message came
+ * that is being handled.
+ */
+export type Way = "surely" | "once" | "back";
+
 /** How messages get to a peer now. */
 export interface PeerPath {
   readonly name: string;
@@ -69,6 +76,8 @@ export class FallbackTransport implements Transport {
   #recoveredMs = Number.NEGATIVE_INFINITY;
   #isClosed = false;
   #linkedCount = 0;
+  /** The path of the message that is being handled. */
+  #arrivedOn: Transport | null = null;
 
   /** Owns both transports from now on. */
   constructor(options: FallbackTransportOptions) {
@@ -117,10 +126,13 @@ export class FallbackTransport implements Transport {
     }
   }
 
-  /** Sends to one peer on both paths, for what must not depend on which of them works. */
-  sendTo(peer: string, subject: string, data: Uint8Array): void {
-    this.#options.nats.publish(subject, data);
-    this.#options.links.publishTo(peer, subject, data);
+  /** Sends to one peer. */
+  sendTo(peer: string, subject: string, data: Uint8Array, way: Way = "surely"): void {
+    const { nats, links } = this.#options;
+    const direct = links.isLinked(peer) ? links : nats;
+    const only = way === "once" ? direct : way === "back" ? this.#arrivedOn : null;
+    if (only !== links) nats.publish(subject, data);
+    if (only !== nats) links.publishTo(peer, subject, data);
   }
 
   subscribe(subject: string, handler: MessageHandler): () => void {
@@ -128,9 +140,11 @@ export class FallbackTransport implements Transport {
     const ends = [
       nats.subscribe(subject, (data, respond, full) => {
         if (full.startsWith(ORIGIN_PREFIX)) this.#hear(originOf(full) ?? "");
-        handler(data, respond, full);
+        this.#handle(nats, () => handler(data, respond, full));
       }),
-      links.subscribe(subject, handler),
+      links.subscribe(subject, (data, respond, full) => {
+        this.#handle(links, () => handler(data, respond, full));
+      }),
     ];
     return () => {
       for (const end of ends) end();
@@ -165,6 +179,15 @@ export class FallbackTransport implements Transport {
     this.#cancelRecovery?.();
     for (const undo of this.#undo) undo();
     await Promise.all([this.#options.nats.close(), this.#options.links.close()]);
+  }
+
+  #handle(path: Transport, run: () => void): void {
+    this.#arrivedOn = path;
+    try {
+      run();
+    } finally {
+      this.#arrivedOn = null;
+    }
   }
 
   /** Whether what goes out over NATS gets to the peer. */
