@@ -23,7 +23,16 @@ const cursor = { origin: "c1", clock: 7, part: 0 };
 const hash = "0123456789abcdef";
 const messages: Message[] = [
   { type: "change", from: "c1", portions: [portion, unsigned] },
-  { type: "heartbeat", from: "c1", incarnation: 1, revision: 12, clock: 5, hash, underlay: "::1" },
+  {
+    type: "heartbeat",
+    from: "c1",
+    incarnation: 1,
+    revision: 12,
+    clock: 5,
+    hash,
+    underlay: "::1",
+    format: 2,
+  },
   { type: "sync-request", from: "c1", vector: {}, after: null },
   { type: "sync-request", from: "c1", vector: { c1: 7, c2: 0 }, after: cursor },
   { type: "sums-request", from: "c1" },

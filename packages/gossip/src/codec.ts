@@ -8,6 +8,20 @@
 import { BUCKETS, type Cursor, SUM_SIZE, type Vector } from "@rhone/state/ledger";
 import { type Portion, SEAL_WRITES_MAX, type Seal } from "@rhone/state/write";
 import { Packr } from "msgpackr/pack";
+import {
+  type Fields,
+  fromBase64,
+  isCount,
+  isHash,
+  isList,
+  isName,
+  isObject,
+  isSigner,
+  isText,
+  isUnderlay,
+  toBase64,
+} from "./fields.ts";
+import { isPacked, unpack } from "./packed.ts";
 import { isPlain } from "./plain-msgpack.ts";
 
 /** Bytes of writes in one message, unless a single seal's are more. */
@@ -33,6 +47,8 @@ export interface HeartbeatMessage {
   readonly hash: string;
   /** Address that tunnels to this chassis end at. */
   readonly underlay: string;
+  /** The latest packed form (packed.ts) that the sender reads; 0 when it reads none. */
+  readonly format: number;
 }
 
 /** Asks for what a chassis with `vector` lacks, behind `after`. */
@@ -106,10 +122,6 @@ export type Message =
   | AppliedRequestMessage
   | AppliedReplyMessage;
 
-const NAME = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
-const HASH = /^[0-9a-f]{16}$/;
-const UNDERLAY_LENGTH_MAX = 64;
-const SIGNER = /^(?:[0-9a-f]{32})?$/;
 const HASH_SIZE = 32; // bytes
 const SIGNATURE_SIZE_MAX = 64; // bytes
 const CERTIFICATE_LENGTH_MAX = 2048;
@@ -120,8 +132,6 @@ export const APPLIED_TIMEOUT_MAX_MS = 1000;
 
 // Records and bundled strings are off: only plain MessagePack, which any language reads.
 const packr = new Packr({ useRecords: false, bundleStrings: false });
-
-type Fields = Readonly<Record<string, unknown>>;
 
 export function encode(message: Message): Uint8Array {
   switch (message.type) {
@@ -138,6 +148,7 @@ export function encode(message: Message): Uint8Array {
 
 /** The message in `data`, or null if it is malformed. */
 export function decode(data: Uint8Array): Message | null {
+  if (isPacked(data)) return unpack(data);
   if (!isPlain(data)) return null;
   // Plain MessagePack can still be text that is no UTF-8; the decoder replaces it.
   const fields: unknown = packr.unpack(data);
@@ -166,11 +177,6 @@ export function decode(data: Uint8Array): Message | null {
   }
 }
 
-/** Whether `name` can be a chassis, and so one token of a subject. */
-export function isName(name: unknown): name is string {
-  return typeof name === "string" && NAME.test(name);
-}
-
 function readChange(fields: Fields, from: string): ChangeMessage | null {
   const portions = readPortions(fields["portions"]);
   return portions === null ? null : { type: "change", from, portions };
@@ -179,8 +185,10 @@ function readChange(fields: Fields, from: string): ChangeMessage | null {
 function readHeartbeat(fields: Fields, from: string): HeartbeatMessage | null {
   const { incarnation, revision, clock, hash, underlay } = fields;
   if (!isCount(incarnation) || !isCount(revision) || !isCount(clock) || !isHash(hash)) return null;
-  if (!isText(underlay, UNDERLAY_LENGTH_MAX)) return null;
-  return { type: "heartbeat", from, incarnation, revision, clock, hash, underlay };
+  if (!isUnderlay(underlay)) return null;
+  const { format = 0 } = fields; // Chassis before there was one do not say it.
+  if (!isCount(format)) return null;
+  return { type: "heartbeat", from, incarnation, revision, clock, hash, underlay, format };
 }
 
 function readSyncRequest(fields: Fields, from: string): SyncRequestMessage | null {
@@ -252,7 +260,7 @@ function readPortion(item: unknown): Portion | null {
   const signature = fromBase64(item["signature"], SIGNATURE_SIZE_MAX);
   if (!isName(origin) || !isCount(clock) || !isCount(previous)) return null;
   if (!isCount(part) || !isCount(parts)) return null;
-  if (typeof signer !== "string" || !SIGNER.test(signer)) return null;
+  if (!isSigner(signer)) return null;
   if (hashes === null || hashes.length % HASH_SIZE !== 0 || signature === null) return null;
   if (!isList(texts, SEAL_WRITES_MAX)) return null;
   if (!texts.every((text): text is string => typeof text === "string")) return null;
@@ -274,45 +282,14 @@ function readVector(value: unknown): Vector | null {
   return clocks.every(([name, clock]) => isName(name) && isCount(clock)) ? (value as Vector) : null;
 }
 
+function isCertificate(value: unknown): value is string {
+  return isText(value, CERTIFICATE_LENGTH_MAX);
+}
+
 /** undefined when it is none; null is the one before everything. */
 function readCursor(value: unknown): Cursor | null | undefined {
   if (value === null) return null;
   if (!isObject(value)) return undefined;
   const { origin, clock, part } = value;
   return isName(origin) && isCount(clock) && isCount(part) ? { origin, clock, part } : undefined;
-}
-
-function toBase64(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64");
-}
-
-/** null unless it is Base64 (RFC 4648 §4) of at most `sizeMax` bytes. */
-function fromBase64(value: unknown, sizeMax: number): Uint8Array | null {
-  if (typeof value !== "string" || value.length > 4 * Math.ceil(sizeMax / 3)) return null;
-  const bytes = Uint8Array.from(Buffer.from(value, "base64"));
-  return toBase64(bytes) === value ? bytes : null;
-}
-
-function isHash(value: unknown): value is string {
-  return typeof value === "string" && HASH.test(value);
-}
-
-function isCertificate(value: unknown): value is string {
-  return isText(value, CERTIFICATE_LENGTH_MAX);
-}
-
-function isList(value: unknown, lengthMax: number): value is readonly unknown[] {
-  return Array.isArray(value) && value.length <= lengthMax;
-}
-
-function isObject(value: unknown): value is Fields {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
-}
-
-function isText(value: unknown, lengthMax: number): value is string {
-  return typeof value === "string" && value.length <= lengthMax;
 }

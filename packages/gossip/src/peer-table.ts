@@ -28,6 +28,8 @@ interface Known {
   sameMs: number | null;
   hash: string;
   underlay: string;
+  /** Of packed messages; 0 until it said that it reads some. */
+  format: number;
   lastSeenMs: number;
 }
 
@@ -59,6 +61,7 @@ export class PeerTable {
     known.revision = message.revision;
     known.hash = message.hash;
     known.underlay = message.underlay;
+    known.format = message.format;
     return true;
   }
 
@@ -70,6 +73,16 @@ export class PeerTable {
   /** How many there are. */
   get size(): number {
     return this.#known.size;
+  }
+
+  /** The latest that everybody reads who was heard within `silenceMs`; 0 when nobody was. */
+  oldestFormat(silenceMs: number): number {
+    const seenAfterMs = this.#options.now() - silenceMs;
+    let oldest = Number.POSITIVE_INFINITY;
+    for (const { format, lastSeenMs } of this.#known.values()) {
+      if (lastSeenMs >= seenAfterMs) oldest = Math.min(oldest, format);
+    }
+    return oldest === Number.POSITIVE_INFINITY ? 0 : oldest;
   }
 
   /**
@@ -105,7 +118,7 @@ export class PeerTable {
     if (known === undefined) {
       if (this.#known.size >= PEERS_MAX) return null;
       const never = { caughtUpMs: null, sameMs: null, lastSeenMs: 0 };
-      known = { incarnation: -1, revision: 0, hash: "", underlay: "", ...never };
+      known = { incarnation: -1, revision: 0, hash: "", underlay: "", format: 0, ...never };
       this.#known.set(name, known);
     }
     known.lastSeenMs = this.#options.now();

@@ -4,14 +4,17 @@
  *
  *   1. The peer sends what is behind our vector, up to which nothing is missing here. All pages are
  *      merged at once, so that nobody sees half of what was done together.
- *   2. Where that brings nothing twice in a row and we still differ, the sums over parts of what is
- *      held show which parts do, and these are fetched whole. It should never be needed; it is what
- *      makes faults of disks, and of this program, heal.
+ *   2. Where that brings nothing twice in a row and we still differ, in the same way or although
+ *      our vectors are the same, the sums over parts of what is held show which parts do, and these
+ *      are fetched whole. It should never be needed; it is what makes faults of disks, and of this
+ *      program, heal. While changes are on their way chassis differ, too, but each time in another
+ *      way.
  */
 import { BUCKETS, type Cursor, SUM_SIZE, type Vector } from "@rhone/state/ledger";
 import type { Merged, Store } from "@rhone/state/store";
 import type { Portion } from "@rhone/state/write";
 import { decode, encode, type Message, type SyncReplyMessage } from "./codec.ts";
+import { covers } from "./convergence.ts";
 import { PEERS_MAX } from "./peer-table.ts";
 import * as subjects from "./subjects.ts";
 import type { Transport } from "./transport.ts";
@@ -59,7 +62,7 @@ export class Puller {
   readonly #startedMs = new Map<string, number>();
   readonly #settled = new Map<string, Settled>();
   /** Peers whose last answer brought nothing, although they differ. */
-  readonly #fruitless = new Set<string>();
+  readonly #fruitless = new Map<string, Settled>();
   /** When a peer was last asked of which we have all that it wrote itself. */
   #gleanedMs = Number.NEGATIVE_INFINITY;
   #isStopped = false;
@@ -163,10 +166,12 @@ export class Puller {
       return;
     }
     if (found.hash === store.root) return;
-    if (!this.#fruitless.delete(peer)) {
-      this.#fruitless.add(peer);
-      return;
-    }
+    const before = this.#fruitless.get(peer);
+    this.#fruitless.set(peer, { theirs: found.hash, ours: store.root });
+    if (before === undefined) return;
+    const isStill = before.theirs === found.hash && before.ours === store.root;
+    if (!isStill && !isSameVector(found.vector, store.vector)) return;
+    this.#fruitless.delete(peer);
     if (!(await this.#compare(peer)) || this.#isStopped) return;
     this.#settled.set(peer, { theirs, ours: store.root });
   }
@@ -233,6 +238,10 @@ export class Puller {
     const reply = decode(data);
     return reply?.from === peer ? reply : null;
   }
+}
+
+function isSameVector(a: Vector, b: Vector): boolean {
+  return covers(a, b) && covers(b, a);
 }
 
 function isForward(from: Cursor | null, to: Cursor | null): boolean {

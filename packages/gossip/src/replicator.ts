@@ -17,13 +17,14 @@ import {
   decode,
   encode,
   type HeartbeatMessage,
-  isName,
   type Message,
   PAGE_SIZE_MAX,
 } from "./codec.ts";
+import { isName } from "./fields.ts";
+import { FORMAT, packChange, packHeartbeat } from "./packed.ts";
 import { type Peer, PeerTable } from "./peer-table.ts";
-import { Puller } from "./puller.ts";
-
+import { Puller, type Said } from "./puller.ts";
+import { RecentRoots } from "./recent-roots.ts";
 import * as subjects from "./subjects.ts";
 import type { SetTimer, Transport } from "./transport.ts";
 
@@ -35,8 +36,12 @@ export const INTERVAL_MS = 1000;
 const PEERS_PER_INTERVAL = 16;
 /** After a change: who missed the message about it learns by this, not by the next heartbeat. */
 const ECHO_MS = 50;
+/** While changes follow each other within it, the next one tells of those that were lost. */
+const STREAM_MS = 150;
 /** Between two fetches from a peer, when packets wait for what it has. */
 const URGENT_REST_MS = 25;
+/** What a peer knows of others and we do not may be on its way here; then nothing is fetched. */
+const GRACE_MS = 100;
 /** Heartbeats that a connected peer may miss. */
 const SILENCE_INTERVALS = 3;
 const FORGET_INTERVALS = 3600;
@@ -111,9 +116,13 @@ export class Replicator {
   readonly #puller: Puller;
   readonly #peers: PeerTable;
   readonly #intervalMs: number;
+  readonly #roots: RecentRoots;
+  /** Peers whose hash is looked at once more, and what ends that. */
+  readonly #doubts = new Map<string, () => void>();
   readonly #undo: (() => void)[] = [];
   #cancelTimer: () => void = () => {};
   #cancelEcho: (() => void) | null = null;
+  #pushedMs = Number.NEGATIVE_INFINITY;
   #pushedCount = 0;
   #refusedCount = 0;
   #receivedCount = 0;
@@ -146,6 +155,7 @@ export class Replicator {
       now,
       forgetMs: intervalMs * FORGET_INTERVALS,
     });
+    this.#roots = new RecentRoots(store.root, now);
     this.#subscribe(store, transport, self.name);
     if (transport.isConnected) this.#askAll();
     this.#scheduleHeartbeat();
@@ -173,7 +183,7 @@ export class Replicator {
 
   /** Every chassis heard of in the last hour, by name, without this one. */
   peers(): Peer[] {
-    return this.#peers.list(this.#options.store.root, this.#pauseMs() * SILENCE_INTERVALS);
+    return this.#peers.list(this.#options.store.root, this.#silenceMs());
   }
 
   /** Fetches from `peer` what it holds and we do not, soon. */
@@ -189,6 +199,7 @@ export class Replicator {
   stop(): void {
     this.#cancelTimer();
     this.#cancelEcho?.();
+    for (const cancel of this.#doubts.values()) cancel();
     this.#puller.stop();
     for (const undo of this.#undo.splice(0)) undo();
   }
@@ -196,6 +207,7 @@ export class Replicator {
   #subscribe(store: Store, transport: Transport, name: string): void {
     this.#undo.push(
       store.onChange((_entries, source, portions) => {
+        this.#roots.add(store.root);
         if (source === "local") this.#push(portions);
       }),
       transport.onReconnect(() => this.#askAll()),
@@ -210,7 +222,7 @@ export class Replicator {
       transport.subscribe(subjects.ASK_ALL, (data) => {
         const message = this.#receive(data, ["heartbeat"]);
         if (message === null) return;
-        transport.publish(subjects.answers(message.from), this.#heartbeat());
+        transport.publish(subjects.answers(message.from), encode(this.#heartbeat()));
         this.#onHeartbeat(message);
       }),
       transport.subscribe(subjects.answers(name), (data) => {
@@ -288,7 +300,18 @@ export class Replicator {
     const isCaughtUp = store.clockOf(message.from) >= message.clock;
     const isSame = message.hash === store.root;
     if (!this.#peers.heartbeat(message, isCaughtUp, isSame)) this.#tooManyCount++;
-    else if (!isSame) this.#puller.want(message.from, message);
+    else if (!isCaughtUp) this.#puller.want(message.from, message);
+    else if (!this.#roots.has(message.hash)) this.#doubt(message.from, message);
+  }
+
+  /** Fetches from `peer` unless we come past what it holds in a moment. */
+  #doubt(peer: string, said: Said): void {
+    this.#doubts.get(peer)?.();
+    const cancel = this.#options.setTimer(() => {
+      this.#doubts.delete(peer);
+      if (!this.#roots.has(said.hash)) this.#puller.want(peer, said);
+    }, GRACE_MS);
+    this.#doubts.set(peer, cancel);
   }
 
   /** A transaction is one message. Of one that is too large, only that there is something. */
@@ -300,17 +323,41 @@ export class Replicator {
     if (size > PAGE_SIZE_MAX) this.#speak();
     else {
       const message: ChangeMessage = { type: "change", from: self.name, portions };
-      transport.publish(subjects.changes(self.name), encode(message));
-      this.#cancelEcho ??= this.#options.setTimer(() => {
+      const packed = this.#isPackedRead() ? packChange(message) : null;
+      transport.publish(subjects.changes(self.name), packed ?? encode(message));
+      this.#expectEcho();
+    }
+  }
+
+  #expectEcho(): void {
+    const nowMs = this.#options.now();
+    const isStream = nowMs - this.#pushedMs < STREAM_MS;
+    this.#pushedMs = nowMs;
+    this.#cancelEcho?.();
+    this.#cancelEcho = this.#options.setTimer(
+      () => {
         this.#cancelEcho = null;
         this.#speak();
-      }, ECHO_MS);
-    }
+      },
+      isStream ? STREAM_MS : ECHO_MS,
+    );
   }
 
   #speak(): void {
     const { transport, self } = this.#options;
-    transport.publish(subjects.heartbeats(self.name), this.#heartbeat());
+    const heartbeat = this.#heartbeat();
+    const data = this.#isPackedRead() ? packHeartbeat(heartbeat) : encode(heartbeat);
+    transport.publish(subjects.heartbeats(self.name), data);
+  }
+
+  /** Whether nobody who may listen needs the plain form. */
+  #isPackedRead(): boolean {
+    return this.#peers.oldestFormat(this.#silenceMs()) >= FORMAT;
+  }
+
+  /** After it a peer does not count as connected. */
+  #silenceMs(): number {
+    return this.#pauseMs() * SILENCE_INTERVALS;
   }
 
   /** Between two heartbeats. */
@@ -330,12 +377,13 @@ export class Replicator {
 
   #askAll(): void {
     this.#puller.reset();
-    this.#options.transport.publish(subjects.ASK_ALL, this.#heartbeat());
+    // Plainly, since anybody may hear it; that is also how they learn what we read.
+    this.#options.transport.publish(subjects.ASK_ALL, encode(this.#heartbeat()));
   }
 
-  #heartbeat(): Uint8Array {
+  #heartbeat(): HeartbeatMessage {
     const { store, self } = this.#options;
-    return encode({
+    return {
       type: "heartbeat",
       from: self.name,
       incarnation: self.incarnation,
@@ -343,7 +391,8 @@ export class Replicator {
       clock: store.clockOf(self.name),
       hash: store.root,
       underlay: self.underlay,
-    });
+      format: FORMAT,
+    };
   }
 
   #scheduleHeartbeat(): void {

@@ -4,7 +4,7 @@
  */
 import { type KeyObject, sign, verify } from "node:crypto";
 import { parseAddress } from "@rhone/wire/address";
-import { isName } from "../codec.ts";
+import { isName } from "../fields.ts";
 import { readPublicKey } from "./certificate.ts";
 
 /** Of one message, without the end of the line. */

@@ -7,7 +7,7 @@
  * takes bytes from anywhere and answers with a reason when they are no message.
  */
 import { Packr } from "msgpackr/pack";
-import { isName } from "../codec.ts";
+import { isName } from "../fields.ts";
 import { isPlain } from "../plain-msgpack.ts";
 import { type Claim, STATUSES } from "./claim.ts";
 

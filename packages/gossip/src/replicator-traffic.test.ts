@@ -1,0 +1,107 @@
+/** What chassis say to each other, and in what form. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { createMemoryStore } from "@rhone/state/memory-store";
+import { everythingOf } from "@rhone/state/peer-fixture";
+import { Packr } from "msgpackr/pack";
+import { decode } from "./codec.ts";
+import { isPacked } from "./packed.ts";
+import { Cluster, put } from "./replicator-fixture.ts";
+
+const packr = new Packr({ useRecords: false });
+
+/** Counts messages on the subjects of `origin` that are packed, and those that are not. */
+function listen(cluster: Cluster, origin: string): { packed: number; plain: number } {
+  const counts = { packed: 0, plain: 0 };
+  const count = (data: Uint8Array): void => {
+    if (isPacked(data)) counts.packed++;
+    else counts.plain++;
+  };
+  const listener = cluster.bus.connect(`listener-${origin}`);
+  for (const end of ["d", "h"]) listener.subscribe(`rhone.o.${origin}.${end}`, count);
+  return counts;
+}
+
+test("messages are packed as long as everybody who is heard reads that", async () => {
+  const cluster = new Cluster(["a", "b"]);
+  const counts = listen(cluster, "a");
+  const [a, b] = cluster.members;
+  await cluster.clock.advance(1500);
+  put(a, "one");
+  await cluster.clock.advance(500);
+  assert.equal(counts.plain, 0);
+  assert.ok(counts.packed >= 3, "a change, its echo and heartbeats");
+  // A chassis of an earlier version asks everybody, as it does when it starts.
+  const old = cluster.bus.connect("old");
+  const heard: string[] = [];
+  old.subscribe("rhone.o.*.d", (data, _respond, subject) => {
+    if (decode(data) !== null && !isPacked(data)) heard.push(subject);
+  });
+  const heartbeat = { type: "heartbeat", from: "old", incarnation: 1, revision: 0, clock: 0 };
+  const rest = { hash: "0".repeat(16), underlay: "10.0.0.9" };
+  await cluster.clock.advance(1);
+  const ask = (): void => old.publish("rhone.sync", packr.pack({ ...heartbeat, ...rest }));
+  ask();
+  await cluster.clock.advance(10);
+  counts.packed = 0;
+  put(a, "two");
+  put(b, "three");
+  await cluster.clock.advance(1000);
+  assert.deepEqual(heard.sort(), ["rhone.o.a.d", "rhone.o.b.d"]);
+  assert.equal(counts.packed, 0);
+  assert.ok(counts.plain >= 2);
+  // It is gone for good.
+  await cluster.clock.advance(5000);
+  counts.plain = 0;
+  await cluster.clock.advance(2000);
+  assert.equal(counts.plain, 0);
+  assert.ok(cluster.isConverged);
+});
+
+test("while everybody writes, nothing is fetched that is on its way, and no sums", async () => {
+  const cluster = new Cluster(["a", "b", "c"]);
+  await cluster.clock.advance(2000);
+  const received = () => sum(cluster.members.map(({ replicator }) => replicator.counters.received));
+  const before = received();
+  const writes = 1000;
+  for (let i = 0; i < writes; i++) {
+    put(cluster.members[i % 3], `s${i % 16}`, `${i}`);
+    await cluster.clock.advance(10);
+  }
+  const heard = received() - before;
+  const { pulls, comparisons } = totals(cluster);
+  assert.equal(comparisons, 0);
+  assert.ok(pulls <= 20, `${pulls} fetches in 10 s`);
+  // Each write twice, six heartbeats a second, and what was fetched.
+  assert.ok(heard < 2 * writes + 100, `${heard} messages`);
+  await cluster.converge(200);
+});
+
+function totals({ members }: Cluster): { readonly pulls: number; readonly comparisons: number } {
+  const all = members.map(({ replicator }) => replicator.counters);
+  return {
+    pulls: sum(all.map(({ pulls }) => pulls)),
+    comparisons: sum(all.map(({ comparisons }) => comparisons)),
+  };
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((all, each) => all + each, 0);
+}
+
+test("what differs is found by its sums also while others write", async () => {
+  const cluster = new Cluster(["a", "b", "c"]);
+  await cluster.clock.advance(1500);
+  for (let i = 0; i < 100; i++) put(cluster.members[0], `s${i}`);
+  await cluster.converge(2000);
+  const [a, b] = cluster.members;
+  const fresh = createMemoryStore("d");
+  fresh.merge(everythingOf(a!.store).toSpliced(50, 1), a!.store.vector);
+  const broken = cluster.join("d", fresh);
+  for (let i = 0; i < 3000; i++) {
+    put(i % 2 === 0 ? a : b, `t${i % 16}`, `${i}`);
+    await cluster.clock.advance(10);
+  }
+  assert.equal(broken.store.snapshot().switches.length, 116);
+  assert.ok(totals(cluster).comparisons > 0);
+});
