@@ -22,6 +22,17 @@ export interface Finding {
 export const FAMILIES = [4, 6] as const;
 export type Family = (typeof FAMILIES)[number];
 
+/**
+ * Arguments of `ping`, for so many requests. Without -w it waits for the last reply no longer than
+ * its interval once another one has come, whatever -W says, and counts a late reply as lost. With
+ * it, it sends more meanwhile: firstAnswered counts those that were asked for.
+ */
+export function pingArguments(count: number): string[] {
+  return ["-c", String(count), "-i", "0.25", "-w", String(PATIENCE_SECONDS)];
+}
+
+/** How long a packet that must come is waited for: a processor may have much else to do. */
+const PATIENCE_SECONDS = 3;
 /** How long a packet that must not come is waited for. */
 export const SILENCE_SECONDS = 0.3;
 
@@ -29,6 +40,12 @@ export const SILENCE_SECONDS = 0.3;
 export function pingSummary(printed: string): string {
   const summary = /\d+ packets transmitted.*/.exec(printed)?.[0];
   return summary ?? printed.split("\n")[0] ?? "";
+}
+
+/** How many of the first `count` requests were answered. */
+export function firstAnswered(printed: string, count: number): number {
+  const numbers = [...printed.matchAll(/icmp_seq=(\d+) (?:ttl|hop)/g)].map(([, n]) => Number(n));
+  return new Set(numbers.filter((number) => number <= count)).size;
 }
 
 export function pingReceived(printed: string): number {

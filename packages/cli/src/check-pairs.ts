@@ -4,15 +4,15 @@ import {
   FAMILIES,
   type Family,
   type Finding,
+  firstAnswered,
+  pingArguments,
   pingReceived,
   pingSummary,
   SILENCE_SECONDS,
 } from "./check-context.ts";
 import type { WorkloadAgent } from "./workload.ts";
 
-// Once a reply has come, ping waits for the last one no longer than its interval, whatever -W says:
-// an interval that is too short counts a slow reply as a lost one.
-const PINGS = ["-q", "-c", "3", "-i", "0.25", "-W", "1"];
+const PINGS = 3;
 const SILENT_PINGS = ["-q", "-c", "2", "-i", "0.05", "-W", String(SILENCE_SECONDS)];
 const TCP_SIZE = 200_000; // bytes
 const UDP_SIZES = [1, 64, 512, 1200, 1300]; // bytes
@@ -59,12 +59,12 @@ async function checkPair(
   if (expected === undefined) return [];
   if (!expected) return [await expectSilence(from, address, `ping${family}`, names.to)];
   const [pinged, tcp, udp] = await Promise.all([
-    from.ask({ op: "ping", arguments: [...PINGS, address] }),
+    from.ask({ op: "ping", arguments: [...pingArguments(PINGS), address] }),
     from.ask({ op: "tcp", to: address, size: TCP_SIZE }),
     from.ask({ op: "udp", to: address, sizes: UDP_SIZES }),
   ]);
   const ping = {
-    ok: pingReceived(pinged.detail) === 3,
+    ok: firstAnswered(pinged.detail, PINGS) === PINGS,
     detail: pingSummary(pinged.detail),
   };
   return Object.entries({ ping, tcp, udp }).map(([name, { ok, detail }]) => ({

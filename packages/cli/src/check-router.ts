@@ -4,12 +4,14 @@ import {
   FAMILIES,
   type Family,
   type Finding,
+  firstAnswered,
+  pingArguments,
   pingReceived,
   pingSummary,
 } from "./check-context.ts";
 import type { WorkloadAgent } from "./workload.ts";
 
-const PINGS = ["-q", "-c", "2", "-i", "0.25", "-W", "1"];
+const PINGS = 2;
 const EXCEEDED = { 4: /Time to live exceeded/, 6: /Time exceeded: Hop limit/ } as const;
 
 export async function checkRouters({ agents }: CheckContext): Promise<Finding[]> {
@@ -26,8 +28,8 @@ export async function checkRouters({ agents }: CheckContext): Promise<Finding[]>
 }
 
 async function checkPing(from: WorkloadAgent, to: string, family: Family): Promise<Finding> {
-  const { detail } = await from.ask({ op: "ping", arguments: [...PINGS, to] });
-  const ok = pingReceived(detail) === 2;
+  const { detail } = await from.ask({ op: "ping", arguments: [...pingArguments(PINGS), to] });
+  const ok = firstAnswered(detail, PINGS) === PINGS;
   const names = { name: `ping${family}`, from: from.workload.name, to };
   return { group: "router", ...names, ok, detail: pingSummary(detail) };
 }

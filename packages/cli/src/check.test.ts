@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { check } from "./check.ts";
+import { firstAnswered } from "./check-context.ts";
 import { formatReport } from "./check-report.ts";
 import { parseLab } from "./lab-file.ts";
 import { createNamespaces, namespaceName, namespaceNames, runIn } from "./namespaces.ts";
@@ -125,6 +126,15 @@ test("a broken path is found, and only that one", { timeout: 60_000 }, async () 
   }
   const text = formatReport(report);
   assert.match(text, /vm1 → vm3 +✗ +✓ +✗ +✓ +✗ +✓/);
-  assert.match(text, /✗ vm1 → vm3 ping4: 3 packets transmitted, 0 received/);
+  assert.match(text, /✗ vm1 → vm3 ping4: \d+ packets transmitted, 0 received/);
   assert.match(text, new RegExp(`of ${report.findings.length} failed`));
+});
+
+test("a late answer is an answer, and a lost one is not", () => {
+  const line = (n: number) => `64 bytes from 10.0.1.10: icmp_seq=${n} ttl=64 time=0.1 ms\n`;
+  assert.equal(firstAnswered(line(1) + line(2) + line(3), 3), 3);
+  // The fourth was sent while the third was on its way, or was lost.
+  assert.equal(firstAnswered(line(1) + line(2) + line(4) + line(3), 3), 3);
+  assert.equal(firstAnswered(line(1) + line(3) + line(4), 3), 2);
+  assert.equal(firstAnswered(`From 10.0.1.1 icmp_seq=1 Destination Host Unreachable\n`, 3), 0);
 });

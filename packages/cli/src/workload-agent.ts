@@ -30,7 +30,7 @@ export interface AgentAnswer {
 /** RFC 862. */
 const ECHO_PORT = 7;
 const TCP_TIMEOUT_MS = 3000;
-const UDP_TIMEOUT_MS = 1000;
+const UDP_TIMEOUT_MS = 3000;
 
 function serveTcp(): Promise<unknown> {
   const server = createServer({ allowHalfOpen: true }, (socket) => {
