@@ -29,6 +29,12 @@ export function contextWith(store: Store): ApiContext {
       },
       early: { held: 2, released: 1, expired: 1, refused: 0 },
       compilations: { steps: 2, full: [{ reason: "first", text: "It began.", count: 1 }] },
+      messages: [
+        {
+          ...{ topic: "changes", text: "What was just written." },
+          ...{ sent: { messages: 1, bytes: 241 }, received: { messages: 2, bytes: 482 } },
+        },
+      ],
     }),
     workers: async () => ({
       ...{ chassis: "a", wanted: 1, most: 4, settled: true, workers: [] },

@@ -17,6 +17,8 @@ const deviceCounts = {
   drops: count,
 };
 
+const traffic = z.object({ messages: count, bytes: count });
+
 export const countersView = z
   .object({
     chassis: z.string(),
@@ -57,6 +59,12 @@ export const countersView = z
           .describe("Of everything, by why that was needed; only reasons that occurred."),
       })
       .describe("How generations of the tables were made."),
+    messages: z
+      .array(z.object({ topic: z.string(), text: z.string(), sent: traffic, received: traffic }))
+      .describe(
+        "What was said to other chassis, and heard from them, by what it was about. Each message " +
+          "counts once, whoever hears it, without what NATS, TLS and TCP add.",
+      ),
   })
   .openapi("Counters");
 

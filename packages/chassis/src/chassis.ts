@@ -182,7 +182,8 @@ export class Chassis {
       },
       counters: () => {
         const { compilations } = parts.resolve(tokens.CONTROLLER);
-        return countersView(this.#config.name, dataplane, devices, compilations);
+        const { counts } = parts.resolve(tokens.TRANSPORT);
+        return countersView(this.#config.name, dataplane, devices, compilations, counts);
       },
       workers: () => workersView(this.#config.name, dataplane, devices, tunnel),
       pipeline: pipelineView,

@@ -6,7 +6,6 @@
  * a server lists may still carry nothing, and what counts is whether messages arrive.
  */
 import type { ClusterView } from "@rhone/api/context";
-import { FallbackTransport } from "@rhone/gossip/fallback-transport";
 import type { Peer } from "@rhone/gossip/peer-table";
 import type { DependencyContainer } from "tsyringe";
 import * as tokens from "./tokens.ts";
@@ -15,8 +14,7 @@ export function clusterView(parts: DependencyContainer): ClusterView {
   const nowMs = performance.now();
   const age = (atMs: number): number => Math.max(0, Math.round(nowMs - atMs));
   const membership = parts.resolve(tokens.MEMBERSHIP);
-  const transport = parts.resolve(tokens.TRANSPORT);
-  const paths = transport instanceof FallbackTransport ? transport.paths : null;
+  const paths = parts.resolve(tokens.PATHS)?.paths ?? null;
   const links = parts.resolve(tokens.PEER_LINKS)?.states ?? [];
   const peers = parts.resolve(tokens.REPLICATOR).peers();
   const addresses = parts.resolve(tokens.PEER_ADDRESSES).named();

@@ -9,6 +9,7 @@ import { Convergence } from "@rhone/gossip/convergence";
 import { FallbackTransport } from "@rhone/gossip/fallback-transport";
 import { clusterDirectory } from "@rhone/gossip/identity";
 import { Membership } from "@rhone/gossip/membership";
+import { MeteredTransport } from "@rhone/gossip/metered-transport";
 import { NatsPlacement } from "@rhone/gossip/nats-placement";
 import { NatsServer } from "@rhone/gossip/nats-server";
 import { NatsTransport } from "@rhone/gossip/nats-transport";
@@ -16,7 +17,7 @@ import { PeerLinks } from "@rhone/gossip/peer-links";
 import { Refusals } from "@rhone/gossip/refusals";
 import { Replicator } from "@rhone/gossip/replicator";
 import { Signers } from "@rhone/gossip/signers";
-import { setRealTimer, type Transport } from "@rhone/gossip/transport";
+import { setRealTimer } from "@rhone/gossip/transport";
 import { hasDevice, receiveQueueCount } from "@rhone/netio/device";
 import { DEVICES_MAX } from "@rhone/rings/counters";
 import { steadyClock } from "@rhone/state/clock";
@@ -61,7 +62,10 @@ export function compose(config: Config): DependencyContainer {
   single(tokens.NATS_PLACEMENT, makeNatsPlacement);
   single(tokens.NATS_SERVER, makeNatsServer);
   single(tokens.PEER_LINKS, makePeerLinks);
-  single(tokens.TRANSPORT, makeTransport);
+  single(tokens.PATHS, makePaths);
+  single(tokens.TRANSPORT, (parts) => {
+    return new MeteredTransport(parts.resolve(tokens.PATHS) ?? makeNats(parts));
+  });
   single(tokens.REPLICATOR, makeReplicator);
   single(tokens.MEMBERSHIP, makeMembership);
   single(tokens.CONVERGENCE, makeConvergence);
@@ -213,18 +217,22 @@ function makePeerLinks(parts: DependencyContainer): PeerLinks | null {
   });
 }
 
-/** NATS, and with links the two as one. */
-function makeTransport(parts: DependencyContainer): Transport {
-  const { name, nats: ports } = parts.resolve(tokens.CONFIG);
-  const nats = new NatsTransport({ name, port: ports.clientPort, ...natsIdentity(parts) });
+/** NATS and the links as one. */
+function makePaths(parts: DependencyContainer): FallbackTransport | null {
   const links = parts.resolve(tokens.PEER_LINKS);
-  if (links === null) return nats;
+  if (links === null) return null;
+  const nats = makeNats(parts);
   return new FallbackTransport({
     nats,
     links,
     now: () => performance.now(),
     setTimer: setRealTimer,
   });
+}
+
+function makeNats(parts: DependencyContainer): NatsTransport {
+  const { name, nats } = parts.resolve(tokens.CONFIG);
+  return new NatsTransport({ name, port: nats.clientPort, ...natsIdentity(parts) });
 }
 
 function natsIdentity(parts: DependencyContainer): { readonly identity?: Cluster["identity"] } {
@@ -289,7 +297,7 @@ function makeMembership(parts: DependencyContainer): Membership {
     name,
     incarnation: Date.now(),
     transport,
-    ...(transport instanceof FallbackTransport ? { send: transport.sendTo.bind(transport) } : {}),
+    send: transport.sendTo.bind(transport),
     now: () => performance.now(),
     wallClock: Date.now,
     random: Math.random,

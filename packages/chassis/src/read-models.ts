@@ -2,6 +2,7 @@
  * What the API shows of the running chassis, gathered from counters in shared memory.
  */
 import type { CountersView, StageView } from "@rhone/api/context";
+import { TOPICS, type TopicCounts } from "@rhone/gossip/metered-transport";
 import { STAGES } from "@rhone/pipeline-stages/pipeline";
 import { type Counters, type DeviceCounts, TUNNEL_DEVICE } from "@rhone/rings/counters";
 import { DROP_REASON_COUNT, dropReasonName, dropReasonText } from "@rhone/rings/drop-reason";
@@ -27,6 +28,7 @@ export function countersView(
   dataplane: Dataplane,
   devices: Devices,
   { steps, full }: CompileCounts,
+  topics: readonly TopicCounts[],
 ): CountersView {
   // Those of workers that are gone count as well: what they did has happened.
   const workers = dataplane.memory.counters;
@@ -67,6 +69,7 @@ export function countersView(
         .map(([reason, text]) => ({ reason, text, count: full[reason as FullReason] }))
         .filter(({ count }) => count > 0),
     },
+    messages: topics.map((counts) => ({ text: TOPICS[counts.topic], ...counts })),
   };
 }
 

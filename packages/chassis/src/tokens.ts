@@ -2,14 +2,15 @@
  * Names under which the composition's parts are registered; tests replace a part under its name.
  */
 import type { Convergence } from "@rhone/gossip/convergence";
+import type { FallbackTransport } from "@rhone/gossip/fallback-transport";
 import type { Membership } from "@rhone/gossip/membership";
+import type { MeteredTransport } from "@rhone/gossip/metered-transport";
 import type { NatsPlacement } from "@rhone/gossip/nats-placement";
 import type { NatsServer } from "@rhone/gossip/nats-server";
 import type { PeerLinks } from "@rhone/gossip/peer-links";
 import type { Refusals } from "@rhone/gossip/refusals";
 import type { Replicator } from "@rhone/gossip/replicator";
 import type { Signers } from "@rhone/gossip/signers";
-import type { Transport } from "@rhone/gossip/transport";
 import type { Store } from "@rhone/state/store";
 import type { Logger } from "pino";
 import type { InjectionToken } from "tsyringe";
@@ -36,7 +37,9 @@ export const NATS_PLACEMENT: InjectionToken<NatsPlacement> = Symbol("nats-placem
 export const NATS_SERVER: InjectionToken<NatsServer> = Symbol("nats-server");
 /** null when the chassis has joined no cluster. */
 export const PEER_LINKS: InjectionToken<PeerLinks | null> = Symbol("peer-links");
-export const TRANSPORT: InjectionToken<Transport> = Symbol("transport");
+/** null when the chassis has joined no cluster: then there is NATS alone. */
+export const PATHS: InjectionToken<FallbackTransport | null> = Symbol("paths");
+export const TRANSPORT: InjectionToken<MeteredTransport> = Symbol("transport");
 export const REPLICATOR: InjectionToken<Replicator> = Symbol("replicator");
 export const CONVERGENCE: InjectionToken<Convergence> = Symbol("convergence");
 export const MEMBERSHIP: InjectionToken<Membership> = Symbol("membership");

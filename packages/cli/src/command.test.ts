@@ -115,6 +115,7 @@ test("shows resources as tables and as JSON", LIMIT, async () => {
 
 test("shows counters, stages and health", LIMIT, async () => {
   assert.match((await ask("counters")).stdout, /^0 +port-security +\d+/m);
+  assert.match((await ask("counters")).stdout, /^heartbeats +\d+ +\d+ +[1-9]\d* +[1-9]/m);
   assert.match((await ask("pipeline")).stdout, /^8 +post-routing +yes +/m);
   assert.match((await ask("health")).stdout, /^ok\n✓ /);
   assert.equal(JSON.parse((await ask("counters", "--json")).stdout).stages.length, 16);

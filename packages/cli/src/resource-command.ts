@@ -258,7 +258,8 @@ function placementText(placement: Readonly<Record<string, StagePlace>>): string 
   return places.join(", ") || "every stage where its packet is";
 }
 
-function formatCounters({ chassis, stages, drops, devices, tunnel }: CountersView): string {
+function formatCounters(counters: CountersView): string {
+  const { chassis, stages, drops, devices, tunnel, messages } = counters;
   const stageRows = stages.map(({ number, name, packets, drops }) =>
     [number, name, packets, drops].map(String),
   );
@@ -269,11 +270,16 @@ function formatCounters({ chassis, stages, drops, devices, tunnel }: CountersVie
     [name, rxPackets, rxBytes, txPackets, txBytes, drops].map(String),
   );
   const dropRows = drops.map(({ reason, text, packets }) => [reason, String(packets), text]);
+  const messageRows = messages.map(({ topic, sent, received }) =>
+    [topic, received.messages, received.bytes, sent.messages, sent.bytes].map(String),
+  );
+  const messageHeader = ["messages about", "received", "bytes", "sent", "bytes"];
   const deviceHeader = ["device", "received", "bytes", "sent", "bytes", "dropped"];
   return [
     `Chassis ${chassis}`,
     formatTable([["stage", "", "packets", "dropped"], ...stageRows]),
     formatTable([deviceHeader, ...deviceRows]),
+    formatTable([messageHeader, ...messageRows]),
     ...(dropRows.length > 0 ? [formatTable([["drop reason", "packets", ""], ...dropRows])] : []),
   ].join("\n\n");
 }
