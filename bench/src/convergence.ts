@@ -180,7 +180,7 @@ function synchronize(from: Store, to: Store): number {
   let size = 0;
   for (let after: Cursor | null = null, isLast = false; !isLast; ) {
     const page = from.behind(to.vector, after, PAGE_SIZE_MAX);
-    const rest = { certificates: [], vector, hash };
+    const rest = { certificates: [], vector, isBehind: false, hash };
     const bytes = encode({ type: "sync-reply", from: "a", ...page, ...rest });
     size += bytes.length;
     const reply = decode(bytes);

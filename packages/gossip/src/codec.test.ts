@@ -33,8 +33,12 @@ const messages: Message[] = [
     underlay: "::1",
     format: 2,
   },
-  { type: "sync-request", from: "c1", vector: {}, after: null },
-  { type: "sync-request", from: "c1", vector: { c1: 7, c2: 0 }, after: cursor },
+  { type: "sync-request", from: "c1", vector: {}, isPartial: false, after: null },
+  {
+    ...{ type: "sync-request", from: "c1", isPartial: true },
+    vector: { c1: 7, c2: 0 },
+    after: cursor,
+  },
   { type: "sums-request", from: "c1" },
   { type: "sums-reply", from: "c1", sums: Uint8Array.from({ length: 16384 }, (_, i) => i) },
   { type: "buckets-request", from: "c1", buckets: [0, 1023], after: null },
@@ -42,7 +46,7 @@ const messages: Message[] = [
   { type: "applied-reply", from: "c1", isHeld: true, isApplied: false, revision: 3 },
   {
     ...{ type: "sync-reply", from: "c1", portions: [portion], certificates: ["AAAA"] },
-    ...{ next: cursor, vector: { c1: 7 }, hash },
+    ...{ next: cursor, vector: { c1: 7 }, isBehind: false, hash },
   },
 ];
 

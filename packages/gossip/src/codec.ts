@@ -47,7 +47,7 @@ export interface HeartbeatMessage {
   readonly hash: string;
   /** Address that tunnels to this chassis end at. */
   readonly underlay: string;
-  /** The latest packed form (packed.ts) that the sender reads; 0 when it reads none. */
+  /** What the sender reads: `FORMAT` of packed.ts when it made it; 0 before there was one. */
   readonly format: number;
 }
 
@@ -56,6 +56,8 @@ export interface SyncRequestMessage {
   readonly type: "sync-request";
   readonly from: string;
   readonly vector: Vector;
+  /** Whether only what the chassis in `vector` wrote is asked for. */
+  readonly isPartial: boolean;
   readonly after: Cursor | null;
 }
 
@@ -82,8 +84,10 @@ export interface SyncReplyMessage {
   readonly certificates: readonly string[];
   /** What to ask for next as `after`; null on the last page. */
   readonly next: Cursor | null;
-  /** Of the sender, when it made the page. */
+  /** Of the sender, when it made the page, as far as it is beyond that of who asks. */
   readonly vector: Vector;
+  /** Whether who asks is beyond the sender somewhere. */
+  readonly isBehind: boolean;
   readonly hash: string;
 }
 
@@ -194,8 +198,9 @@ function readHeartbeat(fields: Fields, from: string): HeartbeatMessage | null {
 function readSyncRequest(fields: Fields, from: string): SyncRequestMessage | null {
   const vector = readVector(fields["vector"]);
   const after = readCursor(fields["after"]);
-  if (vector === null || after === undefined) return null;
-  return { type: "sync-request", from, vector, after };
+  const { isPartial = false } = fields; // Chassis of format 1 know no such requests.
+  if (vector === null || after === undefined || typeof isPartial !== "boolean") return null;
+  return { type: "sync-request", from, vector, isPartial, after };
 }
 
 function readBucketsRequest(fields: Fields, from: string): BucketsRequestMessage | null {
@@ -208,13 +213,15 @@ function readBucketsRequest(fields: Fields, from: string): BucketsRequestMessage
 }
 
 function readSyncReply(fields: Fields, from: string): SyncReplyMessage | null {
-  const { certificates, hash } = fields;
+  // Those of format 1 do not say it, and send the whole vector.
+  const { certificates, hash, isBehind = true } = fields;
   const portions = readPortions(fields["portions"]);
   const vector = readVector(fields["vector"]);
   const next = readCursor(fields["next"]);
   if (portions === null || vector === null || next === undefined || !isHash(hash)) return null;
+  if (typeof isBehind !== "boolean") return null;
   if (!isList(certificates, CERTIFICATES_MAX) || !certificates.every(isCertificate)) return null;
-  return { type: "sync-reply", from, portions, certificates, next, vector, hash };
+  return { type: "sync-reply", from, portions, certificates, next, vector, isBehind, hash };
 }
 
 function readSumsReply(fields: Fields, from: string): SumsReplyMessage | null {

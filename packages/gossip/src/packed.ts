@@ -6,7 +6,7 @@
  *
  *   change, from 2    heartbeat, from 2
  *   3   size of raw   8   hash
- *       raw               MessagePack [from, incarnation, revision, clock, underlay]
+ *       raw               MessagePack [from, incarnation, revision, clock, underlay, format]
  *       compressed
  *
  * `raw` is what cannot be compressed, in the order of its portions: the id of the signer (16) and
@@ -26,7 +26,7 @@ import { isCount, isHash, isList, isName, isUnderlay } from "./fields.ts";
 import { DICTIONARY } from "./packed-dictionary.ts";
 import { isPlain } from "./plain-msgpack.ts";
 
-/** Said in heartbeats: types up to it are read. */
+/** Said in heartbeats. From 2 on packed messages are read, and requests for a part are answered. */
 export const FORMAT = 2;
 const MARK = 0xc1;
 const CHANGE = 1;
@@ -52,11 +52,11 @@ export function isPacked(data: Uint8Array): boolean {
 }
 
 export function packHeartbeat(message: HeartbeatMessage): Uint8Array {
-  const { from, incarnation, revision, clock, hash, underlay } = message;
+  const { from, incarnation, revision, clock, hash, underlay, format } = message;
   const head = [MARK, HEARTBEAT, ...Buffer.from(hash, "hex")];
   return Buffer.concat([
     Uint8Array.from(head),
-    packr.pack([from, incarnation, revision, clock, underlay]),
+    packr.pack([from, incarnation, revision, clock, underlay, format]),
   ]);
 }
 
@@ -103,15 +103,12 @@ export function unpack(data: Uint8Array): ChangeMessage | HeartbeatMessage | nul
 
 function unpackHeartbeat(rest: Buffer): HeartbeatMessage | null {
   const hash = rest.toString("hex", 0, HEARTBEAT_HASH_SIZE);
-  const fields = unpackList(rest.subarray(HEARTBEAT_HASH_SIZE), 5);
+  const fields = unpackList(rest.subarray(HEARTBEAT_HASH_SIZE), 6);
   if (fields === null) return null;
-  const [from, incarnation, revision, clock, underlay] = fields;
+  const [from, incarnation, revision, clock, underlay, format] = fields;
   if (!isName(from) || !isCount(incarnation) || !isCount(revision) || !isCount(clock)) return null;
-  if (!isHash(hash) || !isUnderlay(underlay)) return null;
-  return {
-    ...{ type: "heartbeat", from, incarnation, revision, clock, hash, underlay },
-    format: FORMAT,
-  };
+  if (!isHash(hash) || !isUnderlay(underlay) || !isCount(format)) return null;
+  return { type: "heartbeat", from, incarnation, revision, clock, hash, underlay, format };
 }
 
 function unpackChange(rest: Buffer): ChangeMessage | null {

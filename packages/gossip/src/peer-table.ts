@@ -75,6 +75,11 @@ export class PeerTable {
     return this.#known.size;
   }
 
+  /** What it said that it reads; 0 when it is not known. */
+  formatOf(name: string): number {
+    return this.#known.get(name)?.format ?? 0;
+  }
+
   /** The latest that everybody reads who was heard within `silenceMs`; 0 when nobody was. */
   oldestFormat(silenceMs: number): number {
     const seenAfterMs = this.#options.now() - silenceMs;

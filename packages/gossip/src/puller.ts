@@ -49,6 +49,20 @@ export interface Said {
   readonly clock: number;
 }
 
+export interface WantOptions {
+  /** Time since the last fetch from the peer, at least. */
+  readonly restMs?: number;
+  /** Only what the peer wrote itself; all that it holds where that did not help before. */
+  readonly isOwnOnly?: boolean;
+}
+
+type Found = Pick<SyncReplyMessage, "portions" | "vector" | "isBehind" | "hash">;
+
+interface Wanted {
+  readonly said: Said | null;
+  readonly isOwnOnly: boolean;
+}
+
 /** Two states of knowledge that a fetch could not bring together. */
 interface Settled {
   readonly theirs: string;
@@ -57,12 +71,14 @@ interface Settled {
 
 export class Puller {
   readonly #options: PullerOptions;
-  readonly #waiting = new Map<string, Said | null>();
+  readonly #waiting = new Map<string, Wanted>();
   readonly #inFlight = new Set<string>();
   readonly #startedMs = new Map<string, number>();
   readonly #settled = new Map<string, Settled>();
   /** Peers whose last answer brought nothing, although they differ. */
   readonly #fruitless = new Map<string, Settled>();
+  /** Peers of which the last fetch of their own writes brought nothing. */
+  readonly #unhelpful = new Set<string>();
   /** When a peer was last asked of which we have all that it wrote itself. */
   #gleanedMs = Number.NEGATIVE_INFINITY;
   #isStopped = false;
@@ -99,15 +115,17 @@ export class Puller {
    * Fetches from `peer` soon, if we differ then from what it `said`; null when that is not known
    * but must differ. Does nothing where that would be too often, or has already been seen to change
    * nothing: a peer that holds entries we refuse differs for ever. Whoever calls does so again with
-   * the peer's next heartbeat. `restMs` is the time since the last fetch from it, at least.
+   * the peer's next heartbeat.
    */
-  want(peer: string, said: Said | null, restMs = this.#options.restMs): void {
+  want(peer: string, said: Said | null, options: WantOptions = {}): void {
     const { now } = this.#options;
+    const { restMs = this.#options.restMs, isOwnOnly = false } = options;
     if (this.#isStopped || this.#inFlight.has(peer)) return;
     const startedMs = this.#startedMs.get(peer);
     if (startedMs !== undefined && now() - startedMs < restMs) return;
     if (this.#startedMs.size > PEERS_MAX) this.reset(); // Names of long ago.
-    this.#waiting.set(peer, said);
+    const isAll = !isOwnOnly || this.#waiting.get(peer)?.isOwnOnly === false;
+    this.#waiting.set(peer, { said, isOwnOnly: !isAll && !this.#unhelpful.delete(peer) });
     this.#startNext();
   }
 
@@ -116,6 +134,7 @@ export class Puller {
     this.#startedMs.clear();
     this.#settled.clear();
     this.#fruitless.clear();
+    this.#unhelpful.clear();
     this.#gleanedMs = Number.NEGATIVE_INFINITY;
   }
 
@@ -125,14 +144,15 @@ export class Puller {
   }
 
   #startNext(): void {
-    for (const [peer, said] of this.#waiting) {
+    for (const [peer, { said, isOwnOnly }] of this.#waiting) {
       if (this.#inFlight.size >= IN_FLIGHT_MAX) return;
       this.#waiting.delete(peer);
       if (said !== null && !this.#isWorthwhile(peer, said)) continue;
       this.#inFlight.add(peer);
       this.#startedMs.set(peer, this.#options.now());
       this.#pullCount++;
-      void this.#pull(peer, said?.hash ?? null).finally(() => {
+      const done = isOwnOnly ? this.#pullOwn(peer) : this.#pull(peer, said?.hash ?? null);
+      void done.finally(() => {
         this.#inFlight.delete(peer);
         this.#startNext();
       });
@@ -154,11 +174,23 @@ export class Puller {
     return true;
   }
 
+  /** With many chassis the vector of all is longer than most of what is lost. */
+  async #pullOwn(peer: string): Promise<void> {
+    const { self, store } = this.#options;
+    const vector = { [peer]: store.clockOf(peer) };
+    const found = await this.#pages(peer, (after) => {
+      return { type: "sync-request", from: self, vector, isPartial: true, after };
+    });
+    if (found !== null && this.#merge(found.portions, found.vector) === 0) {
+      this.#unhelpful.add(peer);
+    }
+  }
+
   async #pull(peer: string, theirs: string | null): Promise<void> {
     const { self, store } = this.#options;
     const { vector } = store;
     const found = await this.#pages(peer, (after) => {
-      return { type: "sync-request", from: self, vector, after };
+      return { type: "sync-request", from: self, vector, isPartial: false, after };
     });
     if (found === null) return;
     if (this.#merge(found.portions, found.vector) > 0 || theirs === null) {
@@ -170,7 +202,8 @@ export class Puller {
     this.#fruitless.set(peer, { theirs: found.hash, ours: store.root });
     if (before === undefined) return;
     const isStill = before.theirs === found.hash && before.ours === store.root;
-    if (!isStill && !isSameVector(found.vector, store.vector)) return;
+    const isSameVector = !found.isBehind && covers(store.vector, found.vector);
+    if (!isStill && !isSameVector) return;
     this.#fruitless.delete(peer);
     if (!(await this.#compare(peer)) || this.#isStopped) return;
     this.#settled.set(peer, { theirs, ours: store.root });
@@ -203,13 +236,10 @@ export class Puller {
   }
 
   /** All pages of an answer, with the vector and the hash of its end; null when one is missing. */
-  async #pages(
-    peer: string,
-    requestOf: (after: Cursor | null) => Message,
-  ): Promise<Pick<SyncReplyMessage, "portions" | "vector" | "hash"> | null> {
+  async #pages(peer: string, requestOf: (after: Cursor | null) => Message): Promise<Found | null> {
     const portions: Portion[] = [];
     let after: Cursor | null = null;
-    let first: Vector | null = null;
+    let first: SyncReplyMessage | null = null;
     for (let page = 0; page < PAGES_MAX; page++) {
       const reply: Message | null = await this.#request(peer, requestOf(after));
       if (this.#isStopped) return null;
@@ -218,8 +248,9 @@ export class Puller {
       this.#options.onCertificates(reply.certificates);
       portions.push(...reply.portions);
       // What came to the peer since the first page may lie before it.
-      first ??= reply.vector;
-      if (reply.next === null) return { portions, vector: first, hash: reply.hash };
+      first ??= reply;
+      const { vector, isBehind } = first;
+      if (reply.next === null) return { portions, vector, isBehind, hash: reply.hash };
       after = reply.next;
     }
     this.#failureCount++;
@@ -238,10 +269,6 @@ export class Puller {
     const reply = decode(data);
     return reply?.from === peer ? reply : null;
   }
-}
-
-function isSameVector(a: Vector, b: Vector): boolean {
-  return covers(a, b) && covers(b, a);
 }
 
 function isForward(from: Cursor | null, to: Cursor | null): boolean {

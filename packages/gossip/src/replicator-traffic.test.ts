@@ -4,8 +4,8 @@ import { test } from "node:test";
 import { createMemoryStore } from "@rhone/state/memory-store";
 import { everythingOf } from "@rhone/state/peer-fixture";
 import { Packr } from "msgpackr/pack";
-import { decode } from "./codec.ts";
-import { isPacked } from "./packed.ts";
+import { decode, encode, type Message } from "./codec.ts";
+import { isPacked, packHeartbeat } from "./packed.ts";
 import { Cluster, put } from "./replicator-fixture.ts";
 
 const packr = new Packr({ useRecords: false });
@@ -104,4 +104,53 @@ test("what differs is found by its sums also while others write", async () => {
   }
   assert.equal(broken.store.snapshot().switches.length, 116);
   assert.ok(totals(cluster).comparisons > 0);
+});
+
+test("what was lost is asked for without the vector of all", async () => {
+  const cluster = new Cluster(["a", "b", "c"]);
+  await cluster.clock.advance(1500);
+  for (const [i, member] of cluster.members.entries()) put(member, `s${i}`);
+  await cluster.converge(2000);
+  await cluster.clock.advance(1000);
+  const [a, b] = cluster.members;
+  const requests: Message[] = [];
+  const listener = cluster.bus.connect("listener");
+  listener.subscribe("rhone.req.a.sync", (data) => requests.push(decode(data)!));
+  await cluster.clock.advance(1);
+  const clock = a!.store.clockOf("a");
+  cluster.bus.lossRate = 1;
+  put(a, "lost");
+  await cluster.clock.advance(10);
+  cluster.bus.lossRate = 0;
+  put(a, "next");
+  await cluster.converge(50);
+  const expected = { type: "sync-request", isPartial: true, vector: { a: clock }, after: null };
+  assert.deepEqual(
+    requests.map((request) => ({ ...request, from: "" })),
+    [1, 2].map(() => ({ ...expected, from: "" })),
+  );
+  assert.equal(b!.store.clockOf("a"), a!.store.clockOf("a"));
+});
+
+test("where a part does not help, all is asked for", async () => {
+  const cluster = new Cluster(["a", "b"]);
+  await cluster.clock.advance(1500);
+  const liar = cluster.bus.connect("liar");
+  const requests: boolean[] = [];
+  const reply = { type: "sync-reply", from: "liar", portions: [], certificates: [] } as const;
+  const rest = { next: null, vector: {}, isBehind: false, hash: "1".repeat(16) };
+  liar.subscribe("rhone.req.liar.sync", (data, respond) => {
+    const request = decode(data);
+    if (request?.type === "sync-request") requests.push(request.isPartial);
+    respond(encode({ ...reply, ...rest }));
+  });
+  await cluster.clock.advance(1);
+  const heartbeat = { type: "heartbeat", from: "liar", incarnation: 1, revision: 9 } as const;
+  const said = { clock: 9, hash: "1".repeat(16), underlay: "10.0.0.9", format: 2 };
+  for (let i = 0; i < 3; i++) {
+    liar.publish("rhone.o.liar.h", packHeartbeat({ ...heartbeat, ...said }));
+    await cluster.clock.advance(1000);
+  }
+  // Of each of two.
+  assert.deepEqual(requests.slice(0, 4), [true, true, false, false]);
 });

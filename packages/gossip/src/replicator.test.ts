@@ -160,7 +160,13 @@ test("knows its peers by their heartbeats", async () => {
 function misbehave(cluster: Cluster, fields: Pick<SyncReplyMessage, "portions" | "next">) {
   const stranger = cluster.bus.connect("stranger");
   const hash = "0".repeat(16);
-  const rest = { from: "stranger", certificates: [], vector: { stranger: 1 }, hash } as const;
+  const rest = {
+    from: "stranger",
+    certificates: [],
+    vector: { stranger: 1 },
+    isBehind: true,
+    hash,
+  } as const;
   stranger.subscribe("rhone.req.stranger.sync", (data, respond) => {
     const isSums = decode(data)?.type === "sums-request";
     const sums = new Uint8Array(16384).fill(1);

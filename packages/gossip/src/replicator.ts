@@ -12,6 +12,7 @@
  */
 import type { Merged, Refusal, Store } from "@rhone/state/store";
 import type { Portion } from "@rhone/state/write";
+import { answerTo } from "./answers.ts";
 import {
   type ChangeMessage,
   decode,
@@ -193,7 +194,7 @@ export class Replicator {
 
   /** As `want`, also when it was just asked: somebody waits for it. */
   wantNow(peer: string): void {
-    this.#puller.want(peer, null, URGENT_REST_MS);
+    this.#puller.want(peer, null, { restMs: URGENT_REST_MS });
   }
 
   stop(): void {
@@ -237,18 +238,8 @@ export class Replicator {
     const { store, self, trust } = this.#options;
     const request = this.#receive(data, REQUESTS);
     if (request === null) return;
-    if (request.type === "sums-request") {
-      respond(encode({ type: "sums-reply", from: self.name, sums: store.sums() }));
-      return;
-    }
-    const page =
-      request.type === "sync-request"
-        ? store.behind(request.vector, request.after, PAGE_SIZE_MAX)
-        : store.inBuckets(new Set(request.buckets), request.after, PAGE_SIZE_MAX);
-    const signers = new Set(page.portions.map(({ seal }) => seal.signer));
-    const certificates = trust?.certificatesOf(signers) ?? [];
-    const { vector, root: hash } = store;
-    respond(encode({ type: "sync-reply", from: self.name, ...page, certificates, vector, hash }));
+    const certificatesOf = (ids: ReadonlySet<string>) => trust?.certificatesOf(ids) ?? [];
+    respond(encode(answerTo(request, self.name, store, certificatesOf)));
   }
 
   /** The message in `data` if it is of `types`, and from `origin` if that is given; counts. */
@@ -284,7 +275,13 @@ export class Replicator {
     this.#count(merged, from);
     const isGap = portions.some(({ seal }) => store.clockOf(seal.origin) < seal.clock);
     // What was lost is fetched now, not after the next heartbeat.
-    if (isGap || isStranger) this.#puller.want(from, null);
+    if (isGap || isStranger) this.#wantOwn(from, null);
+  }
+
+  /** Fetches what `peer` wrote itself, as far as it can be asked for that alone. */
+  #wantOwn(peer: string, said: Said | null): void {
+    const isAlone = this.#peers.formatOf(peer) >= FORMAT;
+    this.#puller.want(peer, said, { isOwnOnly: isAlone });
   }
 
   #count({ refused }: Merged, peer: string): void {
@@ -300,7 +297,7 @@ export class Replicator {
     const isCaughtUp = store.clockOf(message.from) >= message.clock;
     const isSame = message.hash === store.root;
     if (!this.#peers.heartbeat(message, isCaughtUp, isSame)) this.#tooManyCount++;
-    else if (!isCaughtUp) this.#puller.want(message.from, message);
+    else if (!isCaughtUp) this.#wantOwn(message.from, message);
     else if (!this.#roots.has(message.hash)) this.#doubt(message.from, message);
   }
 
