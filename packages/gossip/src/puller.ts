@@ -21,6 +21,8 @@ import type { Transport } from "./transport.ts";
 
 /** Peers fetched from at the same time: one that hangs must not stop the repair. */
 const IN_FLIGHT_MAX = 2;
+/** With more that wait, a peer is asked for all that it holds, as that leaves fewer to be asked. */
+const WAITING_MAX = 4;
 /** Pages of one fetch: 1 GiB. */
 const PAGES_MAX = 4096;
 
@@ -151,7 +153,8 @@ export class Puller {
       this.#inFlight.add(peer);
       this.#startedMs.set(peer, this.#options.now());
       this.#pullCount++;
-      const done = isOwnOnly ? this.#pullOwn(peer) : this.#pull(peer, said?.hash ?? null);
+      const isAlone = isOwnOnly && this.#waiting.size <= WAITING_MAX;
+      const done = isAlone ? this.#pullOwn(peer) : this.#pull(peer, said?.hash ?? null);
       void done.finally(() => {
         this.#inFlight.delete(peer);
         this.#startNext();

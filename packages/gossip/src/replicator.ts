@@ -21,6 +21,7 @@ import {
   type Message,
   PAGE_SIZE_MAX,
 } from "./codec.ts";
+import { Doubts } from "./doubts.ts";
 import { isName } from "./fields.ts";
 import { FORMAT, packChange, packHeartbeat } from "./packed.ts";
 import { type Peer, PeerTable } from "./peer-table.ts";
@@ -118,8 +119,7 @@ export class Replicator {
   readonly #peers: PeerTable;
   readonly #intervalMs: number;
   readonly #roots: RecentRoots;
-  /** Peers whose hash is looked at once more, and what ends that. */
-  readonly #doubts = new Map<string, () => void>();
+  readonly #doubts: Doubts;
   readonly #undo: (() => void)[] = [];
   #cancelTimer: () => void = () => {};
   #cancelEcho: (() => void) | null = null;
@@ -157,6 +157,14 @@ export class Replicator {
       forgetMs: intervalMs * FORGET_INTERVALS,
     });
     this.#roots = new RecentRoots(store.root, now);
+    this.#doubts = new Doubts({
+      now,
+      setTimer: options.setTimer,
+      graceMs: GRACE_MS,
+      onDue: (peer, said) => {
+        if (!this.#roots.has(said.hash)) this.#puller.want(peer, said);
+      },
+    });
     this.#subscribe(store, transport, self.name);
     if (transport.isConnected) this.#askAll();
     this.#scheduleHeartbeat();
@@ -200,7 +208,7 @@ export class Replicator {
   stop(): void {
     this.#cancelTimer();
     this.#cancelEcho?.();
-    for (const cancel of this.#doubts.values()) cancel();
+    this.#doubts.stop();
     this.#puller.stop();
     for (const undo of this.#undo.splice(0)) undo();
   }
@@ -298,17 +306,7 @@ export class Replicator {
     const isSame = message.hash === store.root;
     if (!this.#peers.heartbeat(message, isCaughtUp, isSame)) this.#tooManyCount++;
     else if (!isCaughtUp) this.#wantOwn(message.from, message);
-    else if (!this.#roots.has(message.hash)) this.#doubt(message.from, message);
-  }
-
-  /** Fetches from `peer` unless we come past what it holds in a moment. */
-  #doubt(peer: string, said: Said): void {
-    this.#doubts.get(peer)?.();
-    const cancel = this.#options.setTimer(() => {
-      this.#doubts.delete(peer);
-      if (!this.#roots.has(said.hash)) this.#puller.want(peer, said);
-    }, GRACE_MS);
-    this.#doubts.set(peer, cancel);
+    else if (!this.#roots.has(message.hash)) this.#doubts.add(message.from, message);
   }
 
   /** A transaction is one message. Of one that is too large, only that there is something. */
