@@ -48,7 +48,7 @@ export class SimulatedDisk {
         const fate = this.killAtWrite;
         this.killAtWrite = null;
         if (fate !== "lost") {
-          this.#keep(records, vector);
+          this.keep(records, vector);
           onKept(records);
         }
         if (fate === null) return;
@@ -75,7 +75,8 @@ export class SimulatedDisk {
     return key;
   }
 
-  #keep(records: readonly DiskRecord[], vector: Vector): void {
+  /** As if it had been written. */
+  keep(records: readonly DiskRecord[], vector: Vector): void {
     for (const { kind, name, writes } of records) {
       const key = `${kind}/${name}`;
       if (writes.length === 0) this.#writes.delete(key);

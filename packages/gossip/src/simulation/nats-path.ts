@@ -3,7 +3,6 @@
  * Messages between two chassis keep their order unless `reorderRate` says otherwise. As with the
  * real one, whatever is on its way when something breaks is lost without a word.
  */
-import { matches } from "../subject-pattern.ts";
 import type { MessageHandler, Transport } from "../transport.ts";
 import { forge } from "./forger.ts";
 import type { Machine, Process } from "./machine.ts";
@@ -46,7 +45,9 @@ export class NatsPath {
   readonly #lastMs: Float64Array;
   /** By pattern, and within it in the order in which they came. */
   readonly #subscriptions = new Map<string, Set<Subscription>>();
-  readonly #wildcards = new Map<string, readonly string[]>();
+  /** Bytes of subjects and data that were said, each message once, and that were heard. */
+  saidSize = 0;
+  heardSize = 0;
   readonly #overheard: { readonly subject: string; readonly data: Uint8Array }[] = [];
 
   constructor(world: World, underlay: Underlay, count: number) {
@@ -100,8 +101,10 @@ export class NatsPath {
     let all = this.#subscriptions.get(pattern);
     if (all === undefined) {
       all = new Set();
+      if (subscription.pattern.filter((token) => token === "*").length > 1) {
+        throw new RangeError(`simulated NATS: expected one * at most, got ${pattern}`);
+      }
       this.#subscriptions.set(pattern, all);
-      if (pattern.includes("*")) this.#wildcards.set(pattern, subscription.pattern);
     }
     all.add(subscription);
     return () => all.delete(subscription);
@@ -112,10 +115,9 @@ export class NatsPath {
     this.#world.log(`nats ${from.name} ${subject}`, data);
     this.#overheard.push({ subject, data });
     if (this.#overheard.length >= 2 * OVERHEARD_MAX) this.#overheard.splice(0, OVERHEARD_MAX);
-    const tokens = subject.split(".");
-    let isWanted = this.#deliverTo(subject, from, subject, data, respond);
-    for (const [pattern, wanted] of this.#wildcards) {
-      if (!matches(wanted, tokens)) continue;
+    this.saidSize += subject.length + data.length;
+    let isWanted = false;
+    for (const pattern of patternsOf(subject)) {
       isWanted = this.#deliverTo(pattern, from, subject, data, respond) || isWanted;
     }
     return isWanted;
@@ -148,10 +150,8 @@ export class NatsPath {
   #inject(subject: string, data: Uint8Array): void {
     const world = this.#world;
     world.log(`nats somebody ${subject}`, data);
-    const tokens = subject.split(".");
-    for (const [pattern, subscriptions] of this.#subscriptions) {
-      if (pattern !== subject && !matches(this.#wildcards.get(pattern) ?? [], tokens)) continue;
-      for (const { endpoint, handler } of subscriptions) {
+    for (const pattern of patternsOf(subject)) {
+      for (const { endpoint, handler } of this.#subscriptions.get(pattern) ?? []) {
         endpoint.process.after(1, () => {
           if (endpoint.isConnected) handler(data, () => {}, subject);
         });
@@ -171,6 +171,7 @@ export class NatsPath {
       if (endpoint === from || !endpoint.isConnected) continue;
       isWanted ||= this.#isWay(from, endpoint);
       this.carry(from, endpoint, () => {
+        this.heardSize += subject.length + data.length;
         handler(data, (answer) => respond(endpoint, answer), subject);
       });
     }
@@ -199,6 +200,12 @@ export class NatsPath {
       if (server.downCount === 0 && server.endpoint === endpoint) endpoint.setConnected(true);
     });
   }
+}
+
+/** What a subscription to `subject` may be to; looking at all of them would take too long. */
+function patternsOf(subject: string): string[] {
+  const tokens = subject.split(".");
+  return [subject, ...tokens.map((_, index) => tokens.with(index, "*").join("."))];
 }
 
 export class NatsEndpoint implements Transport {
@@ -255,7 +262,11 @@ export class NatsEndpoint implements Transport {
       const isWanted = this.#path.deliver(this, subject, data, (responder, answer) => {
         if (!responder.isConnected) return;
         world.log(`nats ${responder.name} answers`, answer);
-        this.#path.carry(responder, this, () => question.answer(answer));
+        this.#path.saidSize += answer.length;
+        this.#path.carry(responder, this, () => {
+          this.#path.heardSize += answer.length;
+          question.answer(answer);
+        });
       });
       // The server says at once when nobody is there to ask.
       if (!isWanted) this.process.after(1, () => question.fail(`nobody answers ${subject}`));

@@ -162,11 +162,14 @@ export class Simulation {
     this.tally.set(what, (this.tally.get(what) ?? 0) + 1);
   }
 
+  /** A user asks one chassis, which runs. */
+  ask(machine: Machine, changes: readonly Change[]): void {
+    this.#transact(machine, this.#chassis.get(machine)!, changes, "user");
+  }
+
   /** As a real chassis does when it starts. */
   #introduce(machine: Machine, chassis: Chassis): void {
-    const [workers, underlay] = [2, `10.1.${machine.index >> 8}.${machine.index & 255}`];
-    const document = { kind: "chassis", name: machine.name, underlay, workers, version: "1" };
-    this.#transact(machine, chassis, [{ op: "put", document }], "chassis");
+    this.#transact(machine, chassis, [introductionOf(machine)], "chassis");
   }
 
   #transact(machine: Machine, chassis: Chassis, changes: readonly Change[], by: Author): void {
@@ -265,6 +268,13 @@ export class Simulation {
         this.oracle.fail("unbounded", `${name} has ${count} ${what}, ${max} at most`);
     }
   }
+}
+
+/** What a chassis says of itself. */
+export function introductionOf({ name, index }: Machine): Change {
+  const underlay = `10.1.${index >> 8}.${index & 255}`;
+  const document = { kind: "chassis", name, underlay, workers: 2, version: "1" };
+  return { op: "put", document };
 }
 
 function isAlive({ status }: { readonly status: string }): boolean {
