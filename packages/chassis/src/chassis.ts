@@ -47,6 +47,7 @@ export class Chassis {
     this.#followPeers();
     const replicator = parts.resolve(tokens.REPLICATOR);
     parts.resolve(tokens.EARLY_SENDERS).fetchBy((peer) => replicator.wantNow(peer));
+    parts.resolve(tokens.KNOWLEDGE);
     parts.resolve(tokens.CONVERGENCE);
     this.#announce();
     const app = createApi(this.#apiContext(await loadPage()));
@@ -61,6 +62,7 @@ export class Chassis {
     const parts = this.#parts;
     for (const server of this.#servers) await server.close();
     parts.resolve(tokens.CONVERGENCE).stop();
+    parts.resolve(tokens.KNOWLEDGE).stop();
     parts.resolve(tokens.REPLICATOR).stop();
     parts.resolve(tokens.MEMBERSHIP).stop();
     parts.resolve(tokens.NATS_PLACEMENT).stop();
@@ -263,6 +265,7 @@ export class Chassis {
         detail: nats.reason === "" ? nats.status : `${nats.status}: ${nats.reason}`,
       },
     ];
+    checks.push(parts.resolve(tokens.KNOWLEDGE).check());
     const cluster = parts.resolve(tokens.CLUSTER);
     if (cluster !== null) checks.push(cluster.check());
     return { status: checks.every(({ ok }) => ok) ? "ok" : "degraded", checks };

@@ -92,6 +92,8 @@ export function compileAll(state: State, self: Self): Compilation {
         kind: name.startsWith("switch/") ? datapaths.KIND_SWITCH : datapaths.KIND_ROUTER,
         key: keys.get(name)!,
         gateway: gateways.get(row) ?? -1,
+        // Switches come first.
+        maxStaleMs: (state.switches[row]?.value.maxStaleSeconds ?? 0) * 1000,
       })),
     ),
     datapathByKey: buildExactTable(

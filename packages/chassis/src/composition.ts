@@ -35,6 +35,7 @@ import { Dataplane } from "./dataplane.ts";
 import { Devices } from "./devices.ts";
 import { DirectTunnel } from "./direct-tunnel.ts";
 import { EarlySenders } from "./early-senders.ts";
+import { Knowledge } from "./knowledge.ts";
 import { PeerAddresses } from "./peer-addresses.ts";
 import { RuleHits } from "./rule-hits.ts";
 import { epochAt, StampKeys } from "./stamp-keys.ts";
@@ -87,6 +88,7 @@ export function compose(config: Config): DependencyContainer {
     const hurry = () => parts.resolve(tokens.CONTROLLER).hurry();
     return new EarlySenders({ store: parts.resolve(tokens.STORE), hurry });
   });
+  single(tokens.KNOWLEDGE, makeKnowledge);
   single(tokens.STAMP_KEYS, makeStampKeys);
   single(tokens.RULE_HITS, (parts) => {
     return new RuleHits(parts.resolve(tokens.DATAPLANE).memory.ruleCounters);
@@ -269,6 +271,18 @@ function makeConvergence(parts: DependencyContainer): Convergence {
     want: (peer) => replicator.want(peer),
     now: () => performance.now(),
     setTimer: setRealTimer,
+  });
+}
+
+function makeKnowledge(parts: DependencyContainer): Knowledge {
+  const membership = parts.resolve(tokens.MEMBERSHIP);
+  const replicator = parts.resolve(tokens.REPLICATOR);
+  return new Knowledge({
+    store: parts.resolve(tokens.STORE),
+    members: () => membership.members(),
+    peers: () => replicator.peers(),
+    time: parts.resolve(tokens.DATAPLANE).memory.knowledge,
+    now: () => performance.now(),
   });
 }
 

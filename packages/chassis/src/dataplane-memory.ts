@@ -13,6 +13,7 @@ import {
   SOURCE_PORTS_DEFAULT,
 } from "@rhone/netio/udp-socket";
 import { COUNTERS_SIZE, Counters } from "@rhone/rings/counters";
+import { KNOWLEDGE_TIME_SIZE, KnowledgeTime } from "@rhone/rings/knowledge-time";
 import { createPool, type Pool, type PoolSize } from "@rhone/rings/pool";
 import { RingConsumer, RingProducer, ringWords } from "@rhone/rings/ring";
 import { RULE_COUNTERS_SIZE, RuleCounters } from "@rhone/rings/rule-counters";
@@ -41,6 +42,9 @@ export class DataplaneMemory {
   readonly slotCount: number;
   readonly connections: SharedArrayBuffer;
   readonly fragments = new SharedArrayBuffer(FRAGMENTS_SIZE);
+  readonly knowledgeBuffer = new SharedArrayBuffer(KNOWLEDGE_TIME_SIZE);
+  /** Infinitely old until somebody says otherwise. */
+  readonly knowledge = new KnowledgeTime(this.knowledgeBuffer);
   /** `[from][to]`. */
   readonly rings: readonly (readonly SharedArrayBuffer[])[];
   readonly returns: readonly (readonly SharedArrayBuffer[])[];
@@ -66,6 +70,7 @@ export class DataplaneMemory {
     const { workersMax, connections, underlay, underlayPort } = options;
     const { sourcePorts = SOURCE_PORTS_DEFAULT } = options;
     this.workersMax = workersMax;
+    this.knowledge.set(performance.now(), Number.POSITIVE_INFINITY);
     this.connections = createConnections(connections, randomInt(2 ** 32) | 0);
     wantHugePages(this.connections);
     const { smallCount, largeCount } = SLOTS_PER_WORKER;

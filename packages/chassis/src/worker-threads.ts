@@ -96,6 +96,7 @@ export class WorkerThreads {
       ...{ rings: memory.rings, returns: memory.returns, connections: memory.connections },
       fragments: memory.fragments,
       ...{ statuses: memory.statusBuffers, doorbells: memory.doorbells },
+      knowledge: memory.knowledgeBuffer,
       counters: memory.counterBuffers[worker]!,
       ruleCounters: memory.ruleCounterBuffers[worker]!,
       clockOriginMs: performance.timeOrigin,

@@ -102,7 +102,7 @@ test("shows resources as tables and as JSON", LIMIT, async () => {
   const one = JSON.parse((await ask("get", "port", "vm1")).stdout);
   assert.equal(one.status.up, true);
   assert.match((await ask("get", "chassis")).stdout, /^c +192\.168\.100\.3 +1 /m);
-  assert.match((await ask("get", "switches")).stdout, /^web +Front ends$/m);
+  assert.match((await ask("get", "switches")).stdout, /^web +any +Front ends$/m);
   const identities = (await ask("get", "identities")).stdout;
   assert.match(identities, /^\d{10} +app=web +vm1 vm2 vm3$/m);
   const number = /^(\d+) +app=db/m.exec(identities)![1]!;

@@ -171,6 +171,7 @@ interface Resource {
   readonly kind: "switch" | "router" | "port" | "acl" | "load-balancer" | "dataplane" | "chassis";
   readonly name: string;
   readonly description?: string;
+  readonly maxStaleSeconds?: number;
   readonly ports?: readonly { readonly name: string; readonly addresses: readonly string[] }[];
   readonly switch?: string;
   readonly mac?: string;
@@ -194,7 +195,7 @@ interface Resource {
 }
 
 const HEADERS: Readonly<Record<string, readonly string[]>> = {
-  switch: ["name", "description"],
+  switch: ["name", "max stale", "description"],
   router: ["name", "ports"],
   port: ["name", "switch", "addresses", "mac", "chassis", "device", "status", "labels"],
   acl: ["name", "switch", "port", "direction", "priority", "match", "action", "hits"],
@@ -207,7 +208,7 @@ function rowOf(resource: Resource): string[] {
   const { kind, name } = resource;
   switch (kind) {
     case "switch":
-      return [name, resource.description ?? ""];
+      return [name, staleText(resource.maxStaleSeconds), resource.description ?? ""];
     case "router":
       return [name, (resource.ports ?? []).map((p) => `${p.name} ${p.addresses[0]}`).join(", ")];
     case "acl": {
@@ -246,6 +247,10 @@ function rowOf(resource: Resource): string[] {
       ];
     }
   }
+}
+
+function staleText(seconds: number | undefined): string {
+  return seconds === undefined ? "any" : `${seconds} s`;
 }
 
 /** "acl at chassis b, routing at worker 1" */

@@ -14,6 +14,7 @@ import { XdpUnderlay } from "@rhone/netio/xdp-underlay";
 import { Core } from "@rhone/pipeline-stages/core";
 import { NOBODY, WORKERS_MAX } from "@rhone/rings/buckets";
 import { Counters, DEVICES_MAX } from "@rhone/rings/counters";
+import { KnowledgeTime } from "@rhone/rings/knowledge-time";
 import { RingConsumer, RingProducer } from "@rhone/rings/ring";
 import { RuleCounters } from "@rhone/rings/rule-counters";
 import { SlotAllocator } from "@rhone/rings/slot-allocator";
@@ -77,6 +78,7 @@ export class Actor {
       ruleCounters,
       new Fragments(plan.fragments),
     );
+    core.knowledge = new KnowledgeTime(plan.knowledge);
     core.onAwakened = (index) => this.#report({ type: "awakened", index });
     this.#core = core;
     this.#underlay = new UdpUnderlay({

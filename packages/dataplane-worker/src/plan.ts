@@ -38,6 +38,8 @@ export interface WorkerPlan {
   readonly statuses: readonly SharedArrayBuffer[];
   /** By worker: eventfd descriptors, valid in every thread of the process. */
   readonly doorbells: readonly number[];
+  /** Of the whole chassis: knowledge-time.ts. */
+  readonly knowledge: SharedArrayBuffer;
   readonly counters: SharedArrayBuffer;
   readonly ruleCounters: SharedArrayBuffer;
   /** Of the whole chassis; a worker touches only the buckets that it owns. */

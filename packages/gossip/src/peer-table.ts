@@ -16,6 +16,8 @@ export interface Peer {
   readonly caughtUpMs: number | null;
   /** When it last held the same as we did; null when never. */
   readonly sameMs: number | null;
+  /** When we last held all that it held, its own or not; null when never. */
+  readonly heldMs: number | null;
   readonly isConnected: boolean;
   /** Whether it held the same entries as we do now, at its last heartbeat. */
   readonly isInSync: boolean;
@@ -26,6 +28,7 @@ interface Known {
   revision: number;
   caughtUpMs: number | null;
   sameMs: number | null;
+  heldMs: number | null;
   hash: string;
   underlay: string;
   /** Of packed messages; 0 until it said that it reads some. */
@@ -63,6 +66,12 @@ export class PeerTable {
     known.underlay = message.underlay;
     known.format = message.format;
     return true;
+  }
+
+  /** We hold all that it held at `atMs`. */
+  held(name: string, atMs: number): void {
+    const known = this.#known.get(name);
+    if (known !== undefined) known.heldMs = Math.max(known.heldMs ?? atMs, atMs);
   }
 
   /** It said something else. False when the table is full. */
@@ -104,6 +113,7 @@ export class PeerTable {
         lastSeenMs: known.lastSeenMs,
         caughtUpMs: known.caughtUpMs,
         sameMs: known.sameMs,
+        heldMs: known.heldMs,
         isConnected: known.lastSeenMs >= seenAfterMs,
         isInSync: known.hash === hash,
       }))
@@ -122,7 +132,7 @@ export class PeerTable {
     let known = this.#known.get(name);
     if (known === undefined) {
       if (this.#known.size >= PEERS_MAX) return null;
-      const never = { caughtUpMs: null, sameMs: null, lastSeenMs: 0 };
+      const never = { caughtUpMs: null, sameMs: null, heldMs: null, lastSeenMs: 0 };
       known = { incarnation: -1, revision: 0, hash: "", underlay: "", format: 0, ...never };
       this.#known.set(name, known);
     }

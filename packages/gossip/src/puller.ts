@@ -40,6 +40,8 @@ export interface PullerOptions {
   readonly timeoutMs: number;
   /** Hears of the certificates of a page before what they are needed for is merged. */
   readonly onCertificates: (certificates: readonly string[]) => void;
+  /** Hears that we hold all that a peer held at a time of the clock `now`. */
+  readonly onFetched: (peer: string, atMs: number) => void;
   /** Hears what came of a merge. */
   readonly onMerged: (merged: Merged) => void;
 }
@@ -167,10 +169,14 @@ export class Puller {
    * a thousand start, each differs from each. One of them at a time is asked.
    */
   #isWorthwhile(peer: string, { hash: theirs, clock }: Said): boolean {
-    const { store, now, restMs } = this.#options;
+    const { store, now, restMs, onFetched } = this.#options;
     const ours = store.root;
     const settled = this.#settled.get(peer);
-    if (theirs === ours || (settled?.theirs === theirs && settled.ours === ours)) return false;
+    if (theirs === ours) return false;
+    if (settled?.theirs === theirs && settled.ours === ours) {
+      onFetched(peer, now()); // All that we take.
+      return false;
+    }
     if (store.clockOf(peer) < clock) return true;
     if (now() - this.#gleanedMs < restMs / 2) return false;
     this.#gleanedMs = now();
@@ -190,13 +196,16 @@ export class Puller {
   }
 
   async #pull(peer: string, theirs: string | null): Promise<void> {
-    const { self, store } = this.#options;
+    const { self, store, now, onFetched } = this.#options;
     const { vector } = store;
+    const askedMs = now();
     const found = await this.#pages(peer, (after) => {
       return { type: "sync-request", from: self, vector, isPartial: false, after };
     });
     if (found === null) return;
-    if (this.#merge(found.portions, found.vector) > 0 || theirs === null) {
+    const news = this.#merge(found.portions, found.vector);
+    onFetched(peer, askedMs);
+    if (news > 0 || theirs === null) {
       this.#fruitless.delete(peer);
       return;
     }

@@ -144,7 +144,7 @@ test("knows its peers by their heartbeats", async () => {
   await cluster.clock.advance(1500);
   const peers = cluster.members[0]!.replicator.peers();
   assert.deepEqual(
-    peers.map(({ lastSeenMs: _, caughtUpMs: __, sameMs: ___, ...peer }) => peer),
+    peers.map(({ lastSeenMs: _, caughtUpMs: __, sameMs: ___, heldMs: ____, ...peer }) => peer),
     ["b", "c"].map((name) => ({
       name,
       underlay: "10.0.0.1",
@@ -154,6 +154,26 @@ test("knows its peers by their heartbeats", async () => {
     })),
   );
   for (const peer of peers) assert.ok(cluster.clock.now() - peer.lastSeenMs < 1200);
+});
+
+test("knows when it held all that a peer held, also when that was not the same", async () => {
+  const cluster = new Cluster(["a", "b"]);
+  const [a, b] = cluster.members;
+  const known = () => a!.replicator.peers()[0]!;
+  await cluster.clock.advance(1500);
+  assert.equal(known().heldMs, known().sameMs);
+  const before = known();
+  cluster.bus.lossRate = 1;
+  put(a, "of-a");
+  put(b, "of-b");
+  await cluster.clock.advance(80);
+  assert.equal(known().heldMs, before.heldMs);
+  cluster.bus.lossRate = 0;
+  const askedMs = cluster.clock.now();
+  a!.replicator.wantNow("b");
+  await cluster.clock.advance(10);
+  assert.equal(known().heldMs, askedMs);
+  assert.equal(known().sameMs, before.sameMs);
 });
 
 /** Answers every question of `stranger` with `fields`; says that it holds something else. */

@@ -150,6 +150,7 @@ export class Replicator {
       restMs: intervalMs / 2,
       timeoutMs: intervalMs,
       onCertificates: (certificates) => options.trust?.learn(certificates),
+      onFetched: (peer, atMs) => this.#peers.held(peer, atMs),
       onMerged: (merged) => this.#count(merged, ""),
     });
     this.#peers = new PeerTable({
@@ -162,7 +163,8 @@ export class Replicator {
       setTimer: options.setTimer,
       graceMs: GRACE_MS,
       onDue: (peer, said) => {
-        if (!this.#roots.has(said.hash)) this.#puller.want(peer, said);
+        if (this.#roots.has(said.hash)) this.#peers.held(peer, now() - GRACE_MS);
+        else this.#puller.want(peer, said);
       },
     });
     this.#subscribe(store, transport, self.name);
@@ -307,6 +309,7 @@ export class Replicator {
     if (!this.#peers.heartbeat(message, isCaughtUp, isSame)) this.#tooManyCount++;
     else if (!isCaughtUp) this.#wantOwn(message.from, message);
     else if (!this.#roots.has(message.hash)) this.#doubts.add(message.from, message);
+    if (this.#roots.has(message.hash)) this.#peers.held(message.from, this.#options.now());
   }
 
   /** A transaction is one message. Of one that is too large, only that there is something. */

@@ -61,7 +61,10 @@ export function commit(core: Core, slot: number, port: number): number {
       entry = connections.NONE;
     }
   }
-  if (entry === connections.NONE) entry = connections.insert(hash, core.nowMs);
+  if (entry === connections.NONE) {
+    if (isStale(core, port)) return DROP["knowledge-stale"];
+    entry = connections.insert(hash, core.nowMs);
+  }
   if (entry === connections.NONE) return DROP["connections-full"];
   packet.setEntry(slot, entry);
   const isReply = connections.isReply(entry);
@@ -70,6 +73,13 @@ export function commit(core: Core, slot: number, port: number): number {
   const lifetime = hasSegment ? tracker.track(entry, isReply) : lifetimeOf(slot, entry);
   if (!isLaterTcp(slot)) connections.setExpires(entry, (core.nowMs + lifetime) | 0);
   return GOES_ON;
+}
+
+/** Whether what this chassis knows of the others is too old for what begins at `port`. */
+function isStale(core: Core, port: number): boolean {
+  const { datapaths, ports } = core.tables;
+  const maxMs = datapaths.maxStaleMs(ports.datapath(port));
+  return maxMs !== 0 && core.knowledge.ageMs(core.nowMs) > maxMs;
 }
 
 /** Blocks the connection of a packet that a rule refused, if there is one: replies stop too. */

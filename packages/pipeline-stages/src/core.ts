@@ -6,6 +6,7 @@ import { BUCKET_COUNT, bucketOf, HELD, WORKERS_MAX } from "@rhone/rings/buckets"
 import type { Counters } from "@rhone/rings/counters";
 import { DEVICES_MAX } from "@rhone/rings/counters";
 import { DROP } from "@rhone/rings/drop-reason";
+import { KnowledgeTime } from "@rhone/rings/knowledge-time";
 import * as packet from "@rhone/rings/packet";
 import { LARGE_FRAME_MAX, SMALL_FRAME_MAX } from "@rhone/rings/pool";
 import * as poolMemory from "@rhone/rings/pool-memory";
@@ -83,6 +84,8 @@ export class Core {
   readonly awakenedIn = new Float64Array(DEVICES_MAX).fill(-1);
   /** Told of a device by which such a frame came: a rare event, once a generation. */
   onAwakened: (device: number) => void = () => {};
+  /** Until when the chassis knows what the others do. */
+  knowledge = new KnowledgeTime();
   /** By bucket: the worker that owns its flows. Changed between two batches only. */
   readonly owners = new Uint8Array(BUCKET_COUNT);
   /** By device index: the worker that has the device. Changed as `owners`. */

@@ -164,9 +164,9 @@ export function buildTables(
       { generation, shortId: 1, tunnelMtu: 1418 },
       {
         datapaths: datapaths.buildDatapaths([
-          { kind: datapaths.KIND_SWITCH, key: 5, gateway: ROUTER_WEB },
-          { kind: datapaths.KIND_SWITCH, key: 6, gateway: ROUTER_DB },
-          { kind: datapaths.KIND_ROUTER, key: 10, gateway: -1 },
+          { kind: datapaths.KIND_SWITCH, key: 5, gateway: ROUTER_WEB, maxStaleMs: 0 },
+          { kind: datapaths.KIND_SWITCH, key: 6, gateway: ROUTER_DB, maxStaleMs: 0 },
+          { kind: datapaths.KIND_ROUTER, key: 10, gateway: -1, maxStaleMs: 0 },
         ]),
         datapathByKey: buildExactTable(
           1,

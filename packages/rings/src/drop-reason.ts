@@ -114,6 +114,10 @@ const REASONS = [
     "port-standby",
     "The device's logical port is at another chassis now, or has not been activated here yet.",
   ],
+  [
+    "knowledge-stale",
+    "A connection would begin in a switch that asks for fresher knowledge of the other chassis.",
+  ],
 ] as const;
 
 export type DropReasonName = (typeof REASONS)[number][0];

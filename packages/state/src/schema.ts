@@ -67,6 +67,10 @@ export const ROUTES_MAX = 1024;
 /** Of one port, and of one port of a router. */
 export const ADDRESSES_MAX = 16;
 
+/** Chassis say what they hold every second, and more seldom where there are many. */
+const STALE_MIN_SECONDS = 5;
+const STALE_MAX_SECONDS = 86_400;
+
 const EPOCH_MAX = 2 ** 31 - 1;
 
 const driver = z.enum(["af-packet", "af-xdp", "tap"]);
@@ -75,6 +79,11 @@ export const switchSchema = z.strictObject({
   kind: z.literal("switch"),
   name,
   description: remark.exactOptional(),
+  /**
+   * At a chassis that for longer has not known what most of all chassis have, no connection begins
+   * here.
+   */
+  maxStaleSeconds: z.int().min(STALE_MIN_SECONDS).max(STALE_MAX_SECONDS).exactOptional(),
 });
 
 const routerPortSchema = z.strictObject({
@@ -219,8 +228,8 @@ export type ResourceOf<K extends Kind> = Extract<Resource, { kind: K }>;
 export function complete(document: Document): Resource {
   switch (document.kind) {
     case "switch": {
-      const { kind, name, description } = document;
-      return { kind, name, ...optional({ description }) };
+      const { kind, name, description, maxStaleSeconds } = document;
+      return { kind, name, ...optional({ description, maxStaleSeconds }) };
     }
     case "router":
       return completeRouter(document);

@@ -55,6 +55,15 @@ test("a switch and its ports come and go in one change", () => {
   assert.deepEqual(store.snapshot().switches, []);
 });
 
+test("a switch may say how fresh knowledge has to be, within limits", () => {
+  const store = storeWith({ ...web, maxStaleSeconds: 30 });
+  assert.deepEqual(store.snapshot().switches[0]!.value, { ...web, maxStaleSeconds: 30 });
+  for (const maxStaleSeconds of [0, 4, 86_401, 7.5]) {
+    const { code, problems } = refused(store, put({ ...web, maxStaleSeconds }));
+    assert.deepEqual([code, problems], ["invalid", [`/0/maxStaleSeconds: ${maxStaleSeconds}`]]);
+  }
+});
+
 test("a switch in use is not deleted", () => {
   const store = storeWith(web, db, router, vm1);
   assert.deepEqual(refused(store, remove("switch", "web")), {

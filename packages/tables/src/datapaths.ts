@@ -1,14 +1,14 @@
 /**
  * Logical switches and routers, by row.
  *
- *   row: [kind, key (24 bits: the VNI on the wire), gateway]
+ *   row: [kind, key (24 bits: the VNI on the wire), gateway, most age of knowledge]
  */
 import { buildRows, Rows } from "./row-table.ts";
 
 export const KIND_SWITCH = 1;
 export const KIND_ROUTER = 2;
 
-const WIDTH = 3;
+const WIDTH = 4;
 
 export interface Datapath {
   readonly kind: number;
@@ -16,13 +16,15 @@ export interface Datapath {
   readonly key: number;
   /** Row of the first router's port in a switch, -1 none. */
   readonly gateway: number;
+  /** Milliseconds: with knowledge that is older, no connection begins. 0 when that is no matter. */
+  readonly maxStaleMs: number;
 }
 
 /** The table's words. */
 export function buildDatapaths(datapaths: readonly Datapath[]): Int32Array {
   return buildRows(
     WIDTH,
-    datapaths.map(({ kind, key, gateway }) => [kind, key, gateway]),
+    datapaths.map(({ kind, key, gateway, maxStaleMs }) => [kind, key, gateway, maxStaleMs]),
   );
 }
 
@@ -43,6 +45,10 @@ export class Datapaths {
 
   key(row: number): number {
     return this.#rows.words[this.#rows.at(row) + 1]!;
+  }
+
+  maxStaleMs(row: number): number {
+    return this.#rows.words[this.#rows.at(row) + 3]!;
   }
 
   gateway(row: number): number {
