@@ -22,6 +22,8 @@ export interface Case {
   /** Which goals of docs/performance.md it is for. */
   readonly goals: string;
   readonly unit: string;
+  /** Whether it takes minutes; then it is left out of a quick run. */
+  readonly isLong?: true;
   /** Makes what the measurements need. */
   prepare(options: Options): Promise<Prepared>;
 }

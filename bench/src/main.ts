@@ -13,6 +13,7 @@ import { LATENCY_CASES } from "./latency.ts";
 import { LOSS_CASES } from "./loss.ts";
 import { MEMORY_CASES } from "./memory.ts";
 import { onBothRuntimes } from "./runtimes.ts";
+import { SIMULATED_CASES } from "./simulated.ts";
 import { format, type Summary, summarize } from "./statistics.ts";
 import { TCP_CASES } from "./tcp.ts";
 
@@ -24,6 +25,7 @@ const CASES: readonly Case[] = [
   ...LATENCY_CASES,
   ...LOSS_CASES,
   ...CONVERGENCE_CASES,
+  ...SIMULATED_CASES,
 ];
 
 /** Whose ratio says something about the runtime, and not about a peer or the kernel. */
@@ -32,7 +34,7 @@ const COMPARED_CASES: readonly Case[] = [...MEMORY_CASES, ...FORWARDING_CASES];
 const USAGE = `Usage: npm run bench -- [options]
 
   --filter WORD   only cases whose name or goal has the word; may be given more than once
-  --quick         three short rounds instead of five
+  --quick         three short rounds instead of five, and no case that takes minutes
   --runtime R     node (default) or deno
   --compare-runtimes   the cases on Deno beside the same on Node; without --filter those in memory
                   and those of forwarding
@@ -119,6 +121,7 @@ async function main(): Promise<number> {
       ({ name, goals }) =>
         words.length === 0 || words.some((word) => `${name} ${goals}`.includes(word)),
     )
+    .filter(({ isLong }) => values.quick !== true || isLong !== true)
     .map((each) => (areCompared ? onBothRuntimes(each) : each));
   if (wanted.length === 0)
     throw new Error(`expected a case with ${words.join(" or ")}: see --list`);

@@ -4,6 +4,9 @@ import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import type { Outcome, RunOptions } from "./run.ts";
 
+/** Of a thread: a thousand chassis hold a million documents. */
+const resourceLimits = { maxOldGenerationSizeMb: 7168, maxYoungGenerationSizeMb: 256 };
+
 /** Calls `onOutcome` in the order in which seeds end, until one of them fails or `next` is null. */
 export async function runMany(
   next: () => RunOptions | null,
@@ -16,7 +19,7 @@ export async function runMany(
     return outcome;
   };
   const work = async (): Promise<void> => {
-    const worker = new Worker(new URL("./seed-worker.ts", import.meta.url));
+    const worker = new Worker(new URL("./seed-worker.ts", import.meta.url), { resourceLimits });
     try {
       for (;;) {
         const options = hasFailed ? null : next();

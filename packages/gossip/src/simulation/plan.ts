@@ -18,6 +18,10 @@ export interface Plan {
   readonly reorderRate: number;
   /** Whether there are links beside NATS. */
   readonly hasLinks: boolean;
+  /**
+   * Whether the chassis have known each other for long when they start; else none has heard of any.
+   */
+  readonly isGrown: boolean;
   /** Whether chassis sign what they write, as members of a cluster do. */
   readonly isSigned: boolean;
   readonly habits: Habits;
@@ -25,6 +29,8 @@ export interface Plan {
   readonly faults: ReadonlyMap<FaultName, number>;
 }
 
+/** Nobody starts more than that at once which never met. */
+const GROWN_MIN = LINKS_MAX;
 const FAULT_MEAN_MIN_MS = 1000;
 const FAULT_MEAN_MAX_MS = 15_000;
 
@@ -48,6 +54,7 @@ export function makePlan(world: World, options: PlanOptions): Plan {
     reorderRate: sometimes(0.5),
     hasLinks: world.chance(0.7) && chassisCount <= LINKS_MAX,
     isSigned: world.chance(0.7),
+    isGrown: chassisCount > GROWN_MIN,
     habits: {
       meanMs: logUniform(world, 100, 2000),
       names: Math.floor(logUniform(world, 2, 12)),

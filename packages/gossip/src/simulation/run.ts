@@ -2,6 +2,7 @@
 import process from "node:process";
 import type { Seams } from "./chassis.ts";
 import { FAULT_NAMES } from "./faults.ts";
+import { grow } from "./grown.ts";
 import type { Violation } from "./oracle.ts";
 import { makePlan, type Plan, type PlanOptions } from "./plan.ts";
 import { Simulation, type Tally } from "./simulation.ts";
@@ -56,6 +57,7 @@ export async function runSeed(options: RunOptions): Promise<Outcome> {
   };
   const plan = makePlan(world, planned);
   const simulation = new Simulation(world, plan, seams);
+  if (plan.isGrown) grow(simulation);
   const { oracle } = simulation;
   const isOver = (): boolean => oracle.violation !== null;
   const threw = (error: unknown): void => {

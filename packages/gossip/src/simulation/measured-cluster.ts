@@ -47,8 +47,8 @@ export class MeasuredCluster {
     this.#lossRate = lossRate;
     const plan: Plan = {
       ...{ chassisCount, stormMs: Number.POSITIVE_INFINITY, delayMaxMs: DELAY_MAX_MS, lossRate: 0 },
-      ...{ repeatRate: 0, reorderRate: 0, hasLinks: false, isSigned: true, habits: NO_HABITS },
-      faults: new Map(),
+      ...{ repeatRate: 0, reorderRate: 0, hasLinks: false, isSigned: true, isGrown: true },
+      ...{ habits: NO_HABITS, faults: new Map() },
     };
     this.#simulation = new Simulation(this.#world, plan, {});
     grow(this.#simulation);
@@ -64,7 +64,7 @@ export class MeasuredCluster {
 
   /** Kills so many; the others find out by themselves. */
   kill(count: number): void {
-    for (const machine of this.#running().slice(-count)) this.#simulation.kill(machine);
+    for (const machine of this.#running().slice(0, count)) this.#simulation.kill(machine);
   }
 
   /** Each write at another chassis, `pauseMs` after the one before. */
