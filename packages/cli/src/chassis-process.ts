@@ -22,6 +22,12 @@ const STOP_TIMEOUT_MS = 5000;
 const RESTART_DELAY_MS = 500;
 const TAIL_LINES = 15;
 
+/** From how many chassis on there are hubs, and how many of those. */
+export interface NatsOptions {
+  readonly meshMax: number;
+  readonly hubCount: number;
+}
+
 export interface ChassisOptions {
   readonly prefix: string;
   readonly runtime: Runtime;
@@ -29,6 +35,7 @@ export interface ChassisOptions {
   readonly tunnelDriver: TunnelDriver;
   readonly workers: number;
   readonly connections: number | undefined;
+  readonly nats: NatsOptions | undefined;
   /** Hears what happened to the process, one sentence. */
   readonly onEvent: (text: string) => void;
 }
@@ -163,6 +170,7 @@ export class ChassisProcess {
       connections: this.#options.connections,
       driver: this.#options.driver,
       tunnelDriver: this.#options.tunnelDriver,
+      nats: this.#options.nats,
       api: { listen: `127.0.0.1:${API_PORT}`, socket: this.socketPath },
       log: { level: "info", file: this.logPath },
     };

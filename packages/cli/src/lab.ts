@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { PortStatusView } from "@rhone/api/context";
-import { ChassisProcess } from "./chassis-process.ts";
+import { ChassisProcess, type NatsOptions } from "./chassis-process.ts";
 import { formCluster } from "./lab-cluster.ts";
 import type { Lab } from "./lab-file.ts";
 import {
@@ -34,6 +34,8 @@ export interface LabOptions {
   readonly workers?: number;
   /** Connections that each chassis can track, its default when left out. */
   readonly connections?: number;
+  /** Of each chassis, its defaults when left out. */
+  readonly nats?: NatsOptions;
   /** First of the loopback ports that REST is forwarded to, one a chassis; 0 for any free ones. */
   readonly restPort?: number;
   /** Hears what happens to the lab, one sentence each. */
@@ -119,10 +121,10 @@ class Run implements RunningLab {
     const { runtime = "node", driver = "af-packet", workers = 2, restPort = 0 } = this.#options;
     const onEvent = this.#options.onEvent ?? ((): void => {});
     for (const self of lab.chassis) {
-      const { connections, tunnelDriver: asked = "udp" } = this.#options;
+      const { connections, nats, tunnelDriver: asked = "udp" } = this.#options;
       const tunnelDriver = typeof asked === "string" ? asked : (asked[self.name] ?? "udp");
       const drivers = { driver, tunnelDriver };
-      const options = { prefix, runtime, ...drivers, workers, connections, onEvent };
+      const options = { prefix, runtime, ...drivers, workers, connections, nats, onEvent };
       this.#processes.push(new ChassisProcess(self, options));
     }
     await formCluster(this.#processes);

@@ -38,6 +38,8 @@ export interface HubChassis {
 export class HubCluster {
   readonly living = new Map<string, HubChassis>();
   readonly identities: IdentityFixture;
+  /** How many chassis all of them say that there are. */
+  #count: number;
   readonly #rules: LayoutRules;
   readonly #members: readonly MemberAddress[];
   readonly #directory = makeDirectory();
@@ -46,6 +48,7 @@ export class HubCluster {
   #linkPort = 0;
 
   constructor(count: number, rules: LayoutRules) {
+    this.#count = count;
     this.#rules = rules;
     this.#members = Array.from({ length: count }, (_, index) => ({
       name: `c${index + 1}`,
@@ -96,7 +99,7 @@ export class HubCluster {
       ...{ name, rules: this.#rules, steadyMs: STEADY_MS, ...timing },
       look: () => ({
         ...{
-          count: this.#peers.length,
+          count: this.#count,
           peers,
           routes: peers.map(({ route }) => route),
           layouts: [],
@@ -120,6 +123,12 @@ export class HubCluster {
     this.living.set(name, chassis);
     await server.start();
     return chassis;
+  }
+
+  /** Lets all believe that there are so many chassis. */
+  resize(count: number): void {
+    this.#count = count;
+    for (const { placement } of this.living.values()) placement.update();
   }
 
   /** Ends a chassis without a word to the others. */
@@ -164,7 +173,7 @@ export class HubCluster {
     );
     const timer = setInterval(() => {
       for (const { name, nats } of all) nats.publish(`spoken.${name}`, Uint8Array.of(1));
-    }, SPEAK_INTERVAL_MS);
+    }, SPEAK_INTERVAL_MS).unref();
     return () => {
       clearInterval(timer);
       for (const end of ends) end();

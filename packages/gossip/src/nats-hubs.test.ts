@@ -64,6 +64,29 @@ describe("seven chassis, three of them hubs", () => {
     await natsIsEnough();
   });
 
+  test("become a mesh and get hubs again, and lose nothing", LIMIT, async (t) => {
+    const isAll = (layout: string) => () => {
+      return [...cluster.living.values()].every(
+        ({ placement }) => placement.view.layout === layout,
+      );
+    };
+    for (const [size, layout] of [
+      [2, "mesh"],
+      [7, "hubs"],
+    ] as const) {
+      const longestSilence = cluster.listen();
+      await sleep(200);
+      cluster.resize(size);
+      await waitUntil(`all have the layout ${layout}`, 5000, isAll(layout));
+      const tookMs = await writeEverywhere();
+      await sleep(RETURN_MS);
+      await natsIsEnough();
+      const silence = `longest silence over NATS ${longestSilence()} ms`;
+      t.diagnostic(`${layout}: all have what was written after ${tookMs}; ${silence}`);
+    }
+    assert.equal(cluster.hubs?.length, 3);
+  });
+
   test("lose nothing when the server of a hub is killed", LIMIT, async (t) => {
     const { hubs } = cluster;
     const longestSilence = cluster.listen();

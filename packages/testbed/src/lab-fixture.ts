@@ -15,6 +15,8 @@ import { WorkloadAgent } from "@rhone/cli/workload";
 import { until } from "./until.ts";
 
 const EXAMPLE = fileURLToPath(new URL("../../../labs/web-db.yaml", import.meta.url));
+/** Names what chassis run on, where a test does not say: node, the default, or deno. */
+const RUNTIME_VARIABLE = "RHONE_TEST_RUNTIME";
 const CHASSIS_ENDED = /^chassis (\S+) ended /;
 /** For what is still under way. */
 const SILENCE_MS = 200;
@@ -42,7 +44,8 @@ export class LabFixture {
       const name = CHASSIS_ENDED.exec(text)?.[1];
       if (name !== undefined && !this.#killed.delete(name)) this.#ended.push(text);
     };
-    this.#running = await startLab({ onEvent, ...options });
+    const runtime = process.env[RUNTIME_VARIABLE] === "deno" ? "deno" : "node";
+    this.#running = await startLab({ onEvent, runtime, ...options });
     // What is on the underlay must be whole packets with whole checksums, for whoever looks at it.
     for (const { process } of this.running.chassis) {
       const off = ["tx", "off", "tx-udp-segmentation", "off"];

@@ -1,5 +1,6 @@
 /** Every fault that there is, by its row of docs/faults.md. */
 import { CLOCK_FAULTS } from "./clock.ts";
+import { HUB_FAULTS } from "./hubs.ts";
 import { INTRUDER_FAULTS } from "./intruders.ts";
 import { PARTITION_FAULTS } from "./partitions.ts";
 import { PROCESS_FAULTS } from "./processes.ts";
@@ -9,6 +10,6 @@ import { VERSION_FAULTS } from "./versions.ts";
 import { WRITE_FAULTS } from "./writes.ts";
 
 export const FAULTS: readonly Fault[] = [
-  ...[...PROCESS_FAULTS, ...PARTITION_FAULTS, ...CLOCK_FAULTS, ...STATE_FILE_FAULTS],
+  ...[...PROCESS_FAULTS, ...HUB_FAULTS, ...PARTITION_FAULTS, ...CLOCK_FAULTS, ...STATE_FILE_FAULTS],
   ...[...INTRUDER_FAULTS, ...VERSION_FAULTS, ...WRITE_FAULTS],
 ].toSorted((a, b) => a.row - b.row);

@@ -58,17 +58,28 @@ async function main(): Promise<void> {
   print(HEAD.map(() => "--"));
   let rig: Rig | null = null;
   for (const fault of wanted) {
+    const hasHubs = fault.hasHubs === true;
+    if (rig !== null && rig.hasHubs !== hasHubs) {
+      await down(rig);
+      rig = null;
+    }
     if (rig === null) {
-      rig = new Rig(values.runtime as Runtime, Number(values.split) * 1000);
+      rig = new Rig(values.runtime as Runtime, Number(values.split) * 1000, hasHubs);
       await rig.up();
     }
     const isGood = await show(rig, fault);
     if (!isGood) process.exitCode = 1;
     if (isGood && fault.spoilsLab !== true) continue;
-    await rig.down().catch((error: Error) => process.stderr.write(`faults: ${error.message}\n`));
+    await down(rig);
     rig = null;
   }
   await rig?.down();
+}
+
+function down(rig: Rig): Promise<void> {
+  return rig.down().catch((error: Error) => {
+    process.stderr.write(`faults: ${error.message}\n`);
+  });
 }
 
 await main();

@@ -114,13 +114,17 @@ const allServersDie: Fault = {
   },
 };
 
-/** Milliseconds from a change at chassis a until the others have it. */
-async function spread({ fixture }: Rig, name: string): Promise<number> {
+/** Milliseconds from a change at chassis a until `others` have it. */
+export async function spread(
+  { fixture }: Rig,
+  name: string,
+  others: readonly (typeof CHASSIS)[number][] = ["b", "c"],
+): Promise<number> {
   const body = { kind: "switch", name };
   const { client } = fixture.chassis("a");
   succeeded(await client.request("PUT", `/v1/switches/${name}`, { body }));
   let tookMs = 0;
-  for (const other of ["b", "c"] as const) {
+  for (const other of others) {
     const hasIt = async () => (await missingAt(fixture.chassis(other), [name])).length === 0;
     tookMs += await until(`${name} at ${other}`, hasIt);
   }

@@ -10,6 +10,7 @@ import { NatsServers } from "./nats-servers.ts";
 
 export const WORKLOADS = ["vm1", "vm2", "vm3"] as const;
 export const CHASSIS = ["a", "b", "c"] as const;
+const HUBS = { meshMax: 2, hubCount: 2 };
 const PRELOAD = import.meta.resolve("../worker-killer.ts");
 
 const lab = labOf({
@@ -28,11 +29,14 @@ export class Rig {
   readonly runtime: Runtime;
   /** How long a partition lasts; 0: until it is noticed. */
   readonly splitMs: number;
+  readonly hasHubs: boolean;
   #optionsBefore: string | undefined;
 
-  constructor(runtime: Runtime, splitMs: number) {
+  /** With `hasHubs` the nats-servers of b and c are hubs, and that of a is a leaf. */
+  constructor(runtime: Runtime, splitMs: number, hasHubs = false) {
     this.runtime = runtime;
     this.splitMs = splitMs;
+    this.hasHubs = hasHubs;
   }
 
   async up(): Promise<void> {
@@ -40,7 +44,8 @@ export class Rig {
     this.#optionsBefore = process.env["NODE_OPTIONS"];
     process.env["NODE_OPTIONS"] = `--import ${PRELOAD}`;
     const options: LabOptions = { lab, prefix: `rhone-t${process.pid}-faults` };
-    await this.fixture.up({ ...options, runtime: this.runtime });
+    const hubs = this.hasHubs ? { nats: HUBS } : {};
+    await this.fixture.up({ ...options, ...hubs, runtime: this.runtime });
     await Promise.all(WORKLOADS.map((workload) => this.fixture.agent(workload)));
   }
 

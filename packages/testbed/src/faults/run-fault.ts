@@ -24,6 +24,8 @@ interface Harm {
   readonly obstacle?: (rig: Rig) => string;
   /** Whether the lab is of no use to others afterwards. */
   readonly spoilsLab?: true;
+  /** Whether the nats-servers of the lab have hubs. */
+  readonly hasHubs?: true;
 }
 
 interface Plain {
