@@ -113,7 +113,12 @@ export class Chassis {
       server.reload(place);
       if (view.layout === layout) return;
       layout = view.layout;
-      this.#announce();
+      try {
+        this.#announce();
+      } catch (error) {
+        // The others go by how many chassis there are; it is said again at the next start.
+        log.error({ err: error }, "the layout of NATS is not announced");
+      }
     });
     parts.resolve(tokens.MEMBERSHIP).onStatus(() => placement.update());
     parts.resolve(tokens.STORE).onChange((entries) => {

@@ -5,11 +5,13 @@ import { chmodSync, existsSync, readdirSync, readFileSync, rmSync } from "node:f
 import { createServer } from "node:net";
 import process from "node:process";
 import { after, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { freePorts, makeDirectory, waitUntil } from "./nats-cluster-fixture.ts";
 import { renderConfig } from "./nats-config.ts";
 import type { Place } from "./nats-layout.ts";
 import { NatsServer, type NatsServerState } from "./nats-server.ts";
+import { assertPortIsFree } from "./port-holder.ts";
 
 const SMOKE = fileURLToPath(new URL("three-chassis-smoke.ts", import.meta.url));
 const DENO = fileURLToPath(new URL("../../../node_modules/.bin/deno", import.meta.url));
@@ -159,6 +161,39 @@ test("the monitoring port answers", { timeout: 20_000 }, async () => {
   try {
     const answer = await fetch(`http://127.0.0.1:${monitorPort}/varz`);
     assert.equal(((await answer.json()) as { server_name: string }).server_name, "monitored");
+  } finally {
+    await server.stop();
+  }
+});
+
+test("another role is another child, other routes are not", { timeout: 20_000 }, async () => {
+  const [clientPort, clusterPort, leavesAt] = await freePorts(3);
+  const server = new NatsServer({
+    ...{ name: "mover", clientPort: clientPort!, clusterPort: clusterPort!, leafPort: leavesAt! },
+    ...{ underlay: "127.0.0.1", place: ALONE, directory },
+  });
+  const peer = { address: "127.0.0.1", port: 1 };
+  try {
+    await server.start();
+    const pid = server.state.pid!;
+    server.reload({ role: "mesh", routes: [peer] });
+    await sleep(300);
+    assert.equal(server.state.pid, pid);
+    server.reload({ role: "hub", routes: [peer] });
+    await waitUntil("the hub runs", 3000, () => isRunningAs(server.state, pid));
+    assert.equal(isAlive(pid), false);
+    assert.equal(server.state.restartCount, 1);
+    await assert.rejects(assertPortIsFree("127.0.0.1", leavesAt!));
+    const hub = server.state.pid!;
+    server.reload({ role: "hub", routes: [] });
+    server.reload({ role: "leaf", hubs: [peer], standIns: [] });
+    await waitUntil("the leaf runs", 3000, () => isRunningAs(server.state, hub));
+    await assertPortIsFree("127.0.0.1", leavesAt!);
+    await assertPortIsFree("127.0.0.1", clusterPort!);
+    const leaf = server.state.pid!;
+    server.reload({ role: "leaf", hubs: [{ ...peer, port: 2 }, peer], standIns: [peer] });
+    await waitUntil("it has other hubs", 3000, () => isRunningAs(server.state, leaf));
+    assert.equal(server.state.restartCount, 3);
   } finally {
     await server.stop();
   }

@@ -81,9 +81,10 @@ export class NatsServer {
   #childPlace: Place;
   /** Whether the child began with an older configuration than there is now. */
   #isStale = false;
-  /** Resolves when the child has to make way for one that begins elsewhere. */
-  #moving = Promise.withResolvers<void>();
+  /** Whether the child has to make way for one that begins elsewhere. */
   #isMoving = false;
+  /** Ends the pause between two looks at the child. */
+  #wake: () => void = () => {};
 
   constructor(options: NatsServerOptions) {
     this.#options = options;
@@ -124,7 +125,7 @@ export class NatsServer {
     if (this.#state.status !== "running" || this.#isStopping) return; // The start will see it.
     if (needsRestart(this.#childPlace, place)) {
       this.#isMoving = true;
-      this.#moving.resolve();
+      this.#wake();
       return;
     }
     // With another list of hubs it would refuse all of the configuration.
@@ -136,6 +137,7 @@ export class NatsServer {
   /** Ends the server, gently at first; resolves when it is gone. */
   async stop(): Promise<void> {
     this.#stopping.abort();
+    this.#wake();
     await this.#supervision;
   }
 
@@ -208,7 +210,6 @@ export class NatsServer {
     this.#childPlace = this.#place;
     this.#isStale = false;
     this.#isMoving = false;
-    this.#moving = Promise.withResolvers();
   }
 
   /** Writes the configuration; returns the command line. */
@@ -239,6 +240,7 @@ export class NatsServer {
   async #watch(child: Child, probe: Probe): Promise<string> {
     this.#setState({ status: "running", reason: "" });
     if (this.#isStale) this.reload();
+    void child.ended.then(() => this.#wake());
     let unansweredCount = 0;
     try {
       while (child.endedWith === null && !this.#isStopping && !this.#isMoving) {
@@ -247,7 +249,7 @@ export class NatsServer {
           return `nats-server answered none of ${UNANSWERED_MAX} pings`;
         }
         probe.ping();
-        await Promise.race([child.ended, this.#moving.promise, this.#pause(PROBE_INTERVAL_MS)]);
+        await this.#rest();
         unansweredCount = probe.isAnswered ? 0 : unansweredCount + 1;
       }
     } finally {
@@ -281,6 +283,16 @@ export class NatsServer {
 
   get #isStopping(): boolean {
     return this.#stopping.signal.aborted;
+  }
+
+  /**
+   * Until the next look. A race with the child's end would do the same, and leave something at that
+   * promise four times a second for as long as the child lives.
+   */
+  async #rest(): Promise<void> {
+    const early = new AbortController();
+    this.#wake = () => early.abort();
+    await sleep(PROBE_INTERVAL_MS, undefined, { signal: early.signal }).catch(() => {});
   }
 
   /** Ends early on `stop`. */
