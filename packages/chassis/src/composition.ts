@@ -173,7 +173,7 @@ function makeNatsPlacement(parts: DependencyContainer): NatsPlacement {
     look: () => {
       const documents = store.snapshot().chassis;
       const peers = addresses.servers();
-      const statuses = new Map(membership.members().map((member) => [member.name, member.status]));
+      const members = new Map(membership.members().map((member) => [member.name, member]));
       return {
         // Documents are the same everywhere. Whoever has none yet has just joined.
         count: documents.some((document) => document.name !== name)
@@ -182,7 +182,7 @@ function makeNatsPlacement(parts: DependencyContainer): NatsPlacement {
         peers,
         routes: addresses.routes(),
         layouts: documents.map(({ value }) => value.natsLayout ?? "mesh"),
-        statusOf: (peer) => statuses.get(peer),
+        memberOf: (peer) => members.get(peer),
       };
     },
     now: () => performance.now(),

@@ -104,7 +104,7 @@ export class HubCluster {
           routes: peers.map(({ route }) => route),
           layouts: [],
         },
-        statusOf: (peer) => membership.members().find((member) => member.name === peer)?.status,
+        memberOf: (peer) => membership.members().find((member) => member.name === peer),
       }),
     });
     membership.onStatus(() => placement.update());

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Status } from "./membership/claim.ts";
+import type { Member, Status } from "./membership/claim.ts";
 import { hubsOf, type Layout } from "./nats-layout.ts";
 import { NatsPlacement } from "./nats-placement.ts";
 import { VirtualClock } from "./virtual-clock.ts";
@@ -12,7 +12,7 @@ const STEADY_MS = 10_000;
 /** One chassis of eight, and what it is told of the others. */
 class Scene {
   readonly clock = new VirtualClock();
-  readonly statuses = new Map<string, Status>();
+  readonly members = new Map<string, Pick<Member, "status" | "heardMs">>();
   layouts: Layout[] = [];
   count = NAMES.length;
   moveCount = 0;
@@ -28,7 +28,7 @@ class Scene {
       look: () => ({
         ...{ peers, count: this.count, layouts: this.layouts },
         routes: peers.map(({ route }) => route),
-        statusOf: (peer) => this.statuses.get(peer),
+        memberOf: (peer) => this.members.get(peer),
       }),
       now: this.clock.now,
       setTimer: this.clock.setTimer,
@@ -36,8 +36,16 @@ class Scene {
     this.placement.onPlace(() => this.moveCount++);
   }
 
-  async become(name: string, status: Status): Promise<void> {
-    this.statuses.set(name, status);
+  /** All are heard once. */
+  async meet(): Promise<this> {
+    for (const name of NAMES) this.members.set(name, { status: "alive", heardMs: 0 });
+    this.placement.update();
+    await this.clock.advance(1000);
+    return this;
+  }
+
+  async become(name: string, status: Status, heardMs: number | null = 0): Promise<void> {
+    this.members.set(name, { status, heardMs });
     this.placement.update();
     await this.clock.advance(1000);
   }
@@ -53,7 +61,7 @@ const HUB = HUBS[0]!;
 const LEAF = LEAVES[0]!;
 
 test("a hub that is suspect stays one; one that is dead is replaced", async () => {
-  const scene = new Scene(LEAF);
+  const scene = await new Scene(LEAF).meet();
   await scene.become(HUB, "suspect");
   assert.deepEqual([scene.hubs, scene.moveCount], [HUBS, 0]);
   await scene.become(HUB, "dead");
@@ -62,7 +70,7 @@ test("a hub that is suspect stays one; one that is dead is replaced", async () =
 });
 
 test("a hub that returns is one again when it has lived for a while", async () => {
-  const scene = new Scene(LEAF);
+  const scene = await new Scene(LEAF).meet();
   await scene.become(HUB, "dead");
   const { hubs } = scene;
   await scene.become(HUB, "alive");
@@ -72,8 +80,16 @@ test("a hub that returns is one again when it has lived for a while", async () =
   assert.deepEqual(scene.hubs, HUBS);
 });
 
-test("one that dies again and again makes nobody move", async () => {
+test("a hub that comes for the first time is one at once, though it was missed", async () => {
   const scene = new Scene(LEAF);
+  await scene.become(HUB, "dead", null);
+  assert.ok(!scene.hubs.includes(HUB));
+  await scene.become(HUB, "alive");
+  assert.deepEqual(scene.hubs, HUBS);
+});
+
+test("one that dies again and again makes nobody move", async () => {
+  const scene = await new Scene(LEAF).meet();
   await scene.become(HUB, "dead");
   const { moveCount } = scene;
   for (let round = 0; round < 20; round++) {
@@ -87,7 +103,7 @@ test("one that dies again and again makes nobody move", async () => {
 test("chassis that die at the same time are one reason to move", async () => {
   const scene = new Scene(LEAF);
   for (const hub of HUBS.slice(0, 2)) {
-    scene.statuses.set(hub, "dead");
+    scene.members.set(hub, { status: "dead", heardMs: 0 });
     scene.placement.update();
   }
   await scene.clock.advance(1000);

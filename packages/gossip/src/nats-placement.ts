@@ -2,7 +2,7 @@
  * Keeps the place of a chassis' nats-server among the others (nats-layout.ts) up to date with who
  * there is and who lives. Runs on the control thread.
  */
-import type { Status } from "./membership/claim.ts";
+import type { Member } from "./membership/claim.ts";
 import {
   type Endpoint,
   hubsOf,
@@ -36,8 +36,8 @@ export interface NatsSurroundings {
   readonly routes: readonly Endpoint[];
   /** What each chassis, ourselves included, says that the cluster's layout is. */
   readonly layouts: readonly Layout[];
-  /** Of a peer; undefined when nothing is known, and that is for the better. */
-  readonly statusOf: (name: string) => Status | undefined;
+  /** Undefined of a peer of which nothing is known: it is taken to live. */
+  readonly memberOf: (name: string) => Pick<Member, "status" | "heardMs"> | undefined;
 }
 
 export interface NatsPlacementOptions {
@@ -65,8 +65,10 @@ interface Decision extends NatsPlacementView {
 export class NatsPlacement {
   readonly #options: NatsPlacementOptions;
   readonly #listeners = new Set<(place: Place) => void>();
-  /** Since when each peer has lived without a break. */
+  /** Since when each peer has lived; of those that were never seen dead, for ever. */
   readonly #livesSinceMs = new Map<string, number>();
+  /** Those that were heard while they lived. */
+  readonly #heard = new Set<string>();
   #decision: Decision;
   #cancelGathering: (() => void) | null = null;
   #cancelWaiting: () => void = () => {};
@@ -74,8 +76,7 @@ export class NatsPlacement {
 
   constructor(options: NatsPlacementOptions) {
     this.#options = options;
-    // Whoever is there before us has been there for long.
-    this.#decision = this.#decide(Number.NEGATIVE_INFINITY);
+    this.#decision = this.#decide();
   }
 
   get place(): Place {
@@ -110,17 +111,18 @@ export class NatsPlacement {
 
   #move(): void {
     const before = JSON.stringify(this.#decision);
-    this.#decision = this.#decide(this.#options.now());
+    this.#decision = this.#decide();
     this.#waitForSteady();
     if (JSON.stringify(this.#decision) === before) return;
     for (const listener of this.#listeners) listener(this.place);
   }
 
-  #decide(nowMs: number): Decision {
+  #decide(): Decision {
     const { name: self, rules, look } = this.#options;
-    const { count, peers, routes, layouts, statusOf } = look();
-    const living = peers.map(({ name }) => name).filter((name) => statusOf(name) !== "dead");
-    this.#follow(living, nowMs);
+    const { count, peers, routes, layouts, memberOf } = look();
+    const living = peers
+      .map(({ name }) => name)
+      .filter((name) => this.#lives(name, memberOf(name)));
     const layout = rules === null ? "mesh" : layoutOf(count, layouts, rules);
     if (rules === null || layout === "mesh") {
       return { layout, role: "mesh", hubs: [], place: { role: "mesh", routes } };
@@ -140,14 +142,18 @@ export class NatsPlacement {
     return { layout, role: named.role, hubs: hubsOf(chassis, rules.hubCount), place };
   }
 
-  #follow(living: readonly string[], nowMs: number): void {
-    const lives = new Set(living);
-    for (const name of this.#livesSinceMs.keys()) {
-      if (!lives.has(name)) this.#livesSinceMs.delete(name);
+  /** Remembers what it finds. Who comes for the first time, as all do at first, does not return. */
+  #lives(name: string, member: ReturnType<NatsSurroundings["memberOf"]>): boolean {
+    if (member?.status === "dead") {
+      this.#livesSinceMs.delete(name);
+      return false;
     }
-    for (const name of living) {
-      if (!this.#livesSinceMs.has(name)) this.#livesSinceMs.set(name, nowMs);
+    if (!this.#livesSinceMs.has(name)) {
+      const isBack = this.#heard.has(name);
+      this.#livesSinceMs.set(name, isBack ? this.#options.now() : Number.NEGATIVE_INFINITY);
     }
+    if (member !== undefined && member.heardMs !== null) this.#heard.add(name);
+    return true;
   }
 
   #steadyAtMs(name: string): number {
