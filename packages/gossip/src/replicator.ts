@@ -23,6 +23,7 @@ import {
 } from "./codec.ts";
 import { Doubts } from "./doubts.ts";
 import { isName } from "./fields.ts";
+import { slownessAmong } from "./pace.ts";
 import { FORMAT, packChange, packHeartbeat } from "./packed.ts";
 import { type Peer, PeerTable } from "./peer-table.ts";
 import { Puller, type Said } from "./puller.ts";
@@ -31,11 +32,6 @@ import * as subjects from "./subjects.ts";
 import type { SetTimer, Transport } from "./transport.ts";
 
 export const INTERVAL_MS = 1000;
-/**
- * Peers whose heartbeats fit into an interval. With more, each is silent for longer, so that what a
- * chassis hears does not grow with their number; any one of them tells that something is missing.
- */
-const PEERS_PER_INTERVAL = 16;
 /** After a change: who missed the message about it learns by this, not by the next heartbeat. */
 const ECHO_MS = 50;
 /** While changes follow each other within it, the next one tells of those that were lost. */
@@ -358,9 +354,9 @@ export class Replicator {
     return this.#pauseMs() * SILENCE_INTERVALS;
   }
 
-  /** Between two heartbeats. */
+  /** Between two heartbeats; any one of them tells that something is missing. */
   #pauseMs(): number {
-    return this.#intervalMs * Math.max(1, this.#peers.size / PEERS_PER_INTERVAL);
+    return this.#intervalMs * slownessAmong(this.#peers.size);
   }
 
   /** Whether every other chassis has held the same as we of late. */

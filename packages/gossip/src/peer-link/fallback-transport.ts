@@ -9,12 +9,16 @@
  * protocols above expect that.
  */
 
+import { slownessAmong } from "../pace.ts";
 import { PEERS_MAX } from "../peer-table.ts";
 import { originOf } from "../subjects.ts";
 import type { MessageHandler, SetTimer, Transport } from "../transport.ts";
 import type { PeerLinks } from "./peer-links.ts";
 
-/** A chassis says something every second (replicator.ts); of three, one may be lost. */
+/**
+ * A chassis says something every second (replicator.ts), or less often among many; of three, one
+ * may be lost.
+ */
 const SILENCE_MS = 2500;
 const CHECK_INTERVAL_MS = 250;
 /**
@@ -61,7 +65,7 @@ export interface PeerPath {
 
 export class FallbackTransport implements Transport {
   readonly #options: FallbackTransportOptions;
-  readonly #silenceMs: number;
+  #silenceMs: number;
   /** When each origin was last heard over NATS. */
   readonly #heardMs = new Map<string, number>();
   /** What each linked peer was last told. */
@@ -222,8 +226,14 @@ export class FallbackTransport implements Transport {
 
   #scheduleCheck(): void {
     this.#cancelCheck = this.#options.setTimer(() => {
-      if (++this.#checkCount % CHECKS_UNTIL_REPEATED === 0) this.#told.clear();
-      for (const peer of this.#options.links.peers) this.#tell(peer);
+      const { peers } = this.#options.links;
+      const slowness = slownessAmong(Math.max(peers.length, this.#heardMs.size));
+      this.#silenceMs = (this.#options.silenceMs ?? SILENCE_MS) * slowness;
+      if (++this.#checkCount >= CHECKS_UNTIL_REPEATED * slowness) {
+        this.#checkCount = 0;
+        this.#told.clear();
+      }
+      for (const peer of peers) this.#tell(peer);
       for (const [peer, heardMs] of this.#heardMs) {
         // Silence that long says nothing any more, and names must not pile up.
         if (this.#options.now() - heardMs > this.#silenceMs * 10) this.#heardMs.delete(peer);

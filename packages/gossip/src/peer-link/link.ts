@@ -23,6 +23,8 @@ export interface LinkOptions {
   readonly endMs: number;
   readonly wallClock: () => number;
   readonly setTimer: SetTimer;
+  /** What the time between two pings is multiplied by. */
+  readonly slowness: () => number;
   readonly onFrame: (link: Link, frame: Frame) => void;
   readonly onEnd: (link: Link, reason: string) => void;
 }
@@ -120,17 +122,17 @@ export class Link {
   }
 
   #schedulePing(): void {
-    const { setTimer, wallClock, endMs } = this.#options;
+    const { setTimer, wallClock, endMs, slowness } = this.#options;
     this.#cancelTimer = setTimer(() => {
       if (wallClock() >= endMs) this.end("its certificate is over");
       else if (this.#silence >= SILENCE_MAX) {
-        this.end(`nothing came in ${SILENCE_MAX} s, and no answer to a ping`);
+        this.end(`nothing came, and no answer to ${SILENCE_MAX - 1} pings`);
       } else {
         // Whoever speaks anyway need not be asked.
         if (this.#silence > 0) this.send("ping");
         this.#silence++;
         this.#schedulePing();
       }
-    }, PING_INTERVAL_MS);
+    }, PING_INTERVAL_MS * slowness());
   }
 }

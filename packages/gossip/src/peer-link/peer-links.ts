@@ -14,6 +14,7 @@ import { subjectOf } from "../identity/certificate.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { MemberAddress } from "../identity/messages.ts";
 import { listenOn } from "../listen.ts";
+import { slownessAmong } from "../pace.ts";
 import type { Refusals } from "../refusals.ts";
 import { matches } from "../subject-pattern.ts";
 import { originOf } from "../subjects.ts";
@@ -304,6 +305,7 @@ export class PeerLinks implements Transport {
       endMs,
       wallClock: this.#options.wallClock,
       setTimer: this.#options.setTimer,
+      slowness: () => slownessAmong(this.#links.size),
       onFrame: (link, frame) => this.#onFrame(link, frame),
       onEnd: (link, reason) => this.#onEnd(link, reason),
     });
