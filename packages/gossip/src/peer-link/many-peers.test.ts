@@ -27,7 +27,7 @@ function linksTo(told: string[]): Links {
   };
 }
 
-test("among many, who speaks less often is heard all the same, and who is silent is not", async () => {
+test("among many, who speaks less often is heard, and who is silent is not", async () => {
   const clock = new VirtualClock();
   const { now, setTimer } = clock;
   const bus = new MemoryBus({ random: () => 0.5, setTimer });
