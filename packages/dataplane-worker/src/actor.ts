@@ -108,6 +108,7 @@ export class Actor {
         this.#report({ type: "early", address: [...address.subarray(at, at + 4)] });
       },
     });
+    core.holdRefused = (slot) => this.#early.holdRefused(slot);
     this.#loop = new RunLoop({
       ...{ core, history: this.#history, underlay: tunnel, rings: incoming },
       departures: new Departures(core, this.#ports.byIndex, neighbours, tunnel),

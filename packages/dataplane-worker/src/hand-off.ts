@@ -52,6 +52,15 @@ export function readyForRing(tables: Tables, slot: number, edition: number): num
 }
 
 /**
+ * Writes a stamp in front of a packet of `tables` that waits here for others: `readRingPacket` goes
+ * on with it at its stage, under the newest.
+ */
+export function stampToWait(tables: Tables, slot: number): void {
+  packet.setGeneration(slot, -1);
+  put(tables, slot, resume.REASON_OWNER);
+}
+
+/**
  * Writes the stamp for another chassis in front of the frame. GOES_ON, or the reason to drop for.
  * The packet's frameAt still names the frame; the stamp starts resume.HEADER_SIZE bytes before it.
  */
@@ -132,7 +141,9 @@ export function readTunnelPacket(history: TableHistory, core: Core, slot: number
   packet.setFrameAt(slot, at + headerSize);
   packet.setLength(slot, length - headerSize);
   const wasPlaced = packet.stage(slot) === POST_ROUTING ? 0 : packet.FLAG_PLACED;
-  const flags = packet.FLAG_FROM_TUNNEL | wasPlaced | flagsOf(resume.reason(view, option));
+  const isAhead = resume.generation(view, option) > history.newest.generation;
+  const ahead = isAhead ? packet.FLAG_AHEAD : 0;
+  const flags = packet.FLAG_FROM_TUNNEL | wasPlaced | ahead | flagsOf(resume.reason(view, option));
   packet.setFlags(slot, packet.flags(slot) | flags);
   const flowHash = packet.flowHash(slot);
   const malformed = parse(slot);

@@ -86,6 +86,11 @@ export class Core {
   onAwakened: (device: number) => void = () => {};
   /** Until when the chassis knows what the others do. */
   knowledge = new KnowledgeTime();
+  /**
+   * Takes a packet with FLAG_AHEAD that the running stage is to refuse, to judge it again under
+   * newer tables. False when it is to be refused now.
+   */
+  holdRefused: (slot: number) => boolean = () => false;
   /** By bucket: the worker that owns its flows. Changed between two batches only. */
   readonly owners = new Uint8Array(BUCKET_COUNT);
   /** By device index: the worker that has the device. Changed as `owners`. */

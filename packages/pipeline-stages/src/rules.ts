@@ -25,9 +25,12 @@ const REPLY = packet.CONNECTION_ESTABLISHED | packet.CONNECTION_REPLY;
 const view = poolViews().view;
 const query = new Int32Array(acls.QUERY_WORDS);
 
+/** The packet waits for newer tables, and the stage has it no more. */
+export const HELD = -2;
+
 /**
- * GOES_ON, or the reason to drop for, of a packet that comes from (FROM_PORT) or goes to (TO_PORT)
- * a port. Counts it for the rule that decided, and says so in its `rule` word.
+ * GOES_ON, HELD, or the reason to drop for, of a packet that comes from (FROM_PORT) or goes to
+ * (TO_PORT) a port. Counts it for the rule that decided, and says so in its `rule` word.
  */
 export function judge(core: Core, slot: number, direction: acls.Direction, port: number): number {
   const flags = packet.flags(slot) & ~packet.FLAG_STATELESS;
@@ -75,6 +78,7 @@ function apply(
   port: number,
   rule: number,
 ): number {
+  if (isHeld(core, slot, rule)) return HELD;
   const counter = core.tables.acls.counter(rule);
   packet.setRule(slot, counter);
   core.ruleCounters.count(counter);
@@ -91,6 +95,21 @@ function apply(
       deny(core, slot, direction, port);
       return DROP["acl-drop"];
   }
+}
+
+/**
+ * Whether a packet that a rule refuses waits for tables as new as its sender's: perhaps they know a
+ * port or a label that lets it pass.
+ */
+function isHeld(core: Core, slot: number, rule: number): boolean {
+  const flags = packet.flags(slot);
+  if ((flags & packet.FLAG_AHEAD) === 0) return false;
+  const action = core.tables.acls.action(rule);
+  if (action !== acls.ACTION_DROP && action !== acls.ACTION_REJECT) return false;
+  packet.setFlags(slot, flags & ~packet.FLAG_AHEAD); // Once.
+  if (!core.holdRefused(slot)) return false;
+  core.handedOver++;
+  return true;
 }
 
 /**

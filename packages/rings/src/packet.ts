@@ -72,6 +72,8 @@ export const FLAG_FROM_RULE = 2048;
 export const FLAG_TRANSLATED = 8192;
 /** It goes through a ring without a stamp: who takes it knows the tables that its rows are of. */
 export const FLAG_UNSTAMPED = 16384;
+/** Its stamp is of tables that are newer than all that this chassis had when it came. */
+export const FLAG_AHEAD = 32768;
 export const FLAGS_ON_THE_WIRE = 15;
 
 // Bits of `connection`: what the look-up says of a packet. They travel in the stamp, for rules that

@@ -65,6 +65,12 @@ export class Endpoints {
     for (let i = 0; i < 4; i++) target[at + i] = this.#rows.words[from + i]!;
   }
 
+  /** The row of the chassis with a short id, -1 when there is none; looks through all. */
+  rowOf(shortId: number): number {
+    for (let row = 0; row < this.count; row++) if (this.shortId(row) === shortId) return row;
+    return -1;
+  }
+
   shortId(row: number): number {
     return this.#word(row, SHORT_ID);
   }

@@ -106,6 +106,7 @@ export class VirtualWorker {
       ...{ core: this.core, history: this.#history, limit: EARLY_MAX },
       onSender: (address, at) => this.askedFor.push([...address.subarray(at, at + 4)]),
     });
+    this.core.holdRefused = (slot) => this.early.holdRefused(slot);
     this.#loop = new RunLoop({
       core: this.core,
       history: this.#history,
