@@ -50,7 +50,14 @@ export function contextWith(store: Store): ApiContext {
       { name: "b", address: "192.168.100.2", connected: true, lastSeenMs: 12, revision: 3 },
     ],
     cluster: () => ({
-      ...{ chassis: "a", joined: true, doubt: 0, revision: 3, refused: { "link-no-member": 1 } },
+      ...{
+        chassis: "a",
+        joined: true,
+        doubt: 0,
+        revision: 3,
+        knowledgeAgeMs: 12,
+        refused: { "link-no-member": 1 },
+      },
       nats: { layout: "mesh", role: "mesh", hubs: [] },
       members: [
         {

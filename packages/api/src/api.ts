@@ -12,6 +12,7 @@ import type { ApiContext } from "./context.ts";
 import { addConvergence } from "./convergence.ts";
 import { Gate } from "./gate.ts";
 import { addInspection } from "./inspect.ts";
+import { addMetrics } from "./metrics.ts";
 import { problemResponse } from "./problem.ts";
 import { REVISION_HEADER } from "./request.ts";
 import { addResources } from "./resources.ts";
@@ -30,6 +31,7 @@ export function createApi(context: ApiContext): OpenAPIHono {
   });
   registerSchemas(app);
   addInspection(app, context);
+  addMetrics(app, context);
   addResources(app, context);
   addActivation(app, context);
   addApply(app, context);

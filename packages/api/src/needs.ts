@@ -16,6 +16,7 @@ const OPEN = {
 } as const;
 
 const SEEING = {
+  "GET /metrics": "viewer",
   "GET /v1/counters": "viewer",
   "GET /v1/workers": "viewer",
   "GET /v1/pipeline": "viewer",

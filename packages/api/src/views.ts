@@ -155,6 +155,12 @@ export const clusterView = z
     joined: z.boolean().describe("Whether it is a member by certificate."),
     doubt: count.describe("From 0 to 7: how much it doubts its own view; others get more time."),
     revision: count,
+    knowledgeAgeMs: age
+      .nullable()
+      .describe(
+        "Milliseconds since this chassis held all that more than half of all held; null: not " +
+          "since its start.",
+      ),
     nats: z.object({
       layout: z
         .enum(["mesh", "hubs"])

@@ -18,11 +18,13 @@ export function clusterView(parts: DependencyContainer): ClusterView {
   const links = parts.resolve(tokens.PEER_LINKS)?.states ?? [];
   const peers = parts.resolve(tokens.REPLICATOR).peers();
   const addresses = parts.resolve(tokens.PEER_ADDRESSES).named();
+  const { ageMs: knowledgeAgeMs } = parts.resolve(tokens.KNOWLEDGE);
   return {
     chassis: parts.resolve(tokens.CONFIG).name,
     joined: parts.resolve(tokens.CLUSTER) !== null,
     doubt: membership.health,
     revision: parts.resolve(tokens.STORE).revision,
+    knowledgeAgeMs: Number.isFinite(knowledgeAgeMs) ? Math.round(knowledgeAgeMs) : null,
     nats: natsOf(parts),
     members: membership.members().map(({ name, status, sinceMs, heardMs }) => {
       const peer = peers.find((known) => known.name === name);

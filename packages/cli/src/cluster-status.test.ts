@@ -14,7 +14,7 @@ const WELL: Member = {
 
 function viewOf(members: Member[], changes: Partial<ClusterView> = {}): ClusterView {
   const nats: ClusterView["nats"] = { layout: "mesh", role: "mesh", hubs: [] };
-  const rest = { joined: true, doubt: 0, revision: 7, nats, refused: {} };
+  const rest = { joined: true, doubt: 0, revision: 7, knowledgeAgeMs: 350, nats, refused: {} };
   return { chassis: "a", ...rest, members, ...changes };
 }
 
