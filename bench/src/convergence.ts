@@ -15,7 +15,7 @@ import type { Signer } from "@rhone/state/signer";
 import { openSqliteStore } from "@rhone/state/sqlite-store";
 import type { Store } from "@rhone/state/store";
 import type { Portion } from "@rhone/state/write";
-import type { Case, Options } from "./case.ts";
+import type { Case, Options, Prepared } from "./case.ts";
 import { percentile } from "./statistics.ts";
 import { type Router, startRouter } from "./topology.ts";
 
@@ -29,9 +29,21 @@ const PORTS_PER_SWITCH = 1000;
 const PORTS_PER_CHANGE = 10_000;
 const MIB = 1024 * 1024;
 
-async function threeChassis(name: string, options: Options): Promise<Router> {
-  const spec = { chassis: 3, driver: "af-packet", isFree: true, workers: 1, rules: 0 } as const;
-  return startRouter({ ...spec, name }, options);
+/** A case on three chassis of its own; `measured` says what is done with them. */
+function onThree(
+  head: Pick<Case, "name" | "unit">,
+  labName: string,
+  measured: (router: Router, options: Options) => Omit<Prepared, "end">,
+): Case {
+  return {
+    ...head,
+    goals: "control",
+    prepare: async (options) => {
+      const spec = { chassis: 3, driver: "af-packet", isFree: true, workers: 1, rules: 0 } as const;
+      const router = await startRouter({ ...spec, name: labName }, options);
+      return { ...measured(router, options), end: () => router.down() };
+    },
+  };
 }
 
 /** A rule that matches nothing here; each time another one. */
@@ -57,12 +69,10 @@ async function waits({ chassis }: Router, level: string): Promise<number[]> {
   return times;
 }
 
-const IN_FORCE: Case = {
-  name: "convergence: a rule is in force at three chassis",
-  goals: "control",
-  unit: "ms",
-  prepare: async (options) => {
-    const router = await threeChassis("inforce", options);
+const IN_FORCE = onThree(
+  { name: "convergence: a rule is in force at three chassis", unit: "ms" },
+  "inforce",
+  (router) => {
     const all: number[] = [];
     const side = (name: string, level: string, onTimes?: (times: readonly number[]) => void) => ({
       name,
@@ -79,10 +89,9 @@ const IN_FORCE: Case = {
         `${all.length} writes, p99 ${percentile(all, 0.99).toFixed(1)} ms; must 25, moonshot 8`,
         "of each answer 5 ms are spent on gathering what else comes",
       ],
-      end: () => router.down(),
     };
   },
-};
+);
 
 /** Bytes that a chassis has sent and received on its underlay so far. */
 function trafficOf({ pid }: { readonly pid: number | undefined }): number {
@@ -107,8 +116,8 @@ async function trafficDuring(router: Router, happens: () => Promise<void>): Prom
   return bytes / seconds / after.length;
 }
 
-async function updates({ chassis }: Router, seconds: number): Promise<void> {
-  const endMs = performance.now() + seconds * 1000;
+async function updates({ chassis }: Router, durationMs: number): Promise<void> {
+  const endMs = performance.now() + durationMs;
   for (let i = 0; performance.now() < endMs; i++) {
     const { client } = chassis[i % chassis.length]!.process;
     const next = sleep(1000 / UPDATES_PER_SECOND);
@@ -117,29 +126,24 @@ async function updates({ chassis }: Router, seconds: number): Promise<void> {
   }
 }
 
-const TRAFFIC: Case = {
-  name: "convergence: what chassis say to each other",
-  goals: "control",
-  unit: "B/s/chassis",
-  prepare: async (options) => {
-    const router = await threeChassis("traffic", options);
-    const seconds = options.seconds * 3;
+const TRAFFIC = onThree(
+  { name: "convergence: what chassis say to each other", unit: "B/s/chassis" },
+  "traffic",
+  (router, { seconds }) => {
+    const durationMs = seconds * 3000;
     return {
       subject: {
         name: `${UPDATES_PER_SECOND} changes a second`,
-        measure: () => trafficDuring(router, () => updates(router, seconds)),
+        measure: () => trafficDuring(router, () => updates(router, durationMs)),
       },
-      baselines: [
-        { name: "idle", measure: () => trafficDuring(router, () => sleep(seconds * 1000)) },
-      ],
+      baselines: [{ name: "idle", measure: () => trafficDuring(router, () => sleep(durationMs)) }],
       remarks: () => [
         "sent and received on the underlay, with TLS and TCP",
         "must 100,000 with changes, 5,000 idle",
       ],
-      end: () => router.down(),
     };
   },
-};
+);
 
 function ephemeralSigner(): Signer {
   const { privateKey, publicKey } = generateKeyPairSync("ed25519");
