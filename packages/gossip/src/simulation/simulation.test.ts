@@ -3,11 +3,11 @@ import { test } from "node:test";
 import { runMany, summaryOf } from "./many.ts";
 import { type Outcome, replay, runSeed } from "./run.ts";
 
-const LIMIT = { timeout: 110_000 };
+const LIMIT = { timeout: 160_000 };
 const SEEDS = 200;
 const STORM_MS = 6000;
-/** On a machine that has other things to do, fewer seeds have to be enough. */
-const WALL_MAX_MS = 45_000;
+/** Generous: two cores that others kept busy took 43 s. */
+const WALL_MAX_MS = 150_000;
 
 function assertFine(outcome: Outcome): void {
   const { violation } = outcome;
@@ -15,7 +15,7 @@ function assertFine(outcome: Outcome): void {
   assert.fail(`${violation.kind}: ${violation.message}\nagain: ${replay(outcome)}`);
 }
 
-test("clusters of 3 to 20 chassis keep every promise", LIMIT, async (t) => {
+test(`${SEEDS} clusters of 3 to 20 chassis keep every promise`, LIMIT, async (t) => {
   const outcomes: Outcome[] = [];
   const startMs = performance.now();
   let seed = 0;
@@ -26,7 +26,7 @@ test("clusters of 3 to 20 chassis keep every promise", LIMIT, async (t) => {
   await runMany(next, (outcome) => void outcomes.push(outcome));
   for (const line of summaryOf(outcomes, (performance.now() - startMs) / 1000)) t.diagnostic(line);
   for (const outcome of outcomes) assertFine(outcome);
-  assert.equal(outcomes.length, seed);
+  assert.equal(outcomes.length, SEEDS, `${outcomes.length} seeds in ${WALL_MAX_MS / 1000} s`);
 });
 
 test("the same seed gives the same events, another one others", LIMIT, async () => {
