@@ -264,7 +264,7 @@ function placementText(placement: Readonly<Record<string, StagePlace>>): string 
 }
 
 function formatCounters(counters: CountersView): string {
-  const { chassis, stages, drops, devices, tunnel, messages } = counters;
+  const { chassis, stages, drops, devices, tunnel, messages, early } = counters;
   const stageRows = stages.map(({ number, name, packets, drops }) =>
     [number, name, packets, drops].map(String),
   );
@@ -286,7 +286,15 @@ function formatCounters(counters: CountersView): string {
     formatTable([deviceHeader, ...deviceRows]),
     formatTable([messageHeader, ...messageRows]),
     ...(dropRows.length > 0 ? [formatTable([["drop reason", "packets", ""], ...dropRows])] : []),
+    ...(early.held + early.refused > 0 ? [earlyText(early)] : []),
   ].join("\n\n");
+}
+
+function earlyText({ held, released, expired, refused }: CountersView["early"]): string {
+  return (
+    `Packets of others came before what they name was known here: ${held} waited for it, ` +
+    `${released} went on, ${expired} waited in vain, and for ${refused} there was no room.`
+  );
 }
 
 function formatPipeline(stages: readonly StageView[]): string {
