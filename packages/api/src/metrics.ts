@@ -57,7 +57,9 @@ function metricsOf(context: ApiContext): Metric[] {
     {
       ...{ name: "rhone_early_packets_total", type: "counter" },
       help: "Packets that came before what they name, by what became of them.",
-      samples: Object.entries(early).map(([outcome, packets]) => [{ outcome }, packets]),
+      samples: (["held", "released", "expired", "refused"] as const).map((outcome) => {
+        return [{ outcome }, early[outcome]];
+      }),
     },
     {
       ...{ name: "rhone_stage_packets_total", type: "counter", help: "Packets of each stage." },

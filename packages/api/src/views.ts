@@ -19,6 +19,8 @@ const deviceCounts = {
 
 const traffic = z.object({ messages: count, bytes: count });
 
+const age = z.number().min(0);
+
 export const countersView = z
   .object({
     chassis: z.string(),
@@ -49,6 +51,15 @@ export const countersView = z
         released: count.describe("Went on when the tables came."),
         expired: count.describe("Were dropped when it did not come in time, or not at all."),
         refused: count.describe("Were dropped at once: too many waited."),
+        senders: z
+          .array(
+            z.object({
+              chassis: z.string().nullable().describe("null: none that is known here."),
+              address: z.string(),
+              ageMs: age.describe("Milliseconds since such a packet of it came."),
+            }),
+          )
+          .describe("Who sent them, and so knew what this chassis did not; the latest first."),
       })
       .describe("Packets from other chassis that named what this one did not know yet."),
     compilations: z
@@ -146,8 +157,6 @@ export const peerView = z
     revision: count.describe("The revision that the peer said it has."),
   })
   .openapi("Peer");
-
-const age = z.number().min(0);
 
 export const clusterView = z
   .object({

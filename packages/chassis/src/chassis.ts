@@ -190,7 +190,8 @@ export class Chassis {
       counters: () => {
         const { compilations } = parts.resolve(tokens.CONTROLLER);
         const { counts } = parts.resolve(tokens.TRANSPORT);
-        return countersView(this.#config.name, dataplane, devices, compilations, counts);
+        const { latest } = parts.resolve(tokens.EARLY_SENDERS);
+        return countersView(this.#config.name, dataplane, devices, compilations, counts, latest);
       },
       workers: () => workersView(this.#config.name, dataplane, devices, tunnel),
       pipeline: pipelineView,

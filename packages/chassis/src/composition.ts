@@ -86,7 +86,10 @@ export function compose(config: Config): DependencyContainer {
   single(tokens.DIRECT_TUNNEL, makeDirectTunnel);
   single(tokens.EARLY_SENDERS, (parts) => {
     const hurry = () => parts.resolve(tokens.CONTROLLER).hurry();
-    return new EarlySenders({ store: parts.resolve(tokens.STORE), hurry });
+    return new EarlySenders({
+      ...{ store: parts.resolve(tokens.STORE), hurry },
+      now: () => performance.now(),
+    });
   });
   single(tokens.KNOWLEDGE, makeKnowledge);
   single(tokens.STAMP_KEYS, makeStampKeys);

@@ -16,8 +16,10 @@ function make() {
     assert.ok(result.ok, JSON.stringify(result));
   }
   const done: string[] = [];
-  const senders = new EarlySenders({ store, hurry: () => done.push("hurry") });
+  let nowMs = 0;
+  const senders = new EarlySenders({ store, hurry: () => done.push("hurry"), now: () => nowMs });
   const hear = (address: string): string[] => {
+    nowMs++;
     senders.report({ type: "early", address: [...parseAddress(address)!] });
     return done.splice(0);
   };
@@ -31,6 +33,12 @@ test("what the sender of early packets holds is fetched, and compiled at once", 
   assert.deepEqual(hear("192.168.100.2"), ["hurry", "want b"]);
   assert.deepEqual(hear("fd64::3"), ["hurry", "want c"]);
   assert.deepEqual(hear("192.168.100.9"), ["hurry"]);
+  hear("fd64::3");
+  assert.deepEqual(senders.latest, [
+    { chassis: "c", address: "fd64::3", atMs: 5 },
+    { chassis: null, address: "192.168.100.9", atMs: 4 },
+    { chassis: "b", address: "192.168.100.2", atMs: 2 },
+  ]);
 });
 
 test("what else workers say is not for it", () => {

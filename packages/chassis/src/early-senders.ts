@@ -11,14 +11,33 @@ export interface EarlySendersOptions {
   readonly store: Store;
   /** Compiles what is known, and what comes soon, without a pause. */
   readonly hurry: () => void;
+  readonly now: () => number;
+}
+
+/** Remembered of those whose packets came early. */
+const SENDERS_MAX = 64;
+
+export interface EarlySender {
+  /** null when no chassis that is known has the address. */
+  readonly chassis: string | null;
+  readonly address: string;
+  /** When that was last heard of its packets, by the clock `now`. */
+  readonly atMs: number;
 }
 
 export class EarlySenders {
   readonly #options: EarlySendersOptions;
+  /** By address, the latest last. */
+  readonly #senders = new Map<string, EarlySender>();
   #want: (peer: string) => void = () => {};
 
   constructor(options: EarlySendersOptions) {
     this.#options = options;
+  }
+
+  /** Whose packets came early, the latest first. */
+  get latest(): readonly EarlySender[] {
+    return [...this.#senders.values()].reverse();
   }
 
   /** From now on what is missing is fetched by `want`. */
@@ -29,7 +48,7 @@ export class EarlySenders {
   /** Takes in what a worker says. */
   report(report: Report): void {
     if (report.type !== "early") return;
-    const { store, hurry } = this.#options;
+    const { store, hurry, now } = this.#options;
     hurry();
     const [first, second, third, fourth] = report.address;
     const address = formatAddress([first!, second!, third!, fourth!]);
@@ -37,6 +56,11 @@ export class EarlySenders {
       const underlay = parseAddress(value.underlay);
       return underlay !== null && formatAddress(underlay) === address;
     });
-    if (sender !== undefined) this.#want(sender.name);
+    const chassis = sender?.name ?? null;
+    this.#senders.delete(address);
+    this.#senders.set(address, { chassis, address, atMs: now() });
+    const [oldest] = this.#senders.keys();
+    if (this.#senders.size > SENDERS_MAX) this.#senders.delete(oldest!);
+    if (chassis !== null) this.#want(chassis);
   }
 }

@@ -11,6 +11,7 @@ import { FULL_REASONS, type FullReason } from "./compile-step.ts";
 import type { CompileCounts } from "./compiler.ts";
 import type { Dataplane } from "./dataplane.ts";
 import type { Devices } from "./devices.ts";
+import type { EarlySender } from "./early-senders.ts";
 
 /** The sixteen stages as they are compiled in. */
 export function pipelineView(): StageView[] {
@@ -29,6 +30,7 @@ export function countersView(
   devices: Devices,
   { steps, full }: CompileCounts,
   topics: readonly TopicCounts[],
+  senders: readonly EarlySender[],
 ): CountersView {
   // Those of workers that are gone count as well: what they did has happened.
   const workers = dataplane.memory.counters;
@@ -62,6 +64,9 @@ export function countersView(
       released: total(workers, (counters) => counters.early().released),
       expired: total(workers, (counters) => counters.early().expired),
       refused: total(workers, (counters) => counters.early().refused),
+      senders: senders.map(({ chassis, address, atMs }) => {
+        return { chassis, address, ageMs: Math.round(performance.now() - atMs) };
+      }),
     },
     compilations: {
       steps,

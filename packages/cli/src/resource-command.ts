@@ -290,10 +290,12 @@ function formatCounters(counters: CountersView): string {
   ].join("\n\n");
 }
 
-function earlyText({ held, released, expired, refused }: CountersView["early"]): string {
+function earlyText({ held, released, expired, refused, senders }: CountersView["early"]): string {
+  const [last] = senders;
+  const by = last === undefined ? "" : ` The last came from ${last.chassis ?? last.address}.`;
   return (
     `Packets of others came before what they name was known here: ${held} waited for it, ` +
-    `${released} went on, ${expired} waited in vain, and for ${refused} there was no room.`
+    `${released} went on, ${expired} waited in vain, and for ${refused} there was no room.${by}`
   );
 }
 

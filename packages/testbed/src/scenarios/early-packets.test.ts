@@ -47,7 +47,11 @@ test("a new port's first packets wait where it is not known yet", LIMIT, async (
     await sleep(LONG_MS);
   });
   const after = await fixture.counters("b");
-  const { held, released, expired, refused } = after.early;
+  const { held, released, expired, refused, senders } = after.early;
+  assert.deepEqual(
+    senders.map(({ chassis }) => chassis),
+    ["a"],
+  );
   assert.ok(released > 0);
   assert.equal(held, released + expired, "nothing waits for ever");
   // What has no room, when the machine stood still and then sends all at once, is dropped as well.
