@@ -45,6 +45,11 @@ const SILENCE_INTERVALS = 3;
 const FORGET_INTERVALS = 3600;
 /** Chassis that were started together must not go on in step. */
 const JITTER = 0.1;
+/**
+ * … and where each is silent for longer than two intervals, their heartbeats must not come in a
+ * burst before silence: any of them is what tells that something is missing.
+ */
+const LONG_JITTER = 0.75;
 const REQUESTS = ["sync-request", "sums-request", "buckets-request"] as const;
 /** Who held the same within this time knows of all deletions that are a day old. */
 const SAME_WITHIN_MS = 12 * 3_600_000;
@@ -391,7 +396,9 @@ export class Replicator {
 
   #scheduleHeartbeat(): void {
     const { random, setTimer } = this.#options;
-    const delayMs = this.#pauseMs() * (1 + JITTER * (2 * random() - 1));
+    const pauseMs = this.#pauseMs();
+    const jitter = pauseMs > 2 * this.#intervalMs ? LONG_JITTER : JITTER;
+    const delayMs = pauseMs * (1 + jitter * (2 * random() - 1));
     this.#cancelTimer = setTimer(() => {
       this.#speak();
       this.#peers.forgetSilent();
