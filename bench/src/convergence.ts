@@ -87,7 +87,7 @@ const IN_FORCE = onThree(
       baselines: [side("at the one that was asked", "local")],
       remarks: () => [
         `${all.length} writes, p99 ${percentile(all, 0.99).toFixed(1)} ms; must 25, moonshot 8`,
-        "of each answer 5 ms are spent on gathering what else comes",
+        "in force: packets begin under it, at all of them",
       ],
     };
   },

@@ -16,6 +16,7 @@ import type { Port, PortContext, Tunnel } from "@rhone/netio/port";
 import { Core } from "@rhone/pipeline-stages/core";
 import { parse } from "@rhone/pipeline-stages/parse";
 import { buildTables } from "@rhone/pipeline-stages/test-network";
+import { BegunEdition } from "@rhone/rings/begun-edition";
 import { bucketOf, firstOwners, NOBODY } from "@rhone/rings/buckets";
 import { COUNTERS_SIZE, Counters, DEVICES_MAX } from "@rhone/rings/counters";
 import * as packet from "@rhone/rings/packet";
@@ -148,6 +149,8 @@ export class MemoryWorker {
     core.deviceOwners.fill(NOBODY);
     const statuses = shared.statuses.map((status) => new WorkerStatus(status));
     statuses[worker]!.setAdopted(tables.edition); // The same in each thread, which makes one.
+    const begun = new BegunEdition();
+    begun.set(tables.edition);
     const incoming = others.map((from) => consumer(shared.rings[from]![worker]!));
     const outgoing = shared.rings[worker]!.map(producer);
     const held = consumer(shared.rings[worker]![worker]!);
@@ -178,6 +181,7 @@ export class MemoryWorker {
     const early = new EarlyPackets({ core, history, limit: 0, onSender: () => {} });
     this.#loop = new RunLoop({
       ...{ core, history, early, underlay: NO_TUNNEL, rings: incoming },
+      ...{ begun, onBegun: () => {} },
       departures: new Departures(core, byIndex, neighbours, NO_TUNNEL),
       ...{ handOver, held: new HeldPackets(held) },
       ...{ status: statuses[worker]!, doorbell: -1, clockOffsetMs: 0, poller: new Poller() },

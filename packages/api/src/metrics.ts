@@ -24,7 +24,7 @@ export function addMetrics(app: OpenAPIHono, context: ApiContext): void {
 }
 
 function metricsOf(context: ApiContext): Metric[] {
-  const { drops, early, connections, stages } = context.counters();
+  const { beginnings, drops, early, connections, stages } = context.counters();
   const { members, knowledgeAgeMs } = context.cluster();
   return [
     {
@@ -60,6 +60,11 @@ function metricsOf(context: ApiContext): Metric[] {
       samples: (["held", "released", "expired", "refused"] as const).map((outcome) => {
         return [{ outcome }, early[outcome]];
       }),
+    },
+    {
+      ...{ name: "rhone_beginnings_total", type: "counter" },
+      help: "Generations that came into force: overdue ones while somebody did not answer.",
+      samples: Object.entries(beginnings).map(([outcome, count]) => [{ outcome }, count]),
     },
     {
       ...{ name: "rhone_stage_packets_total", type: "counter", help: "Packets of each stage." },

@@ -70,6 +70,13 @@ export const countersView = z
           .describe("Of everything, by why that was needed; only reasons that occurred."),
       })
       .describe("How generations of the tables were made."),
+    beginnings: z
+      .object({
+        agreed: count.describe("When all chassis held the very same, or none else was concerned."),
+        apart: count.describe("When all held what is new in it, though not the same beside it."),
+        overdue: count.describe("When somebody was waited for in vain: packets may see a mix."),
+      })
+      .describe("When generations of the tables came into force."),
     messages: z
       .array(z.object({ topic: z.string(), text: z.string(), sent: traffic, received: traffic }))
       .describe(

@@ -49,6 +49,10 @@ export class Chassis {
     parts.resolve(tokens.EARLY_SENDERS).fetchBy((peer) => replicator.wantNow(peer));
     parts.resolve(tokens.KNOWLEDGE);
     parts.resolve(tokens.CONVERGENCE);
+    parts.resolve(tokens.CONTROLLER).barrier.connect({
+      transport: parts.resolve(tokens.TRANSPORT),
+      want: (peer) => replicator.want(peer),
+    });
     this.#announce();
     const app = createApi(this.#apiContext(await loadPage()));
     const { listen, socket } = this.#config.api;
@@ -188,10 +192,11 @@ export class Chassis {
         },
       },
       counters: () => {
-        const { compilations } = parts.resolve(tokens.CONTROLLER);
+        const { compilations, barrier } = parts.resolve(tokens.CONTROLLER);
+        const changes = { compilations, beginnings: barrier.counts };
         const { counts } = parts.resolve(tokens.TRANSPORT);
         const { latest } = parts.resolve(tokens.EARLY_SENDERS);
-        return countersView(this.#config.name, dataplane, devices, compilations, counts, latest);
+        return countersView(this.#config.name, dataplane, devices, changes, counts, latest);
       },
       workers: () => workersView(this.#config.name, dataplane, devices, tunnel),
       pipeline: pipelineView,

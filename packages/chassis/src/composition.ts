@@ -353,7 +353,7 @@ function makeDataplane(parts: DependencyContainer): Dataplane {
     },
     onWorkerLost: (worker, error) => {
       log.error({ worker, err: error }, "a worker died");
-      parts.resolve(tokens.CONTROLLER).mark(); // No stage is placed with it any more.
+      parts.resolve(tokens.CONTROLLER).onWorkerLost();
     },
     onWorkerStarted: (worker) => log.info({ worker }, "a worker runs"),
   });

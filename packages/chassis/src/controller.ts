@@ -5,7 +5,9 @@
  * state, however many events there were. A compilation that fails leaves the old tables in force.
  */
 import type { Report } from "@rhone/dataplane-worker/plan";
+import { Barrier } from "@rhone/gossip/barrier";
 import type { Status } from "@rhone/gossip/claim";
+import { setRealTimer } from "@rhone/gossip/transport";
 import { get, type State } from "@rhone/state/state";
 import type { Store } from "@rhone/state/store";
 import type { Logger } from "pino";
@@ -16,8 +18,12 @@ import { type Devices, RETRY_MS } from "./devices.ts";
 import type { RuleHits } from "./rule-hits.ts";
 import { epochAt, type StampKeys } from "./stamp-keys.ts";
 
-/** Events within this time become one generation. */
+/** Events within this time become one generation, */
 const GATHER_MS = 5;
+/** unless there was none for so long: the first one of many does not wait for the others. */
+const QUIET_MS = 50;
+/** What others write they ask about when they have compiled it: then it is compiled here, too. */
+const GATHER_OTHERS_MS = 30;
 /**
  * Shortest time between two generations: workers hold a few of them, so that a packet that began
  * under one ends under it; with many changes in a row that shall still be some time.
@@ -25,7 +31,11 @@ const GATHER_MS = 5;
 const PACE_MS = 25;
 /** So long what comes is compiled without a pause, once packets wait for it. */
 const HURRY_MS = 50;
-/** Time between two looks at what the workers run, while somebody waits for it. */
+/** The same where others wait for us: their questions do not come quite as regularly as asked. */
+const PACE_ASKED_MS = 10;
+/** Generations that may wait to begin, of those that workers hold. */
+const WAITING_MAX = 4;
+/** Between two looks at what the workers have, while somebody waits for it: not all is told. */
 const APPLIED_POLL_MS = 2;
 
 export interface ControllerOptions {
@@ -47,7 +57,12 @@ export class Controller {
   readonly #unsubscribe: () => void;
   readonly #retryTimer: NodeJS.Timeout;
   readonly #compiler: Compiler;
+  /** Says when generations begin. */
+  readonly barrier: Barrier;
   #gatherTimer: NodeJS.Timeout | null = null;
+  #gatherDueMs = 0;
+  /** Whether a generation waits for others to begin, since too many are held. */
+  #isDammed = false;
   #reconciledAtMs = Number.NEGATIVE_INFINITY;
   #hurryUntilMs = Number.NEGATIVE_INFINITY;
   #failure = "";
@@ -55,6 +70,10 @@ export class Controller {
   #marked = 0;
   #compiled = 0;
   #edition = 0;
+  /** Called when the workers have got on. */
+  #onProgress: (() => void)[] = [];
+  /** What somebody waits for: marks, and the edition with all of them once it is compiled. */
+  readonly #awaited = new Set<{ readonly marked: number; edition: number | null }>();
   #epoch = epochAt(Date.now());
   /** Dead chassis, with the state's revision when that was found: what they say later counts. */
   readonly #deadSince = new Map<string, number>();
@@ -66,7 +85,24 @@ export class Controller {
     this.#compiler = new Compiler((error) => {
       options.log.error({ error }, "a step of the compilation failed; everything was compiled");
     });
-    this.#unsubscribe = options.store.onChange(() => this.mark());
+    const { store } = options;
+    this.barrier = new Barrier({
+      self: options.chassis,
+      vector: () => store.vector,
+      begin: (edition) => this.#begin(edition),
+      hurry: () => this.#followAsked(),
+      onOverdue: (names, edition) => {
+        options.log.warn({ names, edition }, "tables begin that not all are known to hold");
+      },
+      now: () => performance.now(),
+      setTimer: setRealTimer,
+    });
+    this.#unsubscribe = store.onChange((entries, source) => {
+      const isAsked = entries.every(({ version }) => this.barrier.asks(version.origin));
+      if (source === "local") this.mark();
+      else this.#markFor(isAsked ? GATHER_OTHERS_MS : GATHER_MS, PACE_MS);
+      this.barrier.onChange();
+    });
     this.#retryTimer = setInterval(() => this.#tick(), RETRY_MS);
     this.mark();
   }
@@ -83,24 +119,48 @@ export class Controller {
 
   /** Marks that state or devices changed. */
   mark(): void {
+    this.#markFor(GATHER_MS, PACE_MS);
+  }
+
+  /** At once where it may be: what comes a moment later belongs to the next generation. */
+  #followAsked(): void {
+    this.#markFor(0, PACE_ASKED_MS);
+    if (this.#gatherTimer !== null && this.#gatherDueMs <= performance.now()) this.#reconcile();
+  }
+
+  #markFor(gatherMs: number, paceMs: number): void {
     this.#marked++;
     const nowMs = performance.now();
-    const paceMs = nowMs < this.#hurryUntilMs ? 0 : this.#reconciledAtMs + PACE_MS - nowMs;
-    this.#gatherTimer ??= setTimeout(() => this.#reconcile(), Math.max(GATHER_MS, paceMs));
+    const isHurried = nowMs < this.#hurryUntilMs;
+    const isQuiet = gatherMs === GATHER_MS && nowMs - this.#reconciledAtMs >= QUIET_MS;
+    const mostMs = isQuiet ? 0 : isHurried ? GATHER_MS : gatherMs;
+    const gatheredMs = nowMs + Math.min(gatherMs, mostMs);
+    const dueMs = isHurried ? gatheredMs : Math.max(gatheredMs, this.#reconciledAtMs + paceMs);
+    if (this.#gatherTimer !== null && this.#gatherDueMs <= dueMs) return;
+    this.#scheduleAt(dueMs);
   }
 
   /** Packets wait for something that is known already, or is about to be. */
   hurry(): void {
     this.#hurryUntilMs = performance.now() + HURRY_MS;
-    if (this.#gatherTimer === null) return;
-    clearTimeout(this.#gatherTimer);
-    this.#gatherTimer = setTimeout(() => this.#reconcile(), 0);
+    if (this.#gatherTimer !== null) this.#scheduleAt(performance.now());
+  }
+
+  #scheduleAt(dueMs: number): void {
+    if (this.#gatherTimer !== null) clearTimeout(this.#gatherTimer);
+    this.#gatherDueMs = dueMs;
+    this.#gatherTimer = setTimeout(() => this.#reconcile(), dueMs - performance.now());
   }
 
   /** What a worker said about itself or a device. */
   onReport(report: Report): void {
     const { devices, log } = this.#options;
-    if (report.type === "started") this.mark(); // Stages can be placed with it.
+    if (report.type === "held") this.#tellHeld();
+    if (report.type === "begun") for (const look of this.#onProgress.splice(0)) look();
+    if (report.type === "started") {
+      this.#tellHeld();
+      this.mark(); // Stages can be placed with it.
+    }
     if (report.type === "awakened") this.#activate(report.index);
     if (!devices.report(report)) return;
     log.info({ report }, "device changed");
@@ -109,6 +169,7 @@ export class Controller {
 
   /** Hears of each change of another chassis' status. */
   onMember(chassis: string, status: Status): void {
+    this.barrier.onMember(chassis, status);
     if (status === "dead") this.#deadSince.set(chassis, this.#options.store.revision);
     else this.#deadSince.delete(chassis);
     this.mark(); // It may have had a port that another one has the device of.
@@ -117,21 +178,30 @@ export class Controller {
   /** Resolves true when every worker runs what is known now, false after the time is up. */
   async waitApplied(timeoutMs: number): Promise<boolean> {
     const deadline = performance.now() + timeoutMs;
-    const wanted = this.#marked;
-    while (!this.#isApplied(wanted)) {
-      if (performance.now() > deadline) return false;
-      await new Promise((resolve) => setTimeout(resolve, APPLIED_POLL_MS));
+    // Later generations are not waited for, or it would never be so while changes go on.
+    const awaited = { marked: this.#marked, edition: null as number | null };
+    if (this.#compiled === this.#marked) awaited.edition = this.#edition;
+    this.#awaited.add(awaited);
+    while (!this.#isApplied(awaited.edition) && performance.now() <= deadline) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, APPLIED_POLL_MS);
+        this.#onProgress.push(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+      });
     }
-    return true;
+    this.#awaited.delete(awaited);
+    return this.#isApplied(awaited.edition);
   }
 
-  #isApplied(marked: number): boolean {
+  #isApplied(edition: number | null): boolean {
     const { dataplane } = this.#options;
-    if (this.#compiled < marked || dataplane.adopted() < this.#edition) return false;
-    return dataplane.isComplete;
+    return edition !== null && dataplane.begun() >= edition && dataplane.isComplete;
   }
 
   stop(): void {
+    this.barrier.stop();
     this.#unsubscribe();
     clearInterval(this.#retryTimer);
     if (this.#gatherTimer !== null) clearTimeout(this.#gatherTimer);
@@ -156,12 +226,31 @@ export class Controller {
     this.#awake.add(port);
     this.#announceClaims();
     this.#awake.delete(port); // If that failed, the next such frame comes with a new generation.
-    this.#reconcile();
+    this.#reconcile(true);
   }
 
-  #reconcile(): void {
+  /** A worker has died. */
+  onWorkerLost(): void {
+    this.#tellHeld(); // What it alone did not hold, all hold now.
+    this.mark(); // No stage is placed with it any more.
+  }
+
+  #tellHeld(): void {
+    this.barrier.hold(this.#options.dataplane.held());
+  }
+
+  #begin(edition: number): void {
+    this.#options.dataplane.begin(edition);
+    if (!this.#isDammed) return;
+    this.#isDammed = false;
+    this.#markFor(0, 0);
+  }
+
+  #reconcile(isUrgent = false): void {
     if (this.#gatherTimer !== null) clearTimeout(this.#gatherTimer);
     this.#gatherTimer = null;
+    this.#isDammed = !isUrgent && this.barrier.waitingCount >= WAITING_MAX;
+    if (this.#isDammed) return;
     this.#reconciledAtMs = performance.now();
     const { chassis, tunnelMtu, stampKeys, store, dataplane, devices, ruleHits, log } =
       this.#options;
@@ -176,9 +265,14 @@ export class Controller {
       const self = { name: chassis, tunnelMtu, keys, devices: devices.indices(), ruleCounters };
       const workers = dataplane.running.filter((worker) => worker < wanted);
       this.#edition = dataplane.publish(this.#compiler.compile(state, { ...self, workers }));
+      const { vector, root } = store;
+      this.barrier.publish(this.#edition, { vector, revision: state.revision, root }, isUrgent);
       // Afterwards: who is to go has no stage placed with it any more.
       dataplane.scale(wanted);
       this.#compiled = marked;
+      for (const awaited of this.#awaited) {
+        if (awaited.marked <= marked) awaited.edition ??= this.#edition;
+      }
       this.#failure = "";
     } catch (error) {
       this.#failure = (error as Error).message;

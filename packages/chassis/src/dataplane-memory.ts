@@ -12,6 +12,7 @@ import {
   openTunnelSockets,
   SOURCE_PORTS_DEFAULT,
 } from "@rhone/netio/udp-socket";
+import { BEGUN_EDITION_SIZE, BegunEdition } from "@rhone/rings/begun-edition";
 import { COUNTERS_SIZE, Counters } from "@rhone/rings/counters";
 import { KNOWLEDGE_TIME_SIZE, KnowledgeTime } from "@rhone/rings/knowledge-time";
 import { createPool, type Pool, type PoolSize } from "@rhone/rings/pool";
@@ -45,6 +46,8 @@ export class DataplaneMemory {
   readonly knowledgeBuffer = new SharedArrayBuffer(KNOWLEDGE_TIME_SIZE);
   /** Infinitely old until somebody says otherwise. */
   readonly knowledge = new KnowledgeTime(this.knowledgeBuffer);
+  readonly begunBuffer = new SharedArrayBuffer(BEGUN_EDITION_SIZE);
+  readonly begun = new BegunEdition(this.begunBuffer);
   /** `[from][to]`. */
   readonly rings: readonly (readonly SharedArrayBuffer[])[];
   readonly returns: readonly (readonly SharedArrayBuffer[])[];

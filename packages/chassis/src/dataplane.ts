@@ -10,6 +10,7 @@ import type { Allotment } from "@rhone/dataplane-worker/allotment";
 import type { Driver, Report, SlotAccount, TablesEdition } from "@rhone/dataplane-worker/plan";
 import { GENERATIONS_HELD } from "@rhone/dataplane-worker/table-history";
 import { closePort } from "@rhone/netio/movable-port";
+import type { WorkerStatus } from "@rhone/rings/worker-status";
 import { type Usage, usageOf } from "@rhone/tables/connection-memory";
 import type { Generation } from "@rhone/tables/generation";
 import { DataplaneMemory, type MemoryOptions } from "./dataplane-memory.ts";
@@ -123,7 +124,7 @@ export class Dataplane {
   }
 
   /**
-   * Gives every worker a generation; each adopts it before its next batch. Returns its edition: a
+   * Gives every worker a generation to hold; packets begin as before. Returns its edition: a
    * generation's number says which state it is of, and can come again with other tables.
    */
   publish(tables: Generation): number {
@@ -139,9 +140,24 @@ export class Dataplane {
     this.#threads.postAll({ type: "paths", image });
   }
 
-  /** The oldest edition that a worker runs; -1 while none runs. */
-  adopted(): number {
-    const editions = this.running.map((worker) => this.memory.statuses[worker]!.adopted());
+  /** Lets packets begin under an edition, in each worker before its next batch. */
+  begin(edition: number): void {
+    this.memory.begun.set(edition);
+    this.#threads.wakeAll();
+  }
+
+  /** The newest edition that every worker holds; -1 while none runs. */
+  held(): number {
+    return this.#least((status) => status.adopted());
+  }
+
+  /** The oldest edition that packets begin under at a worker; -1 while none runs. */
+  begun(): number {
+    return this.#least((status) => status.begun());
+  }
+
+  #least(editionOf: (status: WorkerStatus) => number): number {
+    const editions = this.running.map((worker) => editionOf(this.memory.statuses[worker]!));
     return editions.length === 0 ? -1 : Math.min(...editions);
   }
 
@@ -324,7 +340,7 @@ export class Dataplane {
   /** Ends workers that have nothing, when nothing is on its way to them. */
   #dismissIdle(): void {
     // Under older tables, stages might still be placed with them.
-    if (this.adopted() !== this.#edition) return;
+    if (this.begun() !== this.#edition) return;
     const { running } = this;
     for (const worker of running) {
       const isIdleNow = worker >= this.#wanted && isIdle(this.#allotment, worker);

@@ -2,6 +2,7 @@
  * What the API shows of the running chassis, gathered from counters in shared memory.
  */
 import type { CountersView, StageView } from "@rhone/api/context";
+import type { BeginCounts } from "@rhone/gossip/barrier";
 import { TOPICS, type TopicCounts } from "@rhone/gossip/metered-transport";
 import { STAGES } from "@rhone/pipeline-stages/pipeline";
 import { type Counters, type DeviceCounts, TUNNEL_DEVICE } from "@rhone/rings/counters";
@@ -28,10 +29,11 @@ export function countersView(
   chassis: string,
   dataplane: Dataplane,
   devices: Devices,
-  { steps, full }: CompileCounts,
+  changes: { readonly compilations: CompileCounts; readonly beginnings: BeginCounts },
   topics: readonly TopicCounts[],
   senders: readonly EarlySender[],
 ): CountersView {
+  const { steps, full } = changes.compilations;
   // Those of workers that are gone count as well: what they did has happened.
   const workers = dataplane.memory.counters;
   return {
@@ -75,6 +77,7 @@ export function countersView(
         .filter(({ count }) => count > 0),
     },
     messages: topics.map((counts) => ({ text: TOPICS[counts.topic], ...counts })),
+    beginnings: changes.beginnings,
   };
 }
 

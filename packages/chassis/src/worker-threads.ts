@@ -94,7 +94,7 @@ export class WorkerThreads {
       ...beginning,
       ...{ worker, workersMax: memory.workersMax, pool: memory.pool },
       ...{ rings: memory.rings, returns: memory.returns, connections: memory.connections },
-      fragments: memory.fragments,
+      ...{ fragments: memory.fragments, begun: memory.begunBuffer },
       ...{ statuses: memory.statusBuffers, doorbells: memory.doorbells },
       knowledge: memory.knowledgeBuffer,
       counters: memory.counterBuffers[worker]!,
@@ -123,7 +123,7 @@ export class WorkerThreads {
     this.#wake(worker);
   }
 
-  /** For what a worker left in their rings that died before it could ring. */
+  /** For what they find in shared memory and nobody has rung for. */
   wakeAll(): void {
     for (const worker of this.#threads.keys()) this.#wake(worker);
   }

@@ -12,6 +12,7 @@ import { parseEndpoint } from "@rhone/netio/udp-socket";
 import { UdpUnderlay } from "@rhone/netio/udp-underlay";
 import { XdpUnderlay } from "@rhone/netio/xdp-underlay";
 import { Core } from "@rhone/pipeline-stages/core";
+import { BegunEdition } from "@rhone/rings/begun-edition";
 import { NOBODY, WORKERS_MAX } from "@rhone/rings/buckets";
 import { Counters, DEVICES_MAX } from "@rhone/rings/counters";
 import { KnowledgeTime } from "@rhone/rings/knowledge-time";
@@ -74,7 +75,7 @@ export class Actor {
       worker,
       counters,
       this.#allocator,
-      tables[0]!,
+      this.#history.begun,
       ruleCounters,
       new Fragments(plan.fragments),
     );
@@ -111,6 +112,7 @@ export class Actor {
     core.holdRefused = (slot) => this.#early.holdRefused(slot);
     this.#loop = new RunLoop({
       ...{ core, history: this.#history, underlay: tunnel, rings: incoming },
+      begun: new BegunEdition(plan.begun),
       departures: new Departures(core, this.#ports.byIndex, neighbours, tunnel),
       ...{ handOver: this.#handOver, held: new HeldPackets(held), status: this.#status },
       early: this.#early,
@@ -119,6 +121,7 @@ export class Actor {
       clockOffsetMs: performance.timeOrigin - plan.clockOriginMs,
       ...{ poller: this.#poller, open: this.#ports.open, tunnelPorts: this.#ports.tunnel },
       drainMailbox: () => this.#drainMailbox(),
+      onBegun: (edition) => this.#report({ type: "begun", edition }),
       onPortDown: (port) => this.#ports.closePort(this.#ports.indexOf(port), "the device is gone"),
     });
   }
@@ -196,7 +199,7 @@ export class Actor {
   #obey(command: Exclude<Command, { type: "stop" }>): void {
     switch (command.type) {
       case "tables":
-        this.#adoptTables(command.image, command.edition);
+        this.#hold(command.image, command.edition);
         break;
       case "allotment":
         this.#handOver.adopt(command.allotment);
@@ -227,11 +230,10 @@ export class Actor {
     }
   }
 
-  #adoptTables(image: Generation, edition: number): void {
-    const tables = new Tables(image, edition);
-    this.#history.adopt(tables);
-    this.#core.tables = tables;
+  #hold(image: Generation, edition: number): void {
+    this.#history.hold(new Tables(image, edition));
     this.#status.setAdopted(edition);
+    this.#report({ type: "held", edition });
   }
 
   #account(): SlotAccount {

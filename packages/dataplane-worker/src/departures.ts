@@ -94,13 +94,15 @@ export class Departures {
     const core = this.#core;
     const { ring, status, doorbell } = this.#neighbours[worker]!;
     const { slots } = batch;
-    const edition = status.adopted();
+    // Those before what begins there it may have let go of by the time that it looks.
+    const { edition } = core.tables;
+    const isHeld = edition <= status.adopted() && edition >= status.begun();
     let ready = 0;
     for (let i = 0; i < batch.count; i++) {
       const slot = slots[i]!;
       core.stage = packet.stage(slot);
       const isDelivery = core.stage === DELIVERY;
-      const reason = isDelivery ? GOES_ON : readyForRing(core.tables, slot, edition);
+      const reason = isDelivery ? GOES_ON : readyForRing(core.tables, slot, isHeld);
       if (reason === GOES_ON) slots[ready++] = slot;
       else core.drop(slot, reason);
     }

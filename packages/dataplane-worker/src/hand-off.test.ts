@@ -23,7 +23,7 @@ import {
   writeStamp,
 } from "./hand-off.ts";
 import { writeTag } from "./stamp-tag.ts";
-import { GENERATIONS_HELD, TableHistory } from "./table-history.ts";
+import { TableHistory } from "./table-history.ts";
 
 const { bytes, view, smallCount, largeCount } = poolViews();
 const KEY: KeyWords = [1, -2, 3, -4];
@@ -146,14 +146,14 @@ test("a packet through a ring keeps what the stamp has no room for", () => {
 });
 
 test("a packet that never crossed to another chassis goes through a ring", () => {
-  for (const edition of [tables.edition, tables.edition + 1]) {
+  for (const isHeld of [true, false]) {
     const at = packet.defaultFrameAt(slot);
     packet.begin(slot, at, 60, 0);
     packet.setStage(slot, 1);
     packet.setDatapath(slot, 0);
     packet.setInPort(slot, VM1);
     packet.setGeneration(slot, 7);
-    assert.equal(readyForRing(tables, slot, edition), GOES_ON);
+    assert.equal(readyForRing(tables, slot, isHeld), GOES_ON);
     assert.equal(readRingPacket(history, core, slot), GOES_ON);
     assert.equal(packet.inPort(slot), VM1);
     assert.equal(packet.enteredBy(slot), VM1);
@@ -162,19 +162,16 @@ test("a packet that never crossed to another chassis goes through a ring", () =>
   }
 });
 
-test("only a worker that runs the packet's tables gets it without a stamp", () => {
+test("only a worker that holds the packet's tables gets it without a stamp", () => {
   const stampAt = packet.defaultFrameAt(slot) - resume.HEADER_SIZE;
-  for (const [edition, isStamped] of [
-    [tables.edition, false],
-    [tables.edition - 1, true],
-  ] as const) {
+  for (const isHeld of [true, false]) {
     makePacket();
     bytes.fill(0, stampAt, stampAt + resume.HEADER_SIZE);
-    assert.equal(readyForRing(tables, slot, edition), GOES_ON);
+    assert.equal(readyForRing(tables, slot, isHeld), GOES_ON);
     const stamp = bytes.subarray(stampAt, stampAt + resume.HEADER_SIZE);
     assert.equal(
       stamp.some((byte) => byte !== 0),
-      isStamped,
+      !isHeld,
     );
     assert.equal(readRingPacket(history, core, slot), GOES_ON);
     assert.equal(packet.flags(slot), packet.FLAG_ROUTED | packet.FLAG_FROM_TUNNEL);
@@ -185,7 +182,7 @@ test("only a worker that runs the packet's tables gets it without a stamp", () =
 
 test("an unstamped packet whose tables are gone is dropped by name", () => {
   makePacket();
-  assert.equal(readyForRing(tables, slot, tables.edition), GOES_ON);
+  assert.equal(readyForRing(tables, slot, true), GOES_ON);
   const reason = readRingPacket(new TableHistory(buildTables(8)), core, slot);
   assert.equal(reason, DROP["stamp-generation"]);
 });
@@ -194,11 +191,11 @@ test("tables with the same number are told apart: their rows may mean something 
   const others = buildTables(7);
   const both = new TableHistory(others, tables);
   makePacket();
-  assert.equal(readyForRing(tables, slot, tables.edition), GOES_ON);
+  assert.equal(readyForRing(tables, slot, true), GOES_ON);
   assert.equal(readRingPacket(both, core, slot), GOES_ON);
   assert.equal(both.at(both.foundAge), tables);
   assert.equal(packet.generation(slot), 7);
-  assert.equal(readyForRing(tables, slot, others.edition), GOES_ON);
+  assert.equal(readyForRing(tables, slot, false), GOES_ON);
   assert.equal(readRingPacket(both, core, slot), GOES_ON);
   assert.equal(both.at(both.foundAge), others, "by its stamp, under the newest of that number");
 });
@@ -214,7 +211,7 @@ test("a flood goes on as a flood", () => {
 
 test("a packet crosses ten times to another chassis and sixteen times to a worker", () => {
   const cross = () => writeStamp(tables, slot, 0);
-  const hop = () => readyForRing(tables, slot, tables.edition);
+  const hop = () => readyForRing(tables, slot, true);
   for (const [go, other, left] of [
     [cross, hop, 9], // One is made already.
     [hop, cross, 16],
@@ -377,47 +374,4 @@ test("no bytes make the reader throw, and none but a port here is ever reached",
     }),
     { numRuns: 3000 },
   );
-});
-
-test("what was replaced is held for a second, and no packet escapes a change for longer", () => {
-  const [first, second, third] = [buildTables(3), buildTables(5), buildTables(6)];
-  const past = new TableHistory(first);
-  past.expire(2 ** 31 - 1200);
-  past.adopt(second);
-  past.expire(2 ** 31 - 1000);
-  past.adopt(third);
-  past.expire(2 ** 31 - 500);
-  past.expire(2 ** 31 - 1);
-  assert.equal(past.find(3), first);
-  past.expire(-(2 ** 31)); // The clock's 32 bits are over.
-  assert.equal(past.find(3), third);
-  assert.equal(past.find(5), second);
-  past.expire(-(2 ** 31) + 500);
-  assert.equal(past.find(5), third);
-  assert.equal(past.at(1), null);
-});
-
-test("some generations are held, and others are served with the newest", () => {
-  const first = buildTables(3);
-  const past = new TableHistory(first);
-  assert.equal(past.find(2), first);
-  assert.equal(past.find(3), first);
-  const second = buildTables(5);
-  past.adopt(second);
-  assert.equal(past.find(3), first);
-  assert.equal(past.find(4), first);
-  assert.equal(past.find(5), second);
-  assert.equal(past.find(9), second);
-  const again = buildTables(5);
-  past.adopt(again);
-  assert.equal(past.find(3), first);
-  assert.equal(past.find(5), again);
-  assert.equal(past.findEdition(second.edition), second);
-  for (let held = 3; held < GENERATIONS_HELD; held++) past.adopt(buildTables(4 + held));
-  assert.equal(past.find(3), first);
-  const newest = buildTables(20);
-  past.adopt(newest);
-  assert.equal(past.find(3), newest);
-  assert.equal(past.findEdition(first.edition), null);
-  assert.equal(past.find(5), again);
 });

@@ -9,7 +9,7 @@
  *
  * To a worker next door only the slot's number travels. What a stamp says stands in the slot's
  * metadata already, with rows of tables in place of keys; they mean the same to every worker that
- * has these tables. To one that runs others a stamp goes along. Which tables they are is said by
+ * holds these tables. To one that does not a stamp goes along. Which tables they are is said by
  * their edition: the number of a generation comes again, with other rows, when a peer tells of a
  * change that it made before our latest.
  */
@@ -35,16 +35,16 @@ const FLOOD_KEY = 32768;
 const view = poolViews().view;
 
 /**
- * Readies a packet of `tables` for the ring of a worker that runs those of `edition`. GOES_ON, or
- * the reason to drop for.
+ * Readies a packet of `tables` for the ring of a worker; `isHeld` says whether that one holds them,
+ * and will when it takes the packet out. GOES_ON, or the reason to drop for.
  */
-export function readyForRing(tables: Tables, slot: number, edition: number): number {
+export function readyForRing(tables: Tables, slot: number, isHeld: boolean): number {
   const left = packet.ringHopsLeft(slot);
   if (left === 0) return DROP["stamp-hand-offs"];
   packet.setRingHopsLeft(slot, left - 1);
-  if (tables.edition === edition) {
+  if (isHeld) {
     packet.setFlags(slot, packet.flags(slot) | packet.FLAG_UNSTAMPED);
-    packet.setGeneration(slot, edition); // Until it is read.
+    packet.setGeneration(slot, tables.edition); // Until it is read.
   } else {
     put(tables, slot, resume.REASON_OWNER);
   }
@@ -124,7 +124,13 @@ export function copyStamp(from: number, to: number): void {
  * or the reason to drop for.
  */
 export function readTunnelPacket(history: TableHistory, core: Core, slot: number): number {
-  const endpoint = history.newest.endpointByAddress.find(core.key);
+  let known = history.newest;
+  let endpoint = known.endpointByAddress.find(core.key);
+  if (endpoint === NOT_FOUND) {
+    // Until all hold that it is gone, it may send.
+    known = history.begun;
+    endpoint = known.endpointByAddress.find(core.key);
+  }
   if (endpoint === NOT_FOUND) return DROP["tunnel-source-unknown"];
   const at = packet.frameAt(slot);
   const length = packet.length(slot);
@@ -132,10 +138,10 @@ export function readTunnelPacket(history: TableHistory, core: Core, slot: number
   if (option < 0) return -option;
   // A super-frame's segments were each checked before they were joined.
   const isChecked = packet.gsoType(slot) !== 0;
-  if (!isChecked && !hasTag(history.newest, at, at + length, endpoint)) return DROP["stamp-tag"];
+  if (!isChecked && !hasTag(known, at, at + length, endpoint)) return DROP["stamp-tag"];
   // Who sent it has counted its own crossing; between workers the count may still be whole.
   if (resume.handOffsLeft(view, option) >= packet.HAND_OFFS_MAX) return DROP["stamp-hand-offs"];
-  const reason = readStamp(history, core, slot, at, option);
+  const reason = readStamp(history, core, slot, at, option, false);
   if (reason !== GOES_ON) return reason;
   const headerSize = geneve.headerSize(view, at);
   packet.setFrameAt(slot, at + headerSize);
@@ -193,7 +199,7 @@ export function readRingPacket(history: TableHistory, core: Core, slot: number):
   const at = packet.frameAt(slot) - resume.HEADER_SIZE;
   const flowHash = packet.flowHash(slot);
   const keptFlags = packet.flags(slot) & ~packet.FLAGS_ON_THE_WIRE;
-  const reason = readStamp(history, core, slot, at, at + geneve.BASE_SIZE);
+  const reason = readStamp(history, core, slot, at, at + geneve.BASE_SIZE, true);
   // What the stamp has no room for is still in the slot's words.
   packet.setFlags(slot, packet.flags(slot) | keptFlags);
   packet.setFlowHash(slot, flowHash);
@@ -237,13 +243,19 @@ function readStamp(
   slot: number,
   at: number,
   option: number,
+  isFromHere: boolean,
 ): number {
   const stage = resume.stage(view, option);
   if (!resume.mayResume(stage)) return DROP["stamp-stage"];
   const { key } = core;
   key[0] = geneve.vni(view, at);
   const isOld = stage === POST_ROUTING && hasGone(history.newest, key, option);
-  const tables = isOld ? history.newest : history.find(resume.generation(view, option));
+  const generation = resume.generation(view, option);
+  const tables = isOld
+    ? history.findNewest()
+    : isFromHere
+      ? history.findHere(generation)
+      : history.find(generation);
   key[0] = geneve.vni(view, at);
   const datapath = tables.datapathByKey.find(key);
   if (datapath === NOT_FOUND) return DROP["stamp-datapath"];

@@ -34,6 +34,8 @@ export interface WorkerPlan {
   readonly rings: readonly (readonly SharedArrayBuffer[])[];
   /** `returns[from][to]`: free slots on their way home. */
   readonly returns: readonly (readonly SharedArrayBuffer[])[];
+  /** Under which tables the chassis begins packets. */
+  readonly begun: SharedArrayBuffer;
   /** By worker. */
   readonly statuses: readonly SharedArrayBuffer[];
   /** By worker: eventfd descriptors, valid in every thread of the process. */
@@ -47,7 +49,7 @@ export interface WorkerPlan {
   readonly fragments: SharedArrayBuffer;
   /** What `performance.timeOrigin` is on the control thread: the chassis's clock starts there. */
   readonly clockOriginMs: number;
-  /** The generations to start with, the newest first. */
+  /** The generations to hold from the start, the newest first. */
   readonly tables: readonly TablesEdition[];
   readonly allotment: Allotment;
   readonly underlay: {
@@ -90,6 +92,10 @@ export type Command =
 /** From a worker to the control thread. */
 export type Report =
   | { readonly type: "started" }
+  /** It holds tables that it was given, as its status says. */
+  | { readonly type: "held"; readonly edition: number }
+  /** It begins packets under these, as its status says. */
+  | { readonly type: "begun"; readonly edition: number }
   /** The last word: null when it was told to stop. */
   | { readonly type: "ended"; readonly error: Error | null }
   | { readonly type: "opened"; readonly index: number; readonly state: PortState }

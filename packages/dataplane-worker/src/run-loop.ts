@@ -13,6 +13,7 @@ import { fastPath } from "@rhone/pipeline-stages/fast-path";
 import { DELIVERY, sendOff } from "@rhone/pipeline-stages/output";
 import { GOES_ON } from "@rhone/pipeline-stages/parse";
 import { Arrivals, runPipeline, STAGES } from "@rhone/pipeline-stages/pipeline";
+import type { BegunEdition } from "@rhone/rings/begun-edition";
 import { BUCKET_COUNT } from "@rhone/rings/buckets";
 import { FAST_PATH_CLOCK } from "@rhone/rings/counters";
 import * as packet from "@rhone/rings/packet";
@@ -47,6 +48,8 @@ const SWEEP_ENTRIES = 16;
 export interface LoopParts {
   readonly core: Core;
   readonly history: TableHistory;
+  /** Of the chassis. */
+  readonly begun: BegunEdition;
   readonly departures: Departures;
   readonly underlay: Tunnel;
   /** From the other workers. */
@@ -65,6 +68,8 @@ export interface LoopParts {
   readonly tunnelPorts: readonly Port[];
   /** Handles the messages in the mailbox; false when the worker shall end. */
   drainMailbox(): boolean;
+  /** Told when packets begin under other tables than before. */
+  onBegun(edition: number): void;
   /** Told about a port whose device is gone; takes it out of `open`. */
   onPortDown(port: Port): void;
 }
@@ -78,8 +83,10 @@ export class RunLoop {
     { length: GENERATIONS_HELD },
     () => new Arrivals(STAGES.map(() => new Batch())),
   );
-  readonly #newest = this.#arrivals[0]!;
-  #oldestAge = 0;
+  /** The oldest age that packets have come of in this loop; -1 while none have. */
+  #oldestAge = -1;
+  /** What was read of `begun` last. */
+  #begunSeen = -1;
   #loops = 0;
   #sweepAtMs = 0;
   #tunnelPause = 0;
@@ -132,10 +139,25 @@ export class RunLoop {
     return received;
   }
 
+  /** From now on packets begin under other tables, here as in the whole chassis. */
+  #begin(): void {
+    const { core, history, begun, status, onBegun } = this.#parts;
+    const edition = begun.get();
+    // One that has just started may not have been given them yet.
+    if (!history.begin(edition)) return;
+    this.#begunSeen = edition;
+    status.setBegun(edition);
+    core.tables = history.begun;
+    onBegun(edition);
+  }
+
   #receive(): number {
-    const { open } = this.#parts;
+    const { open, history, begun } = this.#parts;
     let received = this.#receiveTunnel() + this.#receiveRings();
-    const first = this.#newest.stages[0]!;
+    // Behind the rings: of a flow that came there under new tables, nothing may begin under old
+    // ones now. Whoever pushed it had seen the word before.
+    if (begun.get() !== this.#begunSeen) this.#begin();
+    const first = this.#arrivals[history.begunAge]!.stages[0]!;
     for (let i = 0; i < open.length; i++) {
       const limit = Math.min(RECEIVE_MAX, BATCH_MAX - first.count);
       const count = open[i]!.receive(this.#received, limit);
@@ -226,25 +248,33 @@ export class RunLoop {
     this.#arrivals[age]!.stages[packet.stage(slot)]!.add(slot);
   }
 
+  /** The oldest first: of one flow, they came first. */
   #process(): void {
     const { core, departures, history } = this.#parts;
-    for (; this.#oldestAge > 0; this.#oldestAge--) {
-      core.tables = history.at(this.#oldestAge)!;
-      runPipeline(core, this.#arrivals[this.#oldestAge]!, this.#running);
-      departures.flush();
+    const { begunAge } = history;
+    for (let age = Math.max(this.#oldestAge, begunAge); age >= 0; age--) {
+      if (age !== begunAge && this.#arrivals[age]!.count() === 0) continue;
+      core.tables = history.at(age)!;
+      if (age === begunAge) this.#runFastPath(this.#arrivals[age]!);
+      runPipeline(core, this.#arrivals[age]!, this.#running);
+      // What is at the outlets leaves as these tables say; the last ones are flushed by who called.
+      if (age > 0 || begunAge > 0) departures.flush();
     }
-    core.tables = history.newest;
-    if (core.isTimed) this.#timeFastPath();
-    else fastPath(core, this.#newest);
-    runPipeline(core, this.#newest, this.#running);
+    this.#oldestAge = -1;
+    core.tables = history.begun;
   }
 
-  #timeFastPath(): void {
+  #runFastPath(arrivals: Arrivals): void {
+    if (this.#parts.core.isTimed) this.#timeFastPath(arrivals);
+    else fastPath(this.#parts.core, arrivals);
+  }
+
+  #timeFastPath(arrivals: Arrivals): void {
     const { core } = this.#parts;
-    const before = this.#newest.count();
+    const before = arrivals.count();
     const startedAtMs = performance.now();
-    fastPath(core, this.#newest);
-    const packets = before - this.#newest.count();
+    fastPath(core, arrivals);
+    const packets = before - arrivals.count();
     if (packets === 0) return;
     core.counters.countTime(FAST_PATH_CLOCK, packets, (performance.now() - startedAtMs) * 1e6);
   }
@@ -274,10 +304,10 @@ export class RunLoop {
   }
 
   #sleep(mailSeen: number, isInFlight: boolean): void {
-    const { core, early, status, rings, handOver, poller, doorbell } = this.#parts;
+    const { core, early, status, rings, handOver, poller, doorbell, begun } = this.#parts;
     status.setSleeping(true);
     // After the store above: whoever pushes from now on sees it and rings.
-    let mustStay = status.mail() !== mailSeen;
+    let mustStay = status.mail() !== mailSeen || begun.get() !== this.#begunSeen;
     for (let i = 0; i < rings.length; i++) if (!rings[i]!.isEmpty()) mustStay = true;
     if (!mustStay) {
       core.counters.countSleep();

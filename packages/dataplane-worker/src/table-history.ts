@@ -1,7 +1,10 @@
 /**
  * The newest generations that a worker holds, so that a packet that began under one of them ends
- * under it too, wherever it has waited meanwhile. One that began under another ends under the
- * newest: chassis that do not hear of each other's changes still forward to each other.
+ * under it too, wherever it has waited meanwhile. One that began under another ends under the one
+ * that is begun: chassis that do not hear of each other's changes still forward to each other.
+ *
+ * Packets begin under one of them, which need not be the newest: those before it in the list are
+ * held for packets that began elsewhere, and wait until all who have to hold them do.
  */
 import type { Tables } from "@rhone/tables/generation";
 
@@ -19,9 +22,10 @@ export class TableHistory {
   #held: readonly Tables[];
   /** By age: until when, as `nowMs` counts; null as long as nobody has looked at the clock. */
   #endsMs: (number | null)[];
+  #begunAge = 0;
   #foundAge = 0;
 
-  /** `first` is what is known already, the newest first, and at least one. */
+  /** `first` is what is known already, the newest first, and at least one; the newest is begun. */
   constructor(...first: readonly Tables[]) {
     this.#held = first.slice(0, GENERATIONS_HELD);
     this.#endsMs = this.#held.map(() => null);
@@ -29,6 +33,15 @@ export class TableHistory {
 
   get newest(): Tables {
     return this.#held[0]!;
+  }
+
+  /** Those that packets begin under. */
+  get begun(): Tables {
+    return this.#held[this.#begunAge]!;
+  }
+
+  get begunAge(): number {
+    return this.#begunAge;
   }
 
   /** Those of an age: 0 is the newest, below GENERATIONS_HELD; null if there are none. */
@@ -41,18 +54,39 @@ export class TableHistory {
     return this.#foundAge;
   }
 
-  /** Makes `tables` the newest. */
-  adopt(tables: Tables): void {
-    this.#held = [tables, ...this.#held].slice(0, GENERATIONS_HELD);
-    this.#endsMs = [null, ...this.#endsMs].slice(0, GENERATIONS_HELD);
+  /** Takes in what is the newest from now on; packets begin as before. */
+  hold(tables: Tables): void {
+    const held = [tables, ...this.#held];
+    const ends = [null, ...this.#endsMs];
+    this.#begunAge++;
+    if (held.length > GENERATIONS_HELD) {
+      // What packets begin under stays, even where all others are newer.
+      const dropped = this.#begunAge === GENERATIONS_HELD ? GENERATIONS_HELD - 1 : GENERATIONS_HELD;
+      held.splice(dropped, 1);
+      ends.splice(dropped, 1);
+      if (dropped < this.#begunAge) this.#begunAge--;
+    }
+    this.#held = held;
+    this.#endsMs = ends;
+  }
+
+  /** Lets packets begin under that edition; false when it is not held. */
+  begin(edition: number): boolean {
+    const age = this.#held.findIndex((tables) => tables.edition === edition);
+    if (age < 0) return false;
+    this.#begunAge = age;
+    // In a worker that has just started it may have been taken for one that was replaced.
+    this.#endsMs = this.#endsMs.map((endMs, i) => (i <= age ? null : endMs));
+    return true;
   }
 
   /** Lets go of what was replaced long ago. `nowMs` is as in Core; to be called once a loop. */
   expire(nowMs: number): void {
     const ends = this.#endsMs;
-    for (let age = 1; age < ends.length; age++) ends[age] ??= (nowMs + HELD_MS) | 0;
+    const first = this.#begunAge + 1;
+    for (let age = first; age < ends.length; age++) ends[age] ??= (nowMs + HELD_MS) | 0;
     let kept = ends.length;
-    while (kept > 1 && ((nowMs - ends[kept - 1]!) | 0) >= 0) kept--;
+    while (kept > first && ((nowMs - ends[kept - 1]!) | 0) >= 0) kept--;
     if (kept === ends.length) return;
     this.#held = this.#held.slice(0, kept);
     this.#endsMs = ends.slice(0, kept);
@@ -60,8 +94,8 @@ export class TableHistory {
 
   /**
    * The tables for a packet of `generation`: the newest that are not newer than it. One from a
-   * chassis that is ahead of us gets our newest, and so does one that is older than all that we
-   * hold: its chassis has not heard of our changes for a while.
+   * chassis that is ahead of us gets our newest. One that is older than all that we hold begins
+   * anew, as it were: its chassis has not heard of our changes for a while.
    */
   find(generation: number): Tables {
     for (let age = 0; age < this.#held.length; age++) {
@@ -69,8 +103,26 @@ export class TableHistory {
       this.#foundAge = age;
       return this.#held[age]!;
     }
+    this.#foundAge = this.#begunAge;
+    return this.begun;
+  }
+
+  /** The newest, as what was found last. */
+  findNewest(): Tables {
     this.#foundAge = 0;
     return this.newest;
+  }
+
+  /**
+   * As `find`, for a packet from next door: of several editions of one generation the one that
+   * packets begin under, so that it overtakes none of those, nor they it.
+   */
+  findHere(generation: number): Tables {
+    const found = this.find(generation);
+    const isAhead = this.#foundAge < this.#begunAge;
+    if (!isAhead || found.generation !== this.begun.generation) return found;
+    this.#foundAge = this.#begunAge;
+    return this.begun;
   }
 
   /** The tables of that edition, null when they are not held any more. */

@@ -12,6 +12,7 @@ export const TOPICS = {
   changes: "What was just written, told to everybody.",
   heartbeats: "Who lives and what it holds, in one hash; once a second or less often.",
   fetches: "What a chassis lacked, asked for and answered.",
+  barrier: "Who holds which tables, and when they begin.",
   questions: "Whether a write is in force, asked and answered.",
   membership: "Who lives: pings, their answers, and news.",
   other: "All the rest, such as certificates that are renewed.",
@@ -116,6 +117,8 @@ function topicOf(subject: string): Topic {
   switch (what) {
     case "d":
       return isTold ? "changes" : "other";
+    case "b":
+      return isTold ? "barrier" : "other";
     case "m":
       return isTold ? "membership" : "other";
     case "h":

@@ -40,3 +40,13 @@ export function originOf(subject: string): string | undefined {
 export function memberMessages(from: string, to: string): string {
   return `rhone.o.${from}.m.${to}`;
 }
+
+/** What `from` tells everybody about the tables of chassis; `*` for every sender. */
+export function barrierNews(from: string): string {
+  return `rhone.o.${from}.b`;
+}
+
+/** What `from` tells `to` about them. */
+export function barrierAnswers(from: string, to: string): string {
+  return `rhone.o.${from}.b.${to}`;
+}

@@ -2,11 +2,12 @@
  * The few words that a worker, its neighbours and the control thread watch of each other.
  *
  *   word   0   sleeping     1 while the worker is about to sleep or sleeps   written by the worker
- *   word   1   adopted      edition of the tables that the worker runs       written by the worker
+ *   word   1   adopted      newest edition of tables that the worker holds   written by the worker
  *   word   2   running      1 between start and end of the run loop          written by the worker
  *   word   3   seen         edition of the allotment that it sends by         written by the worker
  *   word   4   released     edition whose losses it has let go of            written by the worker
  *   word   5   settled      edition that it has all of                       written by the worker
+ *   word   6   begun        edition of the tables that it begins packets under   by the worker
  *   word  32   mail         count of messages ever posted to its mailbox     written by control
  *
  * A producer stores its packets, then loads `sleeping`; the worker stores `sleeping`, then looks
@@ -18,6 +19,7 @@ const RUNNING = 2;
 const SEEN = 3;
 const RELEASED = 4;
 const SETTLED = 5;
+const BEGUN = 6;
 const MAIL = 32;
 
 /** Bytes of shared memory that one worker's status takes. */
@@ -38,7 +40,7 @@ export class WorkerStatus {
     Atomics.store(this.#words, SLEEPING, isSleeping ? 1 : 0);
   }
 
-  /** Which of the tables that were published to it the worker runs: they are counted from 1. */
+  /** The newest of the tables that were published to it which the worker holds. */
   adopted(): number {
     return Atomics.load(this.#words, ADOPTED);
   }
@@ -46,6 +48,15 @@ export class WorkerStatus {
   /** To be called when packets of these tables can come: their rows are understood from now on. */
   setAdopted(edition: number): void {
     Atomics.store(this.#words, ADOPTED, edition);
+  }
+
+  /** Under which of these it begins packets. */
+  begun(): number {
+    return Atomics.load(this.#words, BEGUN);
+  }
+
+  setBegun(edition: number): void {
+    Atomics.store(this.#words, BEGUN, edition);
   }
 
   isRunning(): boolean {

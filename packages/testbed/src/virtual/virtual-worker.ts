@@ -9,6 +9,7 @@ import { RunLoop } from "@rhone/dataplane-worker/run-loop";
 import { TableHistory } from "@rhone/dataplane-worker/table-history";
 import { Poller } from "@rhone/netio/doorbell";
 import { Core } from "@rhone/pipeline-stages/core";
+import { BegunEdition } from "@rhone/rings/begun-edition";
 import { NOBODY } from "@rhone/rings/buckets";
 import { COUNTERS_SIZE, Counters, DEVICES_MAX } from "@rhone/rings/counters";
 import { RingConsumer, RingProducer } from "@rhone/rings/ring";
@@ -67,6 +68,7 @@ export class VirtualWorker {
   mail: Allotment | null = null;
   readonly #allocator: SlotAllocator;
   readonly #history: TableHistory;
+  readonly #begun = new BegunEdition();
   readonly #loop: RunLoop;
   readonly #tunnel: VirtualTunnel;
   readonly #rings: readonly RingConsumer[];
@@ -86,6 +88,7 @@ export class VirtualWorker {
     this.#status = statuses[worker]!;
     this.#allocator = allocator;
     this.#history = new TableHistory(first);
+    this.#begun.set(first.edition);
     const ruleCounters = new RuleCounters(new SharedArrayBuffer(RULE_COUNTERS_SIZE));
     this.core = new Core(worker, this.counters, allocator, first, ruleCounters, fragments);
     this.core.owners.fill(NOBODY);
@@ -110,6 +113,7 @@ export class VirtualWorker {
     this.#loop = new RunLoop({
       core: this.core,
       history: this.#history,
+      ...{ begun: this.#begun, onBegun: () => {} },
       departures: new Departures(this.core, this.#byIndex, neighbours, this.#tunnel),
       underlay: this.#tunnel,
       rings: this.#rings,
@@ -140,9 +144,8 @@ export class VirtualWorker {
   }
 
   adopt(image: Generation, edition: number): void {
-    const tables = new Tables(image, edition);
-    this.#history.adopt(tables);
-    this.core.tables = tables;
+    this.#history.hold(new Tables(image, edition));
+    this.#begun.set(edition);
   }
 
   #sayAdopted(): void {

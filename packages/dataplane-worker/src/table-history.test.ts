@@ -1,0 +1,104 @@
+/** Which tables a packet goes on under, and which it begins under. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { buildTables } from "@rhone/pipeline-stages/test-network";
+import type { Tables } from "@rhone/tables/generation";
+import { GENERATIONS_HELD, TableHistory } from "./table-history.ts";
+
+/** As where nobody else has to hold them. */
+function replace(past: TableHistory, tables: Tables): void {
+  past.hold(tables);
+  past.begin(tables.edition);
+}
+
+test("what was replaced is held for a second, and no packet escapes a change for longer", () => {
+  const [first, second, third] = [buildTables(3), buildTables(5), buildTables(6)];
+  const past = new TableHistory(first);
+  past.expire(2 ** 31 - 1200);
+  replace(past, second);
+  past.expire(2 ** 31 - 1000);
+  replace(past, third);
+  past.expire(2 ** 31 - 500);
+  past.expire(2 ** 31 - 1);
+  assert.equal(past.find(3), first);
+  past.expire(-(2 ** 31)); // The clock's 32 bits are over.
+  assert.equal(past.find(3), third);
+  assert.equal(past.find(5), second);
+  past.expire(-(2 ** 31) + 500);
+  assert.equal(past.find(5), third);
+  assert.equal(past.at(1), null);
+});
+
+test("some generations are held, and others are served with the newest", () => {
+  const first = buildTables(3);
+  const past = new TableHistory(first);
+  assert.equal(past.find(2), first);
+  assert.equal(past.find(3), first);
+  const second = buildTables(5);
+  replace(past, second);
+  assert.equal(past.find(3), first);
+  assert.equal(past.find(4), first);
+  assert.equal(past.find(5), second);
+  assert.equal(past.find(9), second);
+  const again = buildTables(5);
+  replace(past, again);
+  assert.equal(past.find(3), first);
+  assert.equal(past.find(5), again);
+  assert.equal(past.findEdition(second.edition), second);
+  for (let held = 3; held < GENERATIONS_HELD; held++) replace(past, buildTables(4 + held));
+  assert.equal(past.find(3), first);
+  const newest = buildTables(20);
+  replace(past, newest);
+  assert.equal(past.find(3), newest);
+  assert.equal(past.findEdition(first.edition), null);
+  assert.equal(past.find(5), again);
+});
+
+test("what is held and not begun serves packets that began under it, and none that begin", () => {
+  const [first, second, third] = [buildTables(3), buildTables(5), buildTables(6)];
+  const past = new TableHistory(first);
+  past.hold(second);
+  past.hold(third);
+  assert.equal(past.begun, first);
+  assert.deepEqual([past.begunAge, past.find(5), past.foundAge], [2, second, 1]);
+  assert.equal(past.find(9), third, "from who is ahead of us");
+  assert.equal(past.find(2), first, "from who is behind: as if it began here");
+  past.expire(0);
+  past.expire(5000);
+  assert.equal(past.at(2), first, "nothing has taken its place");
+  assert.ok(past.begin(second.edition));
+  assert.deepEqual([past.begun, past.begunAge], [second, 1]);
+  past.expire(5000);
+  assert.equal(past.find(3), first);
+  past.expire(6000);
+  assert.equal(past.at(2), null);
+  assert.ok(past.begin(third.edition));
+  assert.ok(!past.begin(first.edition), "it is not held any more");
+  assert.equal(past.begun, third);
+});
+
+test("of one generation, what comes from next door gets the edition that is begun", () => {
+  const [first, again, later] = [buildTables(5), buildTables(5), buildTables(6)];
+  const past = new TableHistory(first);
+  past.hold(again);
+  assert.equal(past.find(5), again);
+  assert.deepEqual([past.findHere(5), past.foundAge], [first, 1]);
+  past.begin(again.edition);
+  assert.deepEqual([past.findHere(5), past.foundAge], [again, 0]);
+  past.hold(later);
+  assert.deepEqual([past.find(5), past.foundAge], [again, 1]);
+  assert.deepEqual([past.findNewest(), past.foundAge], [later, 0]);
+  assert.deepEqual([past.findHere(6), past.foundAge], [later, 0]);
+});
+
+test("what packets begin under is held however many newer ones come", () => {
+  const first = buildTables(3);
+  const past = new TableHistory(first);
+  const later = Array.from({ length: GENERATIONS_HELD + 3 }, (_, i) => buildTables(5 + i));
+  for (const tables of later) past.hold(tables);
+  assert.equal(past.begun, first);
+  assert.equal(past.find(4), first);
+  assert.equal(past.at(GENERATIONS_HELD), null);
+  assert.equal(past.newest, later.at(-1));
+  assert.ok(past.begin(later.at(-1)!.edition));
+});

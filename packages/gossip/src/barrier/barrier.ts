@@ -1,0 +1,409 @@
+/**
+ * Holds new tables back until every chassis has them, so that no packet meets old ones on the
+ * other half of its way. Runs on the control thread.
+ *
+ * Whoever writes looks after its own writes; nobody coordinates for others. The steps of one:
+ *
+ *   origin                                  others
+ *   compiles, asks all ───────────────────▶ compile the same state
+ *   its workers hold the tables             their workers hold the tables
+ *     ◀──────────────────────────────────── say that they hold them
+ *   when all that live have said so:
+ *   begins, and tells all to begin ───────▶ begin
+ *
+ * What is asked is whether a packet of that generation meets the very same state everywhere. Where
+ * all say yes, that state may begin, whoever wrote what is in it. Two chassis that write at the
+ * same time may have states that differ under one number, or numbers that lie between each other's,
+ * until both know of both writes, some milliseconds later. Where writes never pause that may never
+ * be so: after a little while it is enough for an origin that its own write is held everywhere. It
+ * releases that alone, and tables begin when each write in them has been released by its origin.
+ *
+ * Everything here has a limit, since forwarding must not depend on it: an origin waits for answers
+ * so long, a chassis so long for the word to begin. Who lets such a limit pass is not waited for
+ * until it speaks again. So one that hangs costs a single wait, and one of a version that does not
+ * know of all this costs nothing.
+ */
+import type { Vector } from "@rhone/state/ledger";
+import type { Status } from "../membership/claim.ts";
+import * as subjects from "../subjects.ts";
+import type { SetTimer, Transport } from "../transport.ts";
+import { type Content, type Edition, EditionLog } from "./edition-log.ts";
+import { type Ask, type BarrierMessage, decode, encode } from "./messages.ts";
+
+/** How long all wait for all to hold the very same; and an origin, for all to hold its write. */
+export const EXACT_WAIT_MS = 50;
+export const ANSWER_WAIT_MS = 500;
+/** How long others wait for its word to begin: it may have waited for somebody else. */
+export const RELEASE_WAIT_MS = 1000;
+/** The word to begin may be lost: after this they ask for it. */
+const REMIND_MS = 60;
+/** A worker that hangs does not hold up the others for longer. */
+export const HOLD_WAIT_MS = 250;
+/** Who is asked about a write that it lacks fetches it after this: the message was lost. */
+const PATIENCE_MS = 25;
+/** Questions of one chassis that are not answered yet. */
+const ASKS_MAX = 8;
+/** States that may begin, remembered: as many as can be on their way. */
+const ROOTS_MAX = 64;
+
+/** How editions came to begin here, since the start. */
+export interface BeginCounts {
+  /** All held the very same, or nobody else was concerned. */
+  readonly agreed: number;
+  /** Each write in it was held by all, but not all had the same beside it. */
+  readonly apart: number;
+  /** Somebody was waited for in vain. */
+  readonly overdue: number;
+}
+
+export interface BarrierOptions {
+  readonly self: string;
+  /** Of the store, now. */
+  readonly vector: () => Vector;
+  /** Lets packets begin under an edition. */
+  readonly begin: (edition: number) => void;
+  /** Others have compiled what the store holds, and wait for us. */
+  readonly hurry: () => void;
+  /** Hears who was waited for in vain, until a limit was over. */
+  readonly onOverdue?: (names: readonly string[], edition: number) => void;
+  /** Milliseconds of a clock that never steps. */
+  readonly now: () => number;
+  readonly setTimer: SetTimer;
+}
+
+/** How to reach the others. */
+export interface Company {
+  readonly transport: Transport;
+  /** Fetches what a peer holds. */
+  readonly want: (peer: string) => void;
+}
+
+export class Barrier {
+  readonly #options: BarrierOptions;
+  readonly #log = new EditionLog();
+  /** Up to which write of each chassis all may begin. */
+  readonly #released = new Map<string, number>();
+  /** Up to which write of each chassis the tables go that are begun. */
+  readonly #inForce = new Map<string, number>();
+  #rootInForce = "";
+  /** States that all hold, and may begin. */
+  readonly #common = new Set<string>();
+  /** The others, without those that are dead. */
+  readonly #living = new Set<string>();
+  /** Of these, who takes part: has spoken, and has let no limit pass since. */
+  readonly #partners = new Set<string>();
+  /** Up to which of our writes each of them holds tables. */
+  readonly #heldBy = new Map<string, number>();
+  /** What others wait for us to answer, the newest first. */
+  readonly #asks = new Map<string, Ask[]>();
+  readonly #counts = { agreed: 0, apart: 0, overdue: 0 };
+  #company: Company | null = null;
+  #undo: (() => void)[] = [];
+  #cancelTimer: () => void = () => {};
+  #isStopped = false;
+
+  constructor(options: BarrierOptions) {
+    this.#options = options;
+  }
+
+  /** Editions that were published and have not begun. */
+  get waitingCount(): number {
+    return this.#log.waiting.length;
+  }
+
+  get counts(): BeginCounts {
+    return { ...this.#counts };
+  }
+
+  /** Until this is called the chassis is alone: it waits for its own workers only. */
+  connect(company: Company): void {
+    const { self } = this.#options;
+    const { transport } = company;
+    const hear = (data: Uint8Array, _respond: unknown, subject: string): void => {
+      const message = decode(data);
+      const from = subjects.originOf(subject) ?? "";
+      if (message !== null && from !== self) this.#receive(from, message);
+    };
+    this.#company = company;
+    this.#undo = [
+      transport.subscribe(subjects.barrierNews("*"), hear),
+      transport.subscribe(subjects.barrierAnswers("*", self), hear),
+    ];
+    for (const name of this.#living) this.#askHowFar(name);
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#cancelTimer();
+    for (const undo of this.#undo.splice(0)) undo();
+  }
+
+  /**
+   * The workers have been given tables with all of `content`. `edition` grows with each, from 1.
+   * One that `isUrgent` begins when they hold it.
+   */
+  publish(edition: number, content: Content, isUrgent = false): void {
+    const { self, now } = this.#options;
+    // What was known at the start is nobody's news.
+    if (this.#log.newest === undefined) {
+      raise(this.#inForce, content.vector);
+      this.#rootInForce = content.root;
+    }
+    this.#log.add({
+      ...{ edition, ...content, isUrgent, publishedMs: now(), heldMs: null },
+      ...{ exact: new Set(), hasReminded: false },
+    });
+    const clock = content.vector[self] ?? 0;
+    const { revision, root } = content;
+    if (clock > this.#knownOf(self) && this.#living.size > 0) {
+      this.#send({ type: "ask", clock, revision, root });
+    }
+    this.#advance();
+  }
+
+  /** Every worker holds all editions up to this one. */
+  hold(edition: number): void {
+    if (!this.#log.hold(edition, this.#options.now())) return;
+    for (const origin of this.#asks.keys()) this.#answer(origin);
+    this.#advance();
+  }
+
+  /** Whether a chassis asks about what it writes, when it has compiled it. */
+  asks(origin: string): boolean {
+    return this.#partners.has(origin);
+  }
+
+  /** The store has changed. */
+  onChange(): void {
+    const isWanted = [...this.#asks].some(([origin, asks]) => {
+      return asks.some((ask) => this.#canCompile(origin, ask));
+    });
+    if (isWanted) this.#options.hurry();
+  }
+
+  /** Hears of each change of another chassis' status. */
+  onMember(name: string, status: Status): void {
+    if (status === "dead") {
+      this.#living.delete(name);
+      this.#partners.delete(name);
+      this.#heldBy.delete(name);
+      this.#asks.delete(name);
+    } else this.#living.add(name);
+    if (status === "alive") this.#askHowFar(name);
+    this.#advance();
+  }
+
+  #receive(from: string, message: BarrierMessage): void {
+    if (!this.#living.has(from)) return; // When it is found to live, we say so.
+    this.#partners.add(from);
+    switch (message.type) {
+      case "ask":
+        this.#onAsk(from, message);
+        return;
+      case "held":
+        this.#onHeld(from, message.clock, message.root);
+        return;
+      case "wait":
+        this.#onHeld(from, message.clock, "");
+        this.#send({ type: "begin", clock: this.#knownOf(this.#options.self), root: "" }, from);
+        return;
+      case "begin":
+        raise(this.#released, { [from]: message.clock });
+        if (message.root !== "") this.#addCommon(message.root);
+        this.#advance();
+        return;
+    }
+  }
+
+  #onAsk(from: string, ask: Ask): void {
+    this.#asks.set(from, [ask, ...(this.#asks.get(from) ?? [])].slice(0, ASKS_MAX));
+    this.#answer(from);
+    if (this.#canCompile(from, ask)) this.#options.hurry();
+    if (this.#holdsInStore(from, ask)) return;
+    this.#options.setTimer(() => {
+      if (!this.#isStopped && !this.#holdsInStore(from, ask)) this.#company?.want(from);
+    }, PATIENCE_MS);
+  }
+
+  #onHeld(from: string, clock: number, root: string): void {
+    this.#heldBy.set(from, Math.max(clock, this.#heldBy.get(from) ?? 0));
+    for (const edition of this.#log.waiting) {
+      if (edition.root === root) edition.exact.add(from);
+    }
+    this.#advance();
+  }
+
+  /** Answers the newest question of `origin` that can be answered. */
+  #answer(origin: string): void {
+    const asks = this.#asks.get(origin) ?? [];
+    const clock = this.#log.newestHeld?.vector[origin] ?? 0;
+    const isExact = (ask: Ask): boolean => this.#log.find(ask.revision)?.root === ask.root;
+    const at = asks.findIndex((ask) => ask.clock <= clock || isExact(ask));
+    const ask = asks[at];
+    if (ask === undefined) return;
+    this.#asks.set(origin, asks.slice(0, at));
+    const root = isExact(ask) ? ask.root : "";
+    this.#send({ type: "held", clock: Math.max(clock, ask.clock), root }, origin);
+  }
+
+  #holdsInStore(origin: string, ask: Ask): boolean {
+    return (this.#options.vector()[origin] ?? 0) >= ask.clock;
+  }
+
+  /** Whether all that is missing for an answer is to compile. */
+  #canCompile(origin: string, ask: Ask): boolean {
+    const compiled = this.#log.newest?.vector[origin] ?? 0;
+    return compiled < ask.clock && this.#holdsInStore(origin, ask);
+  }
+
+  /** Says that we hold somebody's writes, and asks how far we may begin. */
+  #askHowFar(name: string): void {
+    const clock = this.#log.newestHeld?.vector[name] ?? 0;
+    this.#send({ type: "wait", clock }, name);
+  }
+
+  /** Does what has become possible, and looks again when something else will have. */
+  #advance(): void {
+    if (this.#isStopped) return;
+    const nowMs = this.#options.now();
+    this.#releaseOwn(nowMs);
+    const next = this.#log.waiting.find((edition) => this.#mayBegin(edition, nowMs));
+    if (next !== undefined) this.#begin(next);
+    for (const edition of this.#log.waiting) this.#remind(edition, nowMs);
+    this.#schedule(nowMs);
+  }
+
+  /** Releases our own writes in the newest edition that all hold who are waited for. */
+  #releaseOwn(nowMs: number): void {
+    const { self } = this.#options;
+    for (const edition of this.#log.waiting) {
+      const clock = edition.vector[self] ?? 0;
+      if (clock <= this.#knownOf(self)) return;
+      const ageMs = nowMs - this.#heldSince(edition);
+      const isOver = ageMs >= ANSWER_WAIT_MS;
+      const awaited = [...this.#partners];
+      const lacking = awaited.filter((name) => (this.#heldBy.get(name) ?? 0) < clock);
+      const isExact = awaited.length > 0 && awaited.every((name) => edition.exact.has(name));
+      const isHeld = lacking.length === 0 && (isExact || ageMs >= EXACT_WAIT_MS);
+      if (ageMs < 0 || !(isHeld || isOver)) continue;
+      this.#giveUp(lacking, edition);
+      this.#tellBegin(clock, isExact ? edition.root : "");
+      return;
+    }
+  }
+
+  #giveUp(names: readonly string[], { edition }: Edition): void {
+    if (names.length === 0) return;
+    this.#counts.overdue++;
+    for (const name of names) this.#partners.delete(name);
+    this.#options.onOverdue?.(names, edition);
+  }
+
+  /** "" for `root`: the state is not the same everywhere. */
+  #tellBegin(clock: number, root: string): void {
+    raise(this.#released, { [this.#options.self]: clock });
+    if (root !== "") this.#addCommon(root);
+    if (this.#living.size > 0) this.#send({ type: "begin", clock, root });
+  }
+
+  #addCommon(root: string): void {
+    this.#common.add(root);
+    const [first] = this.#common;
+    if (this.#common.size > ROOTS_MAX) this.#common.delete(first!);
+  }
+
+  #mayBegin(edition: Edition, nowMs: number): boolean {
+    const ageMs = nowMs - this.#heldSince(edition);
+    if (ageMs < 0) return false;
+    if (edition.isUrgent || ageMs >= RELEASE_WAIT_MS) return true;
+    if (this.#isAgreed(edition)) return true;
+    return ageMs >= EXACT_WAIT_MS && this.#blockers(edition).length === 0;
+  }
+
+  /** Whether all hold this very state, or nobody is concerned who takes part. */
+  #isAgreed({ root, vector }: Edition): boolean {
+    if (this.#common.has(root) || root === this.#rootInForce) return true;
+    if (this.#partners.size === 0) return true;
+    // What came before something that is still missing does not show in the vector.
+    const isTold = Object.keys(vector).some((name) => this.#isNews(name, vector[name]!));
+    return isTold && this.#news(vector).length === 0;
+  }
+
+  #isNews(name: string, clock: number): boolean {
+    return clock > (this.#inForce.get(name) ?? 0);
+  }
+
+  /** Whose writes have not begun, of those who say when they may. */
+  #news(vector: Vector): readonly string[] {
+    const { self } = this.#options;
+    return Object.keys(vector).filter((name) => {
+      // Where nobody takes part, our own are nobody's concern.
+      const isAwaited = name === self ? this.#partners.size > 0 : this.#partners.has(name);
+      return isAwaited && this.#isNews(name, vector[name]!);
+    });
+  }
+
+  /** Whose writes in the edition are not released. */
+  #blockers({ vector }: Edition): readonly string[] {
+    return this.#news(vector).filter((name) => vector[name]! > this.#knownOf(name));
+  }
+
+  #begin(edition: Edition): void {
+    const { self, begin } = this.#options;
+    const blockers = this.#blockers(edition);
+    if (edition.isUrgent || this.#isAgreed(edition)) this.#counts.agreed++;
+    else if (blockers.length === 0) this.#counts.apart++;
+    else this.#giveUp(blockers, edition); // Whoever had to say so and did not.
+    const clock = edition.vector[self] ?? 0;
+    // What is urgent here the others begin as soon as they hold it.
+    if (clock > this.#knownOf(self)) this.#tellBegin(clock, edition.isUrgent ? edition.root : "");
+    raise(this.#inForce, edition.vector);
+    this.#rootInForce = edition.root;
+    this.#log.begin(edition.edition);
+    begin(edition.edition);
+  }
+
+  #remind(edition: Edition, nowMs: number): void {
+    if (edition.hasReminded || nowMs - this.#heldSince(edition) < REMIND_MS) return;
+    edition.hasReminded = true;
+    for (const name of this.#blockers(edition)) {
+      if (name !== this.#options.self) this.#askHowFar(name);
+    }
+  }
+
+  #schedule(nowMs: number): void {
+    this.#cancelTimer();
+    let dueMs = Number.POSITIVE_INFINITY;
+    for (const edition of this.#log.waiting) {
+      const sinceMs = this.#heldSince(edition);
+      for (const waitMs of [0, EXACT_WAIT_MS, REMIND_MS, ANSWER_WAIT_MS, RELEASE_WAIT_MS]) {
+        if (sinceMs + waitMs > nowMs) dueMs = Math.min(dueMs, sinceMs + waitMs);
+      }
+    }
+    if (dueMs === Number.POSITIVE_INFINITY) return;
+    this.#cancelTimer = this.#options.setTimer(() => this.#advance(), Math.ceil(dueMs - nowMs));
+  }
+
+  /** When all workers held it; where some do not, when they are waited for no longer. */
+  #heldSince({ heldMs, publishedMs }: Edition): number {
+    return heldMs ?? publishedMs + HOLD_WAIT_MS;
+  }
+
+  /** Up to which write of a chassis nobody need be waited for. */
+  #knownOf(name: string): number {
+    return Math.max(this.#released.get(name) ?? 0, this.#inForce.get(name) ?? 0);
+  }
+
+  #send(message: BarrierMessage, to?: string): void {
+    const { self } = this.#options;
+    const subject =
+      to === undefined ? subjects.barrierNews(self) : subjects.barrierAnswers(self, to);
+    this.#company?.transport.publish(subject, encode(message));
+  }
+}
+
+function raise(clocks: Map<string, number>, vector: Vector): void {
+  for (const [name, clock] of Object.entries(vector)) {
+    if (clock > (clocks.get(name) ?? 0)) clocks.set(name, clock);
+  }
+}
