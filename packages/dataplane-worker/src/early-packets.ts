@@ -15,6 +15,7 @@ import { GOES_ON } from "@rhone/pipeline-stages/parse";
 import { EARLY_EXPIRED, EARLY_HELD, EARLY_REFUSED, EARLY_RELEASED } from "@rhone/rings/counters";
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
+import { isNewer } from "@rhone/tables/generation";
 import { flowOf, isEarly, readRingPacket, readTunnelPacket, stampToWait } from "./hand-off.ts";
 import type { TableHistory } from "./table-history.ts";
 
@@ -159,7 +160,7 @@ export class EarlyPackets {
 
   /** Whether there are newer tables than those under which a rule refused it. */
   #isNewer(i: number): boolean {
-    return this.#options.history.newest.generation > this.#generations[i]!;
+    return isNewer(this.#options.history.newest.generation, this.#generations[i]!);
   }
 
   #readAgain(i: number): number {

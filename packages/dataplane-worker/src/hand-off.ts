@@ -21,7 +21,7 @@ import * as packet from "@rhone/rings/packet";
 import { poolViews } from "@rhone/rings/pool";
 import { POST_ROUTING, PRE_ACL, STATEFUL } from "@rhone/rings/stage";
 import { NOT_FOUND } from "@rhone/tables/exact-table";
-import type { Tables } from "@rhone/tables/generation";
+import { isNewer, type Tables } from "@rhone/tables/generation";
 import { PLACEABLE_STAGES } from "@rhone/tables/placement";
 import { LOCATED_HERE } from "@rhone/tables/ports";
 import * as geneve from "@rhone/wire/geneve";
@@ -31,6 +31,9 @@ import type { TableHistory } from "./table-history.ts";
 
 /** The key of the multicast group that means every port of a switch. */
 const FLOOD_KEY = 32768;
+
+/** After a generation, as far as numbers of generations can be apart. */
+const FAR_AHEAD = 2 ** 31 - 1;
 
 const view = poolViews().view;
 
@@ -56,7 +59,7 @@ export function readyForRing(tables: Tables, slot: number, isHeld: boolean): num
  * on with it at its stage, under the newest.
  */
 export function stampToWait(tables: Tables, slot: number): void {
-  packet.setGeneration(slot, -1);
+  packet.setGeneration(slot, (tables.generation + FAR_AHEAD) | 0);
   put(tables, slot, resume.REASON_OWNER);
 }
 
@@ -147,7 +150,7 @@ export function readTunnelPacket(history: TableHistory, core: Core, slot: number
   packet.setFrameAt(slot, at + headerSize);
   packet.setLength(slot, length - headerSize);
   const wasPlaced = packet.stage(slot) === POST_ROUTING ? 0 : packet.FLAG_PLACED;
-  const isAhead = resume.generation(view, option) > history.newest.generation;
+  const isAhead = isNewer(resume.generation(view, option), history.newest.generation);
   const ahead = isAhead ? packet.FLAG_AHEAD : 0;
   const flags = packet.FLAG_FROM_TUNNEL | wasPlaced | ahead | flagsOf(resume.reason(view, option));
   packet.setFlags(slot, packet.flags(slot) | flags);
@@ -167,7 +170,7 @@ export function isEarly(history: TableHistory, slot: number, reason: number): bo
     reason === DROP["stamp-port"] ||
     reason === DROP["stamp-not-here"];
   if (!isUnknown) return false;
-  return resume.generation(view, optionOf(slot)) > history.newest.generation;
+  return isNewer(resume.generation(view, optionOf(slot)), history.newest.generation);
 }
 
 /** A number of the flow of a packet that is as it came through the tunnel; others may have it. */

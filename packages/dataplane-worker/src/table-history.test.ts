@@ -102,3 +102,13 @@ test("what packets begin under is held however many newer ones come", () => {
   assert.equal(past.newest, later.at(-1));
   assert.ok(past.begin(later.at(-1)!.edition));
 });
+
+test("numbers of generations go on behind 32 bits", () => {
+  const [last, first] = [buildTables(2 ** 32 - 1), buildTables(2)];
+  const past = new TableHistory(last);
+  past.hold(first);
+  assert.equal(past.find(2 ** 32 - 1), last);
+  assert.equal(past.find(1), last);
+  assert.equal(past.find(2), first);
+  assert.equal(past.find(3), first);
+});

@@ -6,7 +6,7 @@
  * Packets begin under one of them, which need not be the newest: those before it in the list are
  * held for packets that began elsewhere, and wait until all who have to hold them do.
  */
-import type { Tables } from "@rhone/tables/generation";
+import { isNewer, type Tables } from "@rhone/tables/generation";
 
 /** Editions of tables that a worker holds; of one generation there may be several. */
 export const GENERATIONS_HELD = 8;
@@ -99,7 +99,7 @@ export class TableHistory {
    */
   find(generation: number): Tables {
     for (let age = 0; age < this.#held.length; age++) {
-      if (generation < this.#held[age]!.generation) continue;
+      if (isNewer(this.#held[age]!.generation, generation)) continue;
       this.#foundAge = age;
       return this.#held[age]!;
     }

@@ -4,8 +4,7 @@
  * what knew of another change wins over it whatever the wall clocks say; and no less than the wall
  * clock, so of two that did not know of each other the later one wins, if the clocks are right.
  *
- * It ticks 16 times a second from 2026 on: a generation's number is the low 32 bits of it, and they
- * are compared as they are, which is right until the middle of 2034.
+ * It ticks 16 times a second from 2026 on; a generation's number is the low 32 bits of it.
  */
 
 export const TICK_MS = 1000 / 16;

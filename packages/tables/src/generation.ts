@@ -68,6 +68,15 @@ export interface Generation extends GenerationHeader {
   readonly sections: TableImages;
 }
 
+/**
+ * Whether one number of a generation comes after another. They are 32 bits of a clock that goes on
+ * for ever, so they are compared by serial number arithmetic (RFC 1982): right for those that are
+ * less than 2³¹ ticks apart, four years.
+ */
+export function isNewer(generation: number, than: number): boolean {
+  return ((generation - than) | 0) > 0;
+}
+
 /** Moves to shared memory what is not there yet. */
 export function buildGeneration(header: GenerationHeader, images: TableImages): Generation {
   const plain = PLAIN_SECTIONS.map((name) => [name, asShared(images[name])] as const);
