@@ -71,7 +71,7 @@ export class Controller {
   #compiled = 0;
   #edition = 0;
   /** Called when the workers have got on. */
-  #onProgress: (() => void)[] = [];
+  readonly #onProgress = new Set<() => void>();
   /** What somebody waits for: marks, and the edition with all of them once it is compiled. */
   readonly #awaited = new Set<{ readonly marked: number; edition: number | null }>();
   #epoch = epochAt(Date.now());
@@ -133,8 +133,8 @@ export class Controller {
     const nowMs = performance.now();
     const isHurried = nowMs < this.#hurryUntilMs;
     const isQuiet = gatherMs === GATHER_MS && nowMs - this.#reconciledAtMs >= QUIET_MS;
-    const mostMs = isQuiet ? 0 : isHurried ? GATHER_MS : gatherMs;
-    const gatheredMs = nowMs + Math.min(gatherMs, mostMs);
+    const mostMs = isHurried ? GATHER_MS : gatherMs;
+    const gatheredMs = nowMs + (isQuiet ? 0 : Math.min(gatherMs, mostMs));
     const dueMs = isHurried ? gatheredMs : Math.max(gatheredMs, this.#reconciledAtMs + paceMs);
     if (this.#gatherTimer !== null && this.#gatherDueMs <= dueMs) return;
     this.#scheduleAt(dueMs);
@@ -156,7 +156,7 @@ export class Controller {
   onReport(report: Report): void {
     const { devices, log } = this.#options;
     if (report.type === "held") this.#tellHeld();
-    if (report.type === "begun") for (const look of this.#onProgress.splice(0)) look();
+    if (report.type === "begun") for (const look of this.#onProgress) look();
     if (report.type === "started") {
       this.#tellHeld();
       this.mark(); // Stages can be placed with it.
@@ -183,16 +183,23 @@ export class Controller {
     if (this.#compiled === this.#marked) awaited.edition = this.#edition;
     this.#awaited.add(awaited);
     while (!this.#isApplied(awaited.edition) && performance.now() <= deadline) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, APPLIED_POLL_MS);
-        this.#onProgress.push(() => {
-          clearTimeout(timer);
-          resolve();
-        });
-      });
+      await this.#progress(APPLIED_POLL_MS);
     }
     this.#awaited.delete(awaited);
     return this.#isApplied(awaited.edition);
+  }
+
+  /** Resolves when a worker has got on, or the time is up. */
+  #progress(timeoutMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const end = (): void => {
+        clearTimeout(timer);
+        this.#onProgress.delete(end);
+        resolve();
+      };
+      const timer = setTimeout(end, timeoutMs);
+      this.#onProgress.add(end);
+    });
   }
 
   #isApplied(edition: number | null): boolean {
