@@ -7,6 +7,7 @@
 import type { Report } from "@rhone/dataplane-worker/plan";
 import { Barrier } from "@rhone/gossip/barrier";
 import type { Status } from "@rhone/gossip/claim";
+import { Gathering } from "@rhone/gossip/gathering";
 import { setRealTimer } from "@rhone/gossip/transport";
 import { get, type State } from "@rhone/state/state";
 import type { Store } from "@rhone/state/store";
@@ -18,23 +19,6 @@ import { type Devices, RETRY_MS } from "./devices.ts";
 import type { RuleHits } from "./rule-hits.ts";
 import { epochAt, type StampKeys } from "./stamp-keys.ts";
 
-/** Events within this time become one generation, */
-const GATHER_MS = 5;
-/** unless there was none for so long: the first one of many does not wait for the others. */
-const QUIET_MS = 50;
-/** What others write they ask about when they have compiled it: then it is compiled here, too. */
-const GATHER_OTHERS_MS = 30;
-/**
- * Shortest time between two generations: workers hold a few of them, so that a packet that began
- * under one ends under it; with many changes in a row that shall still be some time.
- */
-const PACE_MS = 25;
-/** So long what comes is compiled without a pause, once packets wait for it. */
-const HURRY_MS = 50;
-/** The same where others wait for us: their questions do not come quite as regularly as asked. */
-const PACE_ASKED_MS = 10;
-/** Generations that may wait to begin, of those that workers hold. */
-const WAITING_MAX = 4;
 /** Between two looks at what the workers have, while somebody waits for it: not all is told. */
 const APPLIED_POLL_MS = 2;
 
@@ -59,12 +43,8 @@ export class Controller {
   readonly #compiler: Compiler;
   /** Says when generations begin. */
   readonly barrier: Barrier;
-  #gatherTimer: NodeJS.Timeout | null = null;
-  #gatherDueMs = 0;
-  /** Whether a generation waits for others to begin, since too many are held. */
-  #isDammed = false;
-  #reconciledAtMs = Number.NEGATIVE_INFINITY;
-  #hurryUntilMs = Number.NEGATIVE_INFINITY;
+  /** Says when they are compiled. */
+  readonly #gathering: Gathering;
   #failure = "";
   /** Marks so far; those that the last compilation knew of; and the edition that came of it. */
   #marked = 0;
@@ -90,17 +70,24 @@ export class Controller {
       self: options.chassis,
       vector: () => store.vector,
       begin: (edition) => this.#begin(edition),
-      hurry: () => this.#followAsked(),
+      hurry: () => this.#gathering.follow(),
       onOverdue: (names, edition) => {
         options.log.warn({ names, edition }, "tables begin that not all are known to hold");
       },
       now: () => performance.now(),
       setTimer: setRealTimer,
     });
+    this.#gathering = new Gathering({
+      compile: (isUrgent) => this.#reconcile(isUrgent),
+      waitingCount: () => this.barrier.waitingCount,
+      now: () => performance.now(),
+      setTimer: setRealTimer,
+    });
     this.#unsubscribe = store.onChange((entries, source) => {
       const isAsked = entries.every(({ version }) => this.barrier.asks(version.origin));
-      if (source === "local") this.mark();
-      else this.#markFor(isAsked ? GATHER_OTHERS_MS : GATHER_MS, PACE_MS);
+      this.#marked++;
+      if (source === "peer" && isAsked) this.#gathering.markAsked();
+      else this.#gathering.mark();
       this.barrier.onChange();
     });
     this.#retryTimer = setInterval(() => this.#tick(), RETRY_MS);
@@ -119,37 +106,13 @@ export class Controller {
 
   /** Marks that state or devices changed. */
   mark(): void {
-    this.#markFor(GATHER_MS, PACE_MS);
-  }
-
-  /** At once where it may be: what comes a moment later belongs to the next generation. */
-  #followAsked(): void {
-    this.#markFor(0, PACE_ASKED_MS);
-    if (this.#gatherTimer !== null && this.#gatherDueMs <= performance.now()) this.#reconcile();
-  }
-
-  #markFor(gatherMs: number, paceMs: number): void {
     this.#marked++;
-    const nowMs = performance.now();
-    const isHurried = nowMs < this.#hurryUntilMs;
-    const isQuiet = gatherMs === GATHER_MS && nowMs - this.#reconciledAtMs >= QUIET_MS;
-    const mostMs = isHurried ? GATHER_MS : gatherMs;
-    const gatheredMs = nowMs + (isQuiet ? 0 : Math.min(gatherMs, mostMs));
-    const dueMs = isHurried ? gatheredMs : Math.max(gatheredMs, this.#reconciledAtMs + paceMs);
-    if (this.#gatherTimer !== null && this.#gatherDueMs <= dueMs) return;
-    this.#scheduleAt(dueMs);
+    this.#gathering.mark();
   }
 
   /** Packets wait for something that is known already, or is about to be. */
   hurry(): void {
-    this.#hurryUntilMs = performance.now() + HURRY_MS;
-    if (this.#gatherTimer !== null) this.#scheduleAt(performance.now());
-  }
-
-  #scheduleAt(dueMs: number): void {
-    if (this.#gatherTimer !== null) clearTimeout(this.#gatherTimer);
-    this.#gatherDueMs = dueMs;
-    this.#gatherTimer = setTimeout(() => this.#reconcile(), dueMs - performance.now());
+    this.#gathering.hurry();
   }
 
   /** What a worker said about itself or a device. */
@@ -211,7 +174,7 @@ export class Controller {
     this.barrier.stop();
     this.#unsubscribe();
     clearInterval(this.#retryTimer);
-    if (this.#gatherTimer !== null) clearTimeout(this.#gatherTimer);
+    this.#gathering.stop();
   }
 
   #tick(): void {
@@ -233,7 +196,7 @@ export class Controller {
     this.#awake.add(port);
     this.#announceClaims();
     this.#awake.delete(port); // If that failed, the next such frame comes with a new generation.
-    this.#reconcile(true);
+    this.#gathering.compile(true);
   }
 
   /** A worker has died. */
@@ -248,17 +211,10 @@ export class Controller {
 
   #begin(edition: number): void {
     this.#options.dataplane.begin(edition);
-    if (!this.#isDammed) return;
-    this.#isDammed = false;
-    this.#markFor(0, 0);
+    this.#gathering.onBegin();
   }
 
-  #reconcile(isUrgent = false): void {
-    if (this.#gatherTimer !== null) clearTimeout(this.#gatherTimer);
-    this.#gatherTimer = null;
-    this.#isDammed = !isUrgent && this.barrier.waitingCount >= WAITING_MAX;
-    if (this.#isDammed) return;
-    this.#reconciledAtMs = performance.now();
+  #reconcile(isUrgent: boolean): void {
     const { chassis, tunnelMtu, stampKeys, store, dataplane, devices, ruleHits, log } =
       this.#options;
     const state = store.snapshot();
