@@ -70,6 +70,7 @@ export function contextWith(store: Store): ApiContext {
         },
       ],
     }),
+    mayWrite: async () => {},
     reach: async (vector, level) => ({ level, reached: true, vector, chassis: [ALIVE] }),
   };
 }

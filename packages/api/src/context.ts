@@ -73,6 +73,8 @@ export interface ApiContext {
   peers(): PeerView[];
   /** Who of the cluster lives, how messages get there, and what was refused. */
   cluster(): ClusterView;
+  /** Resolves when the chassis takes a write: at once, or when those before it are agreed on. */
+  mayWrite(): Promise<void>;
   /** Resolves when `level` is reached for what `vector` is about, or the time is up. */
   reach(vector: Vector, level: Level, timeoutMs: number): Promise<ConvergenceView>;
   /** The web page, served at `/`. */

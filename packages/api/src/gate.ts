@@ -47,6 +47,11 @@ export class Gate {
     c.set(GATE, this);
   }
 
+  /** Resolves when the chassis takes a write. */
+  mayWrite(): Promise<void> {
+    return this.#context.mayWrite();
+  }
+
   /** The answer for a request that is not let in; undefined for one that is. */
   enter(c: Context, need: Need): Response | undefined {
     const connection = c.env as Connection | undefined;

@@ -78,7 +78,17 @@ export function addRoute(
     const content = { "application/json": { schema: body as object } };
     config.request = { body: { required: true, content } };
   }
-  app.openapi(createRoute(config), (c) => gateOf(c).enter(c, need) ?? handler(c));
+  const enter = (c: Context): Response | Promise<Response> => {
+    return gateOf(c).enter(c, need) ?? handler(c);
+  };
+  const enterToWrite = async (c: Context): Promise<Response> => {
+    const gate = gateOf(c);
+    const refusal = gate.enter(c, need);
+    if (refusal !== undefined) return refusal;
+    await gate.mayWrite();
+    return handler(c);
+  };
+  app.openapi(createRoute(config), method === "get" ? enter : enterToWrite);
 }
 
 /** Documents as users write them, and as the API answers with them. */

@@ -73,7 +73,7 @@ export const countersView = z
     beginnings: z
       .object({
         agreed: count.describe("When all chassis held the very same, or none else was concerned."),
-        apart: count.describe("When all held what is new in it, though not the same beside it."),
+        apart: count.describe("When all held what is new, but not the same beside it: as overdue."),
         overdue: count.describe("When somebody was waited for in vain: packets may see a mix."),
       })
       .describe("When generations of the tables came into force."),

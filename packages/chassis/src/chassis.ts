@@ -204,6 +204,7 @@ export class Chassis {
       health: () => this.#health(),
       peers: () => this.#peers(),
       cluster: () => clusterView(parts),
+      mayWrite: () => parts.resolve(tokens.CONTROLLER).mayWrite(),
       reach: async (vector, level, timeoutMs) => {
         const convergence = parts.resolve(tokens.CONVERGENCE);
         const { isReached, chassis } = await convergence.reach(vector, level, timeoutMs);

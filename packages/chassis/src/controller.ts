@@ -21,6 +21,8 @@ import { epochAt, type StampKeys } from "./stamp-keys.ts";
 
 /** Between two looks at what the workers have, while somebody waits for it: not all is told. */
 const APPLIED_POLL_MS = 2;
+/** So long a write waits for the others to agree on those before it. */
+const WRITE_WAIT_MS = 250;
 
 export interface ControllerOptions {
   readonly chassis: string;
@@ -79,14 +81,15 @@ export class Controller {
     });
     this.#gathering = new Gathering({
       compile: (isUrgent) => this.#reconcile(isUrgent),
-      waitingCount: () => this.barrier.waitingCount,
+      waiting: () => this.barrier,
       now: () => performance.now(),
       setTimer: setRealTimer,
     });
     this.#unsubscribe = store.onChange((entries, source) => {
       const isAsked = entries.every(({ version }) => this.barrier.asks(version.origin));
       this.#marked++;
-      if (source === "peer" && isAsked) this.#gathering.markAsked();
+      if (source === "local") this.#gathering.markWritten();
+      else if (isAsked) this.#gathering.markAsked();
       else this.#gathering.mark();
       this.barrier.onChange();
     });
@@ -136,6 +139,14 @@ export class Controller {
     if (status === "dead") this.#deadSince.set(chassis, this.#options.store.revision);
     else this.#deadSince.delete(chassis);
     this.mark(); // It may have had a port that another one has the device of.
+  }
+
+  /** Resolves when a write will not keep all from agreeing on those before it, or after a limit. */
+  async mayWrite(): Promise<void> {
+    const deadline = performance.now() + WRITE_WAIT_MS;
+    while (this.barrier.isBusy && performance.now() < deadline) {
+      await this.#progress(APPLIED_POLL_MS);
+    }
   }
 
   /** Resolves true when every worker runs what is known now, false after the time is up. */

@@ -26,12 +26,16 @@
 import type { Vector } from "@rhone/state/ledger";
 import type { Status } from "../membership/claim.ts";
 import * as subjects from "../subjects.ts";
-import type { SetTimer, Transport } from "../transport.ts";
+import { type Asked, AskPace } from "./ask-pace.ts";
+import type { BarrierOptions, Company } from "./barrier-options.ts";
 import { type Content, type Edition, EditionLog } from "./edition-log.ts";
 import { type Ask, type BarrierMessage, decode, encode } from "./messages.ts";
+import { OpenQuestions } from "./open-questions.ts";
 
 /** How long all wait for all to hold the very same; and an origin, for all to hold its write. */
-export const EXACT_WAIT_MS = 50;
+export const EXACT_WAIT_MS = 250;
+/** From then on what waits to begin should not be joined by more. */
+const CROWDED_MS = 100;
 export const ANSWER_WAIT_MS = 500;
 /** How long others wait for its word to begin: it may have waited for somebody else. */
 export const RELEASE_WAIT_MS = 1000;
@@ -41,8 +45,6 @@ const REMIND_MS = 60;
 export const HOLD_WAIT_MS = 250;
 /** Who is asked about a write that it lacks fetches it after this: the message was lost. */
 const PATIENCE_MS = 25;
-/** Questions of one chassis that are not answered yet. */
-const ASKS_MAX = 8;
 /** States that may begin, remembered: as many as can be on their way. */
 const ROOTS_MAX = 64;
 
@@ -54,28 +56,6 @@ export interface BeginCounts {
   readonly apart: number;
   /** Somebody was waited for in vain. */
   readonly overdue: number;
-}
-
-export interface BarrierOptions {
-  readonly self: string;
-  /** Of the store, now. */
-  readonly vector: () => Vector;
-  /** Lets packets begin under an edition. */
-  readonly begin: (edition: number) => void;
-  /** Others have compiled what the store holds, and wait for us. */
-  readonly hurry: () => void;
-  /** Hears who was waited for in vain, until a limit was over. */
-  readonly onOverdue?: (names: readonly string[], edition: number) => void;
-  /** Milliseconds of a clock that never steps. */
-  readonly now: () => number;
-  readonly setTimer: SetTimer;
-}
-
-/** How to reach the others. */
-export interface Company {
-  readonly transport: Transport;
-  /** Fetches what a peer holds. */
-  readonly want: (peer: string) => void;
 }
 
 export class Barrier {
@@ -94,8 +74,11 @@ export class Barrier {
   readonly #partners = new Set<string>();
   /** Up to which of our writes each of them holds tables. */
   readonly #heldBy = new Map<string, number>();
-  /** What others wait for us to answer, the newest first. */
-  readonly #asks = new Map<string, Ask[]>();
+  readonly #questions: OpenQuestions;
+  readonly #pace = new AskPace();
+  /** The newest edition that we have asked about, and whether somebody had more than was in it. */
+  #asked = 0;
+  #isOutrun = false;
   readonly #counts = { agreed: 0, apart: 0, overdue: 0 };
   #company: Company | null = null;
   #undo: (() => void)[] = [];
@@ -104,11 +87,28 @@ export class Barrier {
 
   constructor(options: BarrierOptions) {
     this.#options = options;
+    this.#questions = new OpenQuestions(this.#log, options.vector);
   }
 
   /** Editions that were published and have not begun. */
   get waitingCount(): number {
     return this.#log.waiting.length;
+  }
+
+  /** Whether something has waited for long to begin: with every write there is more to agree on. */
+  get isCrowded(): boolean {
+    const oldest = this.#log.waiting.at(-1);
+    return oldest !== undefined && this.#options.now() - oldest.publishedMs >= CROWDED_MS;
+  }
+
+  /** Whether a write would better come a moment later, since all are about to agree on what is. */
+  get isBusy(): boolean {
+    return this.isCrowded || this.#pace.isOpen(this.#options.now());
+  }
+
+  /** When our next writes may be asked about, in milliseconds of the clock. */
+  get askDueMs(): number {
+    return this.#pace.dueMs;
   }
 
   get counts(): BeginCounts {
@@ -143,7 +143,7 @@ export class Barrier {
    * One that `isUrgent` begins when they hold it.
    */
   publish(edition: number, content: Content, isUrgent = false): void {
-    const { self, now } = this.#options;
+    const { now } = this.#options;
     // What was known at the start is nobody's news.
     if (this.#log.newest === undefined) {
       raise(this.#inForce, content.vector);
@@ -153,18 +153,13 @@ export class Barrier {
       ...{ edition, ...content, isUrgent, publishedMs: now(), heldMs: null },
       ...{ exact: new Set(), hasReminded: false },
     });
-    const clock = content.vector[self] ?? 0;
-    const { revision, root } = content;
-    if (clock > this.#knownOf(self) && this.#living.size > 0) {
-      this.#send({ type: "ask", clock, revision, root });
-    }
     this.#advance();
   }
 
   /** Every worker holds all editions up to this one. */
   hold(edition: number): void {
     if (!this.#log.hold(edition, this.#options.now())) return;
-    for (const origin of this.#asks.keys()) this.#answer(origin);
+    for (const origin of this.#questions.origins) this.#answer(origin);
     this.#advance();
   }
 
@@ -175,10 +170,7 @@ export class Barrier {
 
   /** The store has changed. */
   onChange(): void {
-    const isWanted = [...this.#asks].some(([origin, asks]) => {
-      return asks.some((ask) => this.#canCompile(origin, ask));
-    });
-    if (isWanted) this.#options.hurry();
+    if (this.#questions.needCompiling || this.#isOutrun) this.#options.hurry();
   }
 
   /** Hears of each change of another chassis' status. */
@@ -187,7 +179,7 @@ export class Barrier {
       this.#living.delete(name);
       this.#partners.delete(name);
       this.#heldBy.delete(name);
-      this.#asks.delete(name);
+      this.#questions.drop(name);
     } else this.#living.add(name);
     if (status === "alive") this.#askHowFar(name);
     this.#advance();
@@ -205,7 +197,7 @@ export class Barrier {
         return;
       case "wait":
         this.#onHeld(from, message.clock, "");
-        this.#send({ type: "begin", clock: this.#knownOf(this.#options.self), root: "" }, from);
+        this.#tellHowFar(from);
         return;
       case "begin":
         raise(this.#released, { [from]: message.clock });
@@ -216,12 +208,13 @@ export class Barrier {
   }
 
   #onAsk(from: string, ask: Ask): void {
-    this.#asks.set(from, [ask, ...(this.#asks.get(from) ?? [])].slice(0, ASKS_MAX));
+    this.#pace.note({ origin: from, ...ask }, this.#options.now());
+    this.#questions.add(from, ask);
     this.#answer(from);
-    if (this.#canCompile(from, ask)) this.#options.hurry();
-    if (this.#holdsInStore(from, ask)) return;
+    if (this.#questions.needsCompiling(from, ask)) this.#options.hurry();
+    if (this.#questions.isKnown(from, ask)) return;
     this.#options.setTimer(() => {
-      if (!this.#isStopped && !this.#holdsInStore(from, ask)) this.#company?.want(from);
+      if (!this.#isStopped && !this.#questions.isKnown(from, ask)) this.#company?.want(from);
     }, PATIENCE_MS);
   }
 
@@ -230,36 +223,36 @@ export class Barrier {
     for (const edition of this.#log.waiting) {
       if (edition.root === root) edition.exact.add(from);
     }
+    // Who holds that write with something else beside it will not hold what we asked about.
+    const { open } = this.#pace;
+    if (open?.origin === this.#options.self && root === "" && clock >= open.clock) {
+      this.#pace.settle();
+      this.#isOutrun = true;
+      if (!this.#hasCompiledAll) this.#options.hurry();
+    }
     this.#advance();
   }
 
   /** Answers the newest question of `origin` that can be answered. */
   #answer(origin: string): void {
-    const asks = this.#asks.get(origin) ?? [];
-    const clock = this.#log.newestHeld?.vector[origin] ?? 0;
-    const isExact = (ask: Ask): boolean => this.#log.find(ask.revision)?.root === ask.root;
-    const at = asks.findIndex((ask) => ask.clock <= clock || isExact(ask));
-    const ask = asks[at];
-    if (ask === undefined) return;
-    this.#asks.set(origin, asks.slice(0, at));
-    const root = isExact(ask) ? ask.root : "";
-    this.#send({ type: "held", clock: Math.max(clock, ask.clock), root }, origin);
-  }
-
-  #holdsInStore(origin: string, ask: Ask): boolean {
-    return (this.#options.vector()[origin] ?? 0) >= ask.clock;
-  }
-
-  /** Whether all that is missing for an answer is to compile. */
-  #canCompile(origin: string, ask: Ask): boolean {
-    const compiled = this.#log.newest?.vector[origin] ?? 0;
-    return compiled < ask.clock && this.#holdsInStore(origin, ask);
+    const held = this.#questions.answer(origin);
+    if (held === null) return;
+    this.#send(held, origin);
+    // What was asked about will not be the same everywhere. Of two that ask, one asks again.
+    const { open } = this.#pace;
+    if (held.root !== "" || open?.origin !== origin || held.clock < open.clock) return;
+    if (this.#options.self < origin) this.#pace.settle();
   }
 
   /** Says that we hold somebody's writes, and asks how far we may begin. */
   #askHowFar(name: string): void {
     const clock = this.#log.newestHeld?.vector[name] ?? 0;
     this.#send({ type: "wait", clock }, name);
+  }
+
+  #tellHowFar(to: string): void {
+    const { self } = this.#options;
+    this.#send({ type: "begin", clock: this.#knownOf(self), root: this.#rootInForce }, to);
   }
 
   /** Does what has become possible, and looks again when something else will have. */
@@ -269,8 +262,40 @@ export class Barrier {
     this.#releaseOwn(nowMs);
     const next = this.#log.waiting.find((edition) => this.#mayBegin(edition, nowMs));
     if (next !== undefined) this.#begin(next);
+    this.#ask(nowMs);
     for (const edition of this.#log.waiting) this.#remind(edition, nowMs);
     this.#schedule(nowMs);
+  }
+
+  /** Asks about the newest edition, if it has writes of ours that nobody has settled. */
+  #ask(nowMs: number): void {
+    const { self } = this.#options;
+    const { open } = this.#pace;
+    if (open !== null && this.#isSettled(open)) this.#pace.settle();
+    if (!this.#hasQuestion || nowMs < this.#pace.dueMs) return;
+    const { edition, vector, revision, root } = this.#log.newest!;
+    const clock = vector[self]!;
+    this.#asked = edition;
+    this.#isOutrun = false;
+    this.#pace.note({ origin: self, clock, root }, nowMs);
+    this.#send({ type: "ask", clock, revision, root });
+  }
+
+  get #hasCompiledAll(): boolean {
+    const compiled = this.#log.newest?.vector ?? {};
+    const isIn = ([name, clock]: [string, number]): boolean => (compiled[name] ?? 0) >= clock;
+    return Object.entries(this.#options.vector()).every(isIn);
+  }
+
+  get #hasQuestion(): boolean {
+    const { self } = this.#options;
+    const newest = this.#log.newest;
+    if (newest === undefined || newest.edition <= this.#asked) return false;
+    return this.#living.size > 0 && (newest.vector[self] ?? 0) > this.#knownOf(self);
+  }
+
+  #isSettled({ origin, clock, root }: Asked): boolean {
+    return clock <= this.#knownOf(origin) || this.#common.has(root) || root === this.#rootInForce;
   }
 
   /** Releases our own writes in the newest edition that all hold who are waited for. */
@@ -356,9 +381,11 @@ export class Barrier {
     else this.#giveUp(blockers, edition); // Whoever had to say so and did not.
     const clock = edition.vector[self] ?? 0;
     // What is urgent here the others begin as soon as they hold it.
-    if (clock > this.#knownOf(self)) this.#tellBegin(clock, edition.isUrgent ? edition.root : "");
+    const isTold = this.#common.has(edition.root) || clock <= this.#knownOf(self);
+    if (!isTold) this.#tellBegin(clock, edition.isUrgent ? edition.root : "");
     raise(this.#inForce, edition.vector);
     this.#rootInForce = edition.root;
+    this.#isOutrun = false;
     this.#log.begin(edition.edition);
     begin(edition.edition);
   }
@@ -379,6 +406,10 @@ export class Barrier {
       for (const waitMs of [0, EXACT_WAIT_MS, REMIND_MS, ANSWER_WAIT_MS, RELEASE_WAIT_MS]) {
         if (sinceMs + waitMs > nowMs) dueMs = Math.min(dueMs, sinceMs + waitMs);
       }
+    }
+    if (this.#hasQuestion) {
+      const rank = [...this.#living].filter((name) => name < this.#options.self).length;
+      dueMs = Math.min(dueMs, Math.max(nowMs + 1, this.#pace.turnMs(rank)));
     }
     if (dueMs === Number.POSITIVE_INFINITY) return;
     this.#cancelTimer = this.#options.setTimer(() => this.#advance(), Math.ceil(dueMs - nowMs));

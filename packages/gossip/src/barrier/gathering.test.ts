@@ -7,9 +7,9 @@ async function start(t: TestContext) {
   const clock = new VirtualClock();
   const { now, setTimer } = clock;
   const compiledMs: number[] = [];
-  const state = { waiting: 0 };
+  const state = { waitingCount: 0, isCrowded: false, askDueMs: 0 };
   const gathering = new Gathering({
-    ...{ now, setTimer, waitingCount: () => state.waiting },
+    ...{ now, setTimer, waiting: () => state },
     compile: () => void compiledMs.push(now()),
   });
   t.after(() => gathering.stop());
@@ -70,16 +70,31 @@ test("where packets wait there is no pause", async (t) => {
 
 test("too many that wait to begin hold up the next one, unless it is urgent", async (t) => {
   const { state, gathering, after } = await start(t);
-  state.waiting = 4;
+  state.waitingCount = 4;
   assert.deepEqual(await after(() => gathering.mark()), []);
   assert.deepEqual(await after(() => gathering.compile(true)), [0]);
   await after(() => gathering.mark());
   const begin = (): void => {
-    state.waiting = 3;
+    state.waitingCount = 3;
     gathering.onBegin();
   };
   assert.deepEqual(await after(begin), [0]);
   assert.deepEqual(await after(() => gathering.onBegin()), [], "there was no dam");
+});
+
+test("where they have waited for long, some more are compiled, which all may agree on", async (t) => {
+  const { state, gathering, after } = await start(t);
+  state.waitingCount = 4;
+  await after(() => gathering.mark());
+  assert.deepEqual((await after(() => void (state.isCrowded = true))).length, 1);
+  state.waitingCount = 7;
+  assert.deepEqual(await after(() => gathering.mark()), []);
+});
+
+test("what we write is compiled when we may ask about it", async (t) => {
+  const { clock, state, gathering, after } = await start(t);
+  state.askDueMs = clock.now() + 40;
+  assert.deepEqual(await after(() => gathering.markWritten()), [40]);
 });
 
 test("nothing is compiled after the end", async (t) => {

@@ -20,14 +20,24 @@ const PACE_MS = 25;
 const HURRY_MS = 50;
 /** The same where others wait for us: their questions do not come quite as regularly as asked. */
 const PACE_ASKED_MS = 10;
-/** Generations that may wait to begin, of those that workers hold. */
+/** Generations that may wait to begin, of those that workers hold; */
 const WAITING_MAX = 4;
+/** and once they have waited for so long that no packet of one before them is on its way. */
+const WAITING_LONG_MAX = 7;
+
+/** What has been compiled and not begun, as a Barrier says it. */
+export interface Waiting {
+  readonly waitingCount: number;
+  /** Whether something has waited for long. */
+  readonly isCrowded: boolean;
+  /** When our next writes may be asked about, in milliseconds of the clock. */
+  readonly askDueMs: number;
+}
 
 export interface GatheringOptions {
   /** Compiles what is known now, and publishes it. */
   readonly compile: (isUrgent: boolean) => void;
-  /** Generations that were published and have not begun. */
-  readonly waitingCount: () => number;
+  readonly waiting: () => Waiting;
   /** Milliseconds of a clock that never steps. */
   readonly now: () => number;
   readonly setTimer: SetTimer;
@@ -49,6 +59,11 @@ export class Gathering {
   /** Something has changed that is compiled soon. */
   mark(): void {
     this.#markFor(GATHER_MS, PACE_MS);
+  }
+
+  /** We have written something that others will be asked about. */
+  markWritten(): void {
+    this.#markFor(GATHER_MS, PACE_MS, this.#options.waiting().askDueMs);
   }
 
   /** Others have changed something, and will ask for it when they have compiled it. */
@@ -81,10 +96,14 @@ export class Gathering {
 
   /** Compiles now; unless it is urgent, not while too many generations wait to begin. */
   compile(isUrgent = false): void {
-    const { compile, waitingCount, now } = this.#options;
+    const { compile, waiting, now } = this.#options;
+    const { waitingCount, isCrowded } = waiting();
     this.stop();
-    this.#isDammed = !isUrgent && waitingCount() >= WAITING_MAX;
-    if (this.#isDammed) return;
+    this.#isDammed = !isUrgent && waitingCount >= (isCrowded ? WAITING_LONG_MAX : WAITING_MAX);
+    if (this.#isDammed) {
+      this.#scheduleAt(now() + PACE_MS);
+      return;
+    }
     this.#compiledAtMs = now();
     compile(isUrgent);
   }
@@ -95,13 +114,14 @@ export class Gathering {
     this.#cancelTimer = null;
   }
 
-  #markFor(gatherMs: number, paceMs: number): void {
+  #markFor(gatherMs: number, paceMs: number, fromMs = 0): void {
     const nowMs = this.#options.now();
     const isHurried = nowMs < this.#hurryUntilMs;
     const isQuiet = gatherMs === GATHER_MS && nowMs - this.#compiledAtMs >= QUIET_MS;
     const mostMs = isHurried ? GATHER_MS : gatherMs;
     const gatheredMs = nowMs + (isQuiet ? 0 : Math.min(gatherMs, mostMs));
-    const dueMs = isHurried ? gatheredMs : Math.max(gatheredMs, this.#compiledAtMs + paceMs);
+    const pacedMs = Math.max(gatheredMs, this.#compiledAtMs + paceMs, fromMs);
+    const dueMs = isHurried ? gatheredMs : pacedMs;
     if (this.#cancelTimer !== null && this.#dueMs <= dueMs) return;
     this.#scheduleAt(dueMs);
   }

@@ -26,7 +26,7 @@ const LIMIT = { timeout: 180_000 };
 const [OLD_FIRST, NEW_FIRST, ALLOWED] = [5001, 5002, 5003];
 const CHASSIS = ["a", "b", "c"] as const;
 const SWAPS = 60;
-const RETRIES_MAX = 2;
+const RETRIES_MAX = 5;
 const PAUSE_MAX_MS = 150;
 const LOAD = { from: "vm1", to: "vm2", address: "10.0.1.11", rate: 6000, flows: 100 };
 const lab = labOf({
@@ -90,8 +90,8 @@ async function exchange(chassis: string) {
     }
   });
   const after = await beginnings();
-  const [agreed, overdue] = [after.agreed - before.agreed, after.overdue - before.overdue];
-  return { sent, received, agreed, overdue };
+  const vain = after.overdue + after.apart - before.overdue - before.apart;
+  return { sent, received, agreed: after.agreed - before.agreed, vain };
 }
 
 for (const [chassis, workers] of [
@@ -106,15 +106,15 @@ for (const [chassis, workers] of [
     await fixture.running.settled();
     let seen = await exchange(chassis);
     // Where a chassis gets no processor for longer than others wait, the promise does not hold.
-    for (let retry = 0; retry < RETRIES_MAX && seen.overdue > 0; retry++) {
-      t.diagnostic(`waited in vain ${seen.overdue} times; once more`);
+    for (let retry = 0; retry < RETRIES_MAX && seen.vain > 0; retry++) {
+      t.diagnostic(`waited in vain ${seen.vain} times; once more`);
       seen = await exchange(chassis);
     }
-    const { sent, received, agreed, overdue } = seen;
+    const { sent, received, agreed, vain } = seen;
     const mixed = received[OLD_FIRST]! + received[NEW_FIRST]!;
     t.diagnostic(`${mixed} of ${sum(sent)} saw a mix; ${agreed} beginnings`);
     assert.ok(received[ALLOWED]! > 0.9 * sent[ALLOWED]!, "what both sets allow goes on");
-    assert.equal(overdue, 0, "all were in time");
+    assert.equal(vain, 0, "all were in time");
     assert.ok(agreed > SWAPS, `generations begin at three chassis, ${agreed} times`);
     assert.equal(received[OLD_FIRST], 0, "by the old set at a and the new one at b");
     assert.equal(received[NEW_FIRST], 0, "by the new set at a and the old one at b");
