@@ -101,6 +101,13 @@ export function knownFields(kind: Kind, document: Fields): Fields {
   return Object.fromEntries(fields);
 }
 
+/** What `knownFields` leaves out. */
+export function unknownFields(kind: Kind, document: Fields): Fields {
+  const known = SCHEMAS[kind].shape;
+  const fields = Object.entries(document).filter(([field]) => !Object.hasOwn(known, field));
+  return Object.fromEntries(fields);
+}
+
 function spread(shape: Shape, fields: Fields, at: string, into: Map<string, unknown>): void {
   const grouped = new Set<string>();
   for (const [group, members] of Object.entries(shape.groups ?? {})) {

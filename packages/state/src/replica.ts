@@ -20,10 +20,10 @@ import {
 } from "./ledger.ts";
 import { failure, type Result } from "./problem.ts";
 import { CLOCK_MAX, type Entry, isLive, keyOf, type Version } from "./record.ts";
-import { difference, hasRegisters, registersOf } from "./registers.ts";
+import { difference, hasRegisters, registersOf, unknownFields } from "./registers.ts";
 import type { Document } from "./schema.ts";
 import { seal } from "./seal.ts";
-import type { Settled } from "./settle.ts";
+import { isWhole, type Settled } from "./settle.ts";
 import type { Signer } from "./signer.ts";
 import { EMPTY_STATE, type State, withEntries } from "./state.ts";
 import type { Author, Change, Commit, Companion, Listener, Merged, Store } from "./store.ts";
@@ -278,9 +278,15 @@ export class Replica implements Store {
     if (value === null) return deleteText(version, kind, name, latestOf(held!.writes)!);
     const known = this.#live(keyOf({ kind, name }));
     if (known === undefined) return putText(version, kind, name, { ...value });
-    // Elements that are gone are remembered, too: now and then the document is put as a whole.
+    if (!hasRegisters(kind)) {
+      // What a later version says in it, its next document says, too: we cannot know better.
+      const rest = kind === "acl" ? unknownFields(kind, held!.put!.content!) : {};
+      return putText(version, kind, name, { ...value, ...rest }, known.created);
+    }
+    // Elements that are gone are remembered, too: now and then the document is put as a whole, but
+    // not without what a later version has in it.
     const isLong = held!.writes.length > WRITES_MAX;
-    if (isLong || !hasRegisters(kind)) {
+    if (isLong && isWhole(held!, known.value!)) {
       return putText(version, kind, name, { ...value }, known.created);
     }
     const before = registersOf(kind, { ...known.value });

@@ -60,6 +60,17 @@ export function settle(writes: readonly Write[]): Settled {
   return { ...result, entry, isPartial: false };
 }
 
+/** Whether `value` says all that `settled` does: nothing of a later version is left out of it. */
+export function isWhole({ put, writes }: Settled, value: Resource): boolean {
+  if (put === null) return true;
+  const registers = new Map(registersOf(value.kind, put.content!));
+  for (const { content } of winners(writes, put)) {
+    for (const [register, set] of Object.entries(content!)) registers.set(register, set);
+  }
+  const understood = registersOf(value.kind, { ...value });
+  return [...registers].every(([register, set]) => set === null || understood.has(register));
+}
+
 /** Of the deletes the one that had seen most; the later of two that had seen the same. */
 function farthestSeeing(deletes: readonly Write[]): Write | undefined {
   let best: Write | undefined;

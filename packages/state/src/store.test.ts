@@ -200,6 +200,28 @@ test("a list whose elements come and go does not grow", () => {
   assert.equal(entry.created.clock, created);
 });
 
+test("what a later version has in a document outlives every change that is made here", () => {
+  const store = createMemoryStore("a");
+  commit(store, put("web"));
+  const [port, rule] = [
+    { kind: "port", name: "vm1", switch: "web", addresses: ["10.9.9.9"] },
+    { kind: "acl", name: "r", switch: "web", direction: "to-port", match: {}, action: "allow" },
+  ];
+  store.merge([
+    ...peerPut({ clock: 5, origin: "b" }, { ...port, color: "red" }),
+    ...peerPut({ clock: 6, origin: "b" }, { ...rule, priority: 1, shade: "light" }),
+  ]);
+  for (let i = 0; i < 200; i++) {
+    const addresses = [`10.0.${i >>> 7}.${(i & 127) + 1}`];
+    commit(store, { op: "put", document: { ...port, addresses } });
+    commit(store, { op: "put", document: { ...rule, priority: i + 2 } });
+  }
+  assert.equal(get(store.snapshot(), "acl", "r")!.value.priority, 201);
+  const texts = everythingOf(store).flatMap((portion) => portion.texts);
+  assert.match(texts.join(), /"color":"red"/);
+  assert.match(texts.join(), /"shade":"light"/);
+});
+
 test("vectors say what another store lacks", () => {
   const [a, b] = [createMemoryStore("a"), createMemoryStore("b")];
   commit(a, put("web"));
