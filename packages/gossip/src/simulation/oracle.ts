@@ -88,15 +88,15 @@ export class Oracle {
     this.violation ??= { kind, message };
   }
 
-  /** A chassis writes. What a crash interrupts is written, too. */
+  /** A chassis writes, all in one transaction. What a crash interrupts is written, too. */
   authored({ name }: Machine, portions: readonly Portion[]): void {
-    for (const { seal, texts } of portions) {
-      if (seal.origin !== name) continue;
-      for (const text of texts) this.#authored.add(hashOf(text));
-      const last = this.#clocks.get(name) ?? 0;
-      if (seal.clock < last) this.fail("clock", `${name} gives ${seal.clock} after ${last}`);
-      else this.#clocks.set(name, seal.clock);
-    }
+    const own = portions.filter(({ seal }) => seal.origin === name);
+    for (const text of own.flatMap(({ texts }) => texts)) this.#authored.add(hashOf(text));
+    const clock = own[0]?.seal.clock;
+    if (clock === undefined) return;
+    const last = this.#clocks.get(name) ?? 0;
+    if (clock <= last) this.fail("clock", `${name} gives ${clock} after ${last}`);
+    else this.#clocks.set(name, clock);
   }
 
   /** The disk has kept `records`. */
