@@ -250,10 +250,7 @@ function makeReplicator(parts: DependencyContainer): Replicator {
   return new Replicator({
     store: parts.resolve(tokens.STORE),
     trust: parts.resolve(tokens.SIGNERS),
-    onRefusal: ({ reason, origin }, peer) => {
-      const from = peer === "" ? "a peer" : peer;
-      parts.resolve(tokens.REFUSALS).add(reason, origin, `passed on by ${from}`);
-    },
+    onRefusal: (reason, who, detail) => parts.resolve(tokens.REFUSALS).add(reason, who, detail),
     transport: parts.resolve(tokens.TRANSPORT),
     self: { name: config.name, incarnation: Date.now(), underlay: config.underlay },
     now: () => performance.now(),

@@ -18,6 +18,8 @@ export class Cluster {
   readonly clock = new VirtualClock();
   readonly bus: MemoryBus;
   readonly members: Member[] = [];
+  /** Of all members together: what was not taken, "reason who", and how often. */
+  readonly refused = new Map<string, number>();
   readonly #random: () => number;
   #incarnation = 0;
 
@@ -58,7 +60,12 @@ export class Cluster {
   #replicate(name: string, store: Store, transport: MemoryTransport): Replicator {
     const { now, setTimer } = this.clock;
     const self = { name, incarnation: ++this.#incarnation, underlay: "10.0.0.1" };
-    return new Replicator({ store, transport, self, now, setTimer, random: this.#random });
+    const onRefusal = (reason: string, who: string): void => {
+      const what = `${reason} ${who}`;
+      this.refused.set(what, (this.refused.get(what) ?? 0) + 1);
+    };
+    const random = this.#random;
+    return new Replicator({ store, transport, self, now, setTimer, random, onRefusal });
   }
 }
 

@@ -5,6 +5,7 @@ import { createMemoryStore } from "@rhone/state/memory-store";
 import { everythingOf } from "@rhone/state/peer-fixture";
 import { Packr } from "msgpackr/pack";
 import { decode, encode, type Message } from "./codec.ts";
+import { CHANGES_BURST } from "./inflow.ts";
 import { isPacked, packHeartbeat } from "./packed.ts";
 import { Cluster, put } from "./replicator-fixture.ts";
 
@@ -153,4 +154,24 @@ test("where a part does not help, all is asked for", async () => {
   }
   // Of each of two.
   assert.deepEqual(requests.slice(0, 4), [true, true, false, false]);
+});
+
+test("who says too much holds up nobody else, and nothing of it is lost", async () => {
+  const cluster = new Cluster(["a", "b", "c"]);
+  const [a, b, c] = cluster.members;
+  await cluster.clock.advance(1500);
+  const excess = 500;
+  for (let i = 0; i < CHANGES_BURST + excess; i++) put(a, `s${i % 40}`, `${i}`);
+  put(c, "other");
+  await cluster.clock.advance(4);
+  const unread = cluster.refused.get("gossip-too-fast a") ?? 0;
+  assert.ok(unread > excess && unread <= 2 * excess, `${unread} at b and at c`);
+  assert.deepEqual(
+    [...cluster.refused.keys()].filter((what) => !what.endsWith(" a")),
+    [],
+  );
+  const other = b!.store.snapshot().switches.find(({ name }) => name === "other");
+  assert.ok(other !== undefined, "c is heard at once");
+  // Whoever lacks a change sees so by the next one of a, or by its echo.
+  await cluster.converge(500);
 });

@@ -290,6 +290,11 @@ test("malformed messages, or in another's name, are counted and change nothing",
   stranger.publish("rhone.o.b.h", change); // not a heartbeat
   await cluster.clock.advance(10);
   assert.equal(replicator.counters.malformed, 12);
+  assert.deepEqual(Object.fromEntries(cluster.refused), {
+    "gossip-malformed b": 5,
+    "gossip-malformed c": 1,
+    "gossip-malformed unknown": 6,
+  });
   assert.equal(store.entries().length, 0);
   assert.deepEqual(replicator.peers(), []);
   stranger.publish("rhone.o.b.d", change);
@@ -302,6 +307,7 @@ test("another chassis of our name is noticed", async () => {
   const twin = cluster.join("a");
   await cluster.clock.advance(2500);
   assert.ok(twin.replicator.counters.fromNamesake > 0);
+  assert.ok(cluster.refused.get("gossip-namesake a")! > 0);
 });
 
 test("says which chassis name it cannot take", () => {

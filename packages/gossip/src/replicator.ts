@@ -10,7 +10,7 @@
  * of Scuttlebutt (van Renesse et al. 2008, "Efficient Reconciliation and Flow Control for
  * Anti-Entropy Protocols") with a hash in place of the vector where that is enough.
  */
-import type { Merged, Refusal, Store } from "@rhone/state/store";
+import type { Merged, Store } from "@rhone/state/store";
 import type { Portion } from "@rhone/state/write";
 import { answerTo } from "./answers.ts";
 import {
@@ -28,6 +28,7 @@ import { FORMAT, packChange, packHeartbeat } from "./packed.ts";
 import { type Peer, PeerTable } from "./peer-table.ts";
 import { Puller, type Said } from "./puller.ts";
 import { RecentRoots } from "./recent-roots.ts";
+import { type GossipRefusal, Reception, type ReceptionCounters } from "./reception.ts";
 import * as subjects from "./subjects.ts";
 import type { SetTimer, Transport } from "./transport.ts";
 
@@ -70,8 +71,11 @@ export interface ReplicatorOptions {
   readonly self: Self;
   /** Knows the certificates of those who sign; null when the chassis belongs to no cluster. */
   readonly trust?: Trust | null;
-  /** Hears of what peers passed on and was not taken. */
-  readonly onRefusal?: (refusal: Refusal, peer: string) => void;
+  /**
+   * Hears of what was not taken: a message, or a part of what a peer passed on. `who` is the
+   * chassis in whose name it came, "unknown" when that cannot be said.
+   */
+  readonly onRefusal?: (reason: GossipRefusal, who: string, detail: string) => void;
   /** Reads messages; default `decode` of codec.ts. What it returns is not changed. */
   readonly decode?: (data: Uint8Array) => Message | null;
   /** Between two heartbeats; default INTERVAL_MS. */
@@ -92,17 +96,9 @@ export interface Trust {
 }
 
 /** Counts since the start. */
-export interface ReplicatorCounters {
+export interface ReplicatorCounters extends ReceptionCounters {
   /** Change messages sent. */
   readonly pushed: number;
-  /** Messages received, fetched pages not included. */
-  readonly received: number;
-  /** Of these, dropped: not a message, or on a subject that is not for it. */
-  readonly malformed: number;
-  /** Of these, dropped: another chassis uses our name. */
-  readonly fromNamesake: number;
-  /** Of these, dropped: more than PEERS_MAX peers. */
-  readonly fromTooMany: number;
   /** Writes that change messages or fetches brought and we did not have. */
   readonly merged: number;
   /** Fetches begun, and those that ended early. */
@@ -121,16 +117,13 @@ export class Replicator {
   readonly #intervalMs: number;
   readonly #roots: RecentRoots;
   readonly #doubts: Doubts;
+  readonly #reception: Reception;
   readonly #undo: (() => void)[] = [];
   #cancelTimer: () => void = () => {};
   #cancelEcho: (() => void) | null = null;
   #pushedMs = Number.NEGATIVE_INFINITY;
   #pushedCount = 0;
   #refusedCount = 0;
-  #receivedCount = 0;
-  #malformedCount = 0;
-  #namesakeCount = 0;
-  #tooManyCount = 0;
   #newsCount = 0;
 
   /** Starts at once. Store and transport stay the caller's, to be closed after `stop`. */
@@ -159,6 +152,8 @@ export class Replicator {
       forgetMs: intervalMs * FORGET_INTERVALS,
     });
     this.#roots = new RecentRoots(store.root, now);
+    const { decode: read = decode, onRefusal } = options;
+    this.#reception = new Reception({ self: self.name, decode: read, now, onRefusal });
     this.#doubts = new Doubts({
       now,
       setTimer: options.setTimer,
@@ -176,10 +171,7 @@ export class Replicator {
   get counters(): ReplicatorCounters {
     return {
       pushed: this.#pushedCount,
-      received: this.#receivedCount,
-      malformed: this.#malformedCount,
-      fromNamesake: this.#namesakeCount,
-      fromTooMany: this.#tooManyCount,
+      ...this.#reception.counters,
       merged: this.#newsCount + this.#puller.newsCount,
       pulls: this.#puller.pullCount,
       pullFailures: this.#puller.failureCount,
@@ -224,21 +216,24 @@ export class Replicator {
       }),
       transport.onReconnect(() => this.#askAll()),
       transport.subscribe(subjects.changes("*"), (data, _respond, subject) => {
-        const message = this.#receive(data, ["change"], subjects.originOf(subject));
+        const origin = subjects.originOf(subject) ?? "";
+        // What is not read leaves a gap, and a gap is fetched.
+        if (!this.#reception.takesMore(origin, data)) return;
+        const message = this.#reception.read(data, ["change"], origin);
         if (message !== null) this.#onChange(message);
       }),
       transport.subscribe(subjects.heartbeats("*"), (data, _respond, subject) => {
-        const message = this.#receive(data, ["heartbeat"], subjects.originOf(subject));
+        const message = this.#reception.read(data, ["heartbeat"], subjects.originOf(subject));
         if (message !== null) this.#onHeartbeat(message);
       }),
       transport.subscribe(subjects.ASK_ALL, (data) => {
-        const message = this.#receive(data, ["heartbeat"]);
+        const message = this.#reception.read(data, ["heartbeat"]);
         if (message === null) return;
         transport.publish(subjects.answers(message.from), encode(this.#heartbeat()));
         this.#onHeartbeat(message);
       }),
       transport.subscribe(subjects.answers(name), (data) => {
-        const message = this.#receive(data, ["heartbeat"]);
+        const message = this.#reception.read(data, ["heartbeat"]);
         if (message !== null) this.#onHeartbeat(message);
       }),
       transport.subscribe(subjects.sync(name), (data, respond) => this.#answer(data, respond)),
@@ -247,35 +242,15 @@ export class Replicator {
 
   #answer(data: Uint8Array, respond: (data: Uint8Array) => void): void {
     const { store, self, trust } = this.#options;
-    const request = this.#receive(data, REQUESTS);
+    const request = this.#reception.read(data, REQUESTS);
     if (request === null) return;
     const certificatesOf = (ids: ReadonlySet<string>) => trust?.certificatesOf(ids) ?? [];
     respond(encode(answerTo(request, self.name, store, certificatesOf)));
   }
 
-  /** The message in `data` if it is of `types`, and from `origin` if that is given; counts. */
-  #receive<T extends Message["type"]>(
-    data: Uint8Array,
-    types: readonly T[],
-    origin?: string,
-  ): Extract<Message, { type: T }> | null {
-    this.#receivedCount++;
-    const message = (this.#options.decode ?? decode)(data);
-    const isExpected = message !== null && (types as readonly string[]).includes(message.type);
-    if (!isExpected || (origin !== undefined && message.from !== origin)) {
-      this.#malformedCount++;
-      return null;
-    }
-    if (message.from === this.#options.self.name) {
-      this.#namesakeCount++;
-      return null;
-    }
-    return message as Extract<Message, { type: T }>;
-  }
-
   #onChange({ from, portions }: ChangeMessage): void {
     if (!this.#peers.hear(from)) {
-      this.#tooManyCount++;
+      this.#reception.refuseOneMore(from);
       return;
     }
     const { store } = this.#options;
@@ -299,7 +274,8 @@ export class Replicator {
     for (const refusal of refused) {
       if (refusal.reason === UNKNOWN_SIGNER && peer !== "") continue;
       this.#refusedCount++;
-      this.#options.onRefusal?.(refusal, peer);
+      const { reason, origin } = refusal;
+      this.#options.onRefusal?.(reason, origin, `passed on by ${peer === "" ? "a peer" : peer}`);
     }
   }
 
@@ -307,9 +283,10 @@ export class Replicator {
     const { store } = this.#options;
     const isCaughtUp = store.clockOf(message.from) >= message.clock;
     const isSame = message.hash === store.root;
-    if (!this.#peers.heartbeat(message, isCaughtUp, isSame)) this.#tooManyCount++;
-    else if (!isCaughtUp) this.#wantOwn(message.from, message);
-    else if (!this.#roots.has(message.hash)) this.#doubts.add(message.from, message);
+    const { from } = message;
+    if (!this.#peers.heartbeat(message, isCaughtUp, isSame)) this.#reception.refuseOneMore(from);
+    else if (!isCaughtUp) this.#wantOwn(from, message);
+    else if (!this.#roots.has(message.hash)) this.#doubts.add(from, message);
     if (this.#roots.has(message.hash)) this.#peers.held(message.from, this.#options.now());
   }
 

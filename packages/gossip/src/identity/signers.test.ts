@@ -124,7 +124,7 @@ test("chassis learn each other's keys from each other, also of one that is gone"
       ...{ store, trust: signers, transport: bus.connect(name), random },
       self: { name, incarnation: 1, underlay: "10.0.0.1" },
       ...{ now: clock.now, setTimer: clock.setTimer },
-      onRefusal: ({ reason }) => refused.push(reason),
+      onRefusal: (reason) => refused.push(reason),
     });
     return { store, replicator };
   };
