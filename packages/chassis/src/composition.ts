@@ -35,6 +35,7 @@ import { Dataplane } from "./dataplane.ts";
 import { Devices } from "./devices.ts";
 import { DirectTunnel } from "./direct-tunnel.ts";
 import { EarlySenders } from "./early-senders.ts";
+import { beginLife } from "./incarnation.ts";
 import { Knowledge } from "./knowledge.ts";
 import { PeerAddresses } from "./peer-addresses.ts";
 import { RuleHits } from "./rule-hits.ts";
@@ -66,6 +67,11 @@ export function compose(config: Config): DependencyContainer {
   single(tokens.PATHS, makePaths);
   single(tokens.TRANSPORT, (parts) => {
     return new MeteredTransport(parts.resolve(tokens.PATHS) ?? makeNats(parts));
+  });
+  single(tokens.INCARNATION, (parts) => {
+    return beginLife(config.dataDirectory, Date.now(), (error) => {
+      parts.resolve(tokens.LOG).error({ err: error }, "the number of this life cannot be kept");
+    });
   });
   single(tokens.REPLICATOR, makeReplicator);
   single(tokens.MEMBERSHIP, makeMembership);
@@ -252,7 +258,11 @@ function makeReplicator(parts: DependencyContainer): Replicator {
     trust: parts.resolve(tokens.SIGNERS),
     onRefusal: (reason, who, detail) => parts.resolve(tokens.REFUSALS).add(reason, who, detail),
     transport: parts.resolve(tokens.TRANSPORT),
-    self: { name: config.name, incarnation: Date.now(), underlay: config.underlay },
+    self: {
+      name: config.name,
+      incarnation: parts.resolve(tokens.INCARNATION),
+      underlay: config.underlay,
+    },
     now: () => performance.now(),
     random: Math.random,
     setTimer: setRealTimer,
@@ -309,7 +319,7 @@ function makeMembership(parts: DependencyContainer): Membership {
   const transport = parts.resolve(tokens.TRANSPORT);
   const membership = new Membership({
     name,
-    incarnation: Date.now(),
+    incarnation: parts.resolve(tokens.INCARNATION),
     transport,
     send: transport.sendTo.bind(transport),
     now: () => performance.now(),

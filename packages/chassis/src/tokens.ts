@@ -43,6 +43,8 @@ export const PATHS: InjectionToken<FallbackTransport | null> = Symbol("paths");
 export const TRANSPORT: InjectionToken<MeteredTransport> = Symbol("transport");
 export const REPLICATOR: InjectionToken<Replicator> = Symbol("replicator");
 export const CONVERGENCE: InjectionToken<Convergence> = Symbol("convergence");
+/** The number of this life of the chassis. */
+export const INCARNATION: InjectionToken<number> = Symbol("incarnation");
 export const MEMBERSHIP: InjectionToken<Membership> = Symbol("membership");
 export const KNOWLEDGE: InjectionToken<Knowledge> = Symbol("knowledge");
 export const PEER_ADDRESSES: InjectionToken<PeerAddresses> = Symbol("peer-addresses");

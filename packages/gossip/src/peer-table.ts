@@ -3,6 +3,11 @@ import type { HeartbeatMessage } from "./codec.ts";
 
 /** Peers remembered; of more, nothing is taken in. */
 export const PEERS_MAX = 1024;
+/**
+ * So late a heartbeat of an earlier life can be. After it a lower incarnation is that of a chassis
+ * which forgot its last one, and whose clock is behind what it was.
+ */
+const LATE_MAX_MS = 10_000;
 
 export interface Peer {
   readonly name: string;
@@ -25,6 +30,8 @@ export interface Peer {
 
 interface Known {
   incarnation: number;
+  /** When a heartbeat of it came last. */
+  saidMs: number;
   revision: number;
   caughtUpMs: number | null;
   sameMs: number | null;
@@ -57,10 +64,13 @@ export class PeerTable {
   heartbeat(message: HeartbeatMessage, isCaughtUp: boolean, isSame: boolean): boolean {
     const known = this.#hear(message.from);
     if (known === null) return false;
-    if (message.incarnation < known.incarnation) return true; // Late, of an earlier life.
+    const nowMs = this.#options.now();
+    const isOlder = message.incarnation < known.incarnation;
+    if (isOlder && nowMs - known.saidMs < LATE_MAX_MS) return true; // Late, of an earlier life.
     known.incarnation = message.incarnation;
-    if (isSame) known.sameMs = this.#options.now();
-    if (isCaughtUp) known.caughtUpMs = this.#options.now();
+    known.saidMs = nowMs;
+    if (isSame) known.sameMs = nowMs;
+    if (isCaughtUp) known.caughtUpMs = nowMs;
     known.revision = message.revision;
     known.hash = message.hash;
     known.underlay = message.underlay;
@@ -133,7 +143,8 @@ export class PeerTable {
     if (known === undefined) {
       if (this.#known.size >= PEERS_MAX) return null;
       const never = { caughtUpMs: null, sameMs: null, heldMs: null, lastSeenMs: 0 };
-      known = { incarnation: -1, revision: 0, hash: "", underlay: "", format: 0, ...never };
+      const nothing = { incarnation: -1, saidMs: 0, revision: 0, hash: "", underlay: "" };
+      known = { ...nothing, format: 0, ...never };
       this.#known.set(name, known);
     }
     known.lastSeenMs = this.#options.now();

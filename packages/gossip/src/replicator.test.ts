@@ -176,6 +176,27 @@ test("knows when it held all that a peer held, also when that was not the same",
   assert.equal(known().sameMs, before.sameMs);
 });
 
+test("what an earlier life said does not count, but one without memory is heard", async () => {
+  const cluster = new Cluster(["a"]);
+  const stranger = cluster.bus.connect("stranger");
+  await cluster.clock.advance(100);
+  const rest = { type: "heartbeat", from: "b", clock: 0, hash: "0".repeat(16), format: 0 } as const;
+  const say = async (incarnation: number, revision: number): Promise<number> => {
+    const message = { ...rest, incarnation, revision, underlay: "10.0.0.2" };
+    stranger.publish("rhone.o.b.h", encode(message));
+    await cluster.clock.advance(10);
+    return cluster.members[0]!.replicator.peers()[0]!.revision;
+  };
+  assert.equal(await say(7, 3), 3);
+  assert.equal(await say(6, 2), 3, "late");
+  assert.equal(await say(8, 4), 4);
+  for (let seconds = 0; seconds < 12; seconds++) {
+    await say(1, 5);
+    await cluster.clock.advance(1000);
+  }
+  assert.equal(await say(1, 6), 6);
+});
+
 /** Answers every question of `stranger` with `fields`; says that it holds something else. */
 function misbehave(cluster: Cluster, fields: Pick<SyncReplyMessage, "portions" | "next">) {
   const stranger = cluster.bus.connect("stranger");

@@ -59,7 +59,7 @@ const UNKNOWN_SIGNER = "seal-of-unknown-signer";
 export interface Self {
   /** Unique among the chassis: 1–63 of a–z, 0–9 and hyphens within. */
   readonly name: string;
-  /** Greater than at the last start of this chassis; the time of start will do. */
+  /** Greater than at the last start of this chassis (incarnation.ts). */
   readonly incarnation: number;
   /** Address that tunnels to this chassis end at. */
   readonly underlay: string;

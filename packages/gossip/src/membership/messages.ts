@@ -17,7 +17,7 @@ export const CLAIMS_MAX = 12;
 export const MESSAGE_SIZE_MAX = 2048;
 export const SEQ_MAX = 0xffffffff;
 /** Incarnations begin as the time of a start; clocks may differ by so much. */
-const AHEAD_MAX_MS = 24 * 3_600_000;
+export const AHEAD_MAX_MS = 24 * 3_600_000;
 
 export const MESSAGE_TYPES = ["ping", "ping-request", "ack", "nack", "tell"] as const;
 

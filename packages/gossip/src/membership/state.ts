@@ -89,7 +89,7 @@ export type Effect =
   /** A sender that is not taken in: there are MEMBERS_MAX. */
   | { readonly type: "refuse"; readonly name: string };
 
-/** `incarnation` is greater than at the last start; the time of start will do. */
+/** `incarnation` is greater than at the last start (incarnation.ts). */
 export function begin(name: string, incarnation: number, nowMs: number): State {
   return {
     ...{ name, incarnation, members: new Map(), livingCount: 1, suspectCount: 0 },

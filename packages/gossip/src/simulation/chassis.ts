@@ -7,6 +7,7 @@ import { type Disk, type DiskRecord, Replica, type Stored } from "@rhone/state/r
 import type { Signer } from "@rhone/state/signer";
 import type { Listener, Store } from "@rhone/state/store";
 import { decode, type Message } from "../codec.ts";
+import { nextIncarnation } from "../membership/incarnation.ts";
 import { Membership } from "../membership/membership.ts";
 import { FallbackTransport, type Links } from "../peer-link/fallback-transport.ts";
 import { Refusals } from "../refusals.ts";
@@ -77,7 +78,8 @@ export function startChassis(options: ChassisOptions): Chassis {
   const { nats, links } = options;
   const both = links === null ? null : new FallbackTransport({ nats, links, now, setTimer });
   const transport = seams.transport?.(both ?? nats, process) ?? both ?? nats;
-  const incarnation = wallClock();
+  const incarnation = nextIncarnation(options.disk.incarnation, wallClock());
+  options.disk.incarnation = incarnation;
   const replicator = new Replicator({
     ...{ store, transport, now, random, setTimer, trust: keyring, decode: decodeOnce },
     self: { name, incarnation, underlay: `10.0.${machine.index >> 8}.${machine.index & 255}` },

@@ -13,6 +13,8 @@ export class SimulatedDisk {
   isFull = false;
   /** The process is killed in the middle of its next write, which is then kept or not. */
   killAtWrite: "kept" | "lost" | null = null;
+  /** Of the last process; null when it is not kept. */
+  incarnation: number | null = null;
   readonly #writes = new Map<string, readonly Write[]>();
   readonly #vector = new Map<string, number>();
   #repair: string | null = null;
@@ -60,6 +62,7 @@ export class SimulatedDisk {
   }
 
   lose(): void {
+    this.incarnation = null;
     this.#writes.clear();
     this.#vector.clear();
   }

@@ -12,6 +12,8 @@ import { World } from "./world.ts";
 export const AGREE_MAX_MS = 10_000;
 /** And to hold each other for alive. */
 const ALIVE_MAX_MS = 60_000;
+/** And to say so of each other: heartbeats of many are seldom. */
+const SAID_MAX_MS = 90_000;
 /** What a peer said before may still lead to fetches for that long; then there are none. */
 const LATE_MS = 3000;
 const REST_MS = 2000;
@@ -80,6 +82,10 @@ export async function runSeed(options: RunOptions): Promise<Outcome> {
     aliveMs = await until(() => simulation.allAlive, ALIVE_MAX_MS);
     if (!isOver() && !simulation.allAlive) {
       oracle.fail("apart", `not all hold all for alive after ${ALIVE_MAX_MS} ms`);
+    }
+    await until(() => simulation.allSayTheSame, SAID_MAX_MS);
+    if (!isOver() && !simulation.allSayTheSame) {
+      oracle.fail("apart", `not all say that all hold the same after ${SAID_MAX_MS} ms`);
     }
     await world.run(world.nowMs + LATE_MS, isOver);
     const { pullCount } = simulation;

@@ -146,6 +146,14 @@ export class Simulation {
     });
   }
 
+  /** Whether every chassis says of every other one that it holds the same. */
+  get allSayTheSame(): boolean {
+    return this.machines.every((machine) => {
+      const peers = this.#chassis.get(machine)!.replicator.peers();
+      return peers.length === this.machines.length - 1 && peers.every(({ isInSync }) => isInSync);
+    });
+  }
+
   /** Fetches begun since the start of the processes. */
   get pullCount(): number {
     return this.#sum(({ replicator }) => replicator.counters.pulls);
