@@ -5,7 +5,7 @@ import { FROM_PORT } from "@rhone/tables/acls";
 import type { Batch, Core } from "./core.ts";
 import { GOES_ON } from "./parse.ts";
 import { answerFromPort } from "./reject.ts";
-import { HELD, judge } from "./rules.ts";
+import { AWAITS_TABLES, judge } from "./rules.ts";
 
 export function acl(core: Core, batch: Batch): void {
   const { slots } = batch;
@@ -14,7 +14,7 @@ export function acl(core: Core, batch: Batch): void {
     const slot = slots[i]!;
     const reason = judge(core, slot, FROM_PORT, packet.inPort(slot));
     if (reason === GOES_ON) slots[kept++] = slot;
-    else if (reason === HELD) continue;
+    else if (reason === AWAITS_TABLES) continue;
     else if (reason !== DROP["acl-reject"] || !answerFromPort(core, slot, reason))
       core.drop(slot, reason);
   }

@@ -5,7 +5,7 @@ import { TO_PORT } from "@rhone/tables/acls";
 import type { Batch, Core } from "./core.ts";
 import { GOES_ON } from "./parse.ts";
 import { answerToPort } from "./reject.ts";
-import { HELD, judge } from "./rules.ts";
+import { AWAITS_TABLES, judge } from "./rules.ts";
 
 export function egressAcl(core: Core, batch: Batch): void {
   const { slots } = batch;
@@ -14,7 +14,7 @@ export function egressAcl(core: Core, batch: Batch): void {
     const slot = slots[i]!;
     const reason = judge(core, slot, TO_PORT, packet.outPort(slot));
     if (reason === GOES_ON) slots[kept++] = slot;
-    else if (reason === HELD) continue;
+    else if (reason === AWAITS_TABLES) continue;
     else if (reason !== DROP["acl-reject"] || !answerToPort(core, slot)) core.drop(slot, reason);
   }
   batch.count = kept;

@@ -26,11 +26,11 @@ const view = poolViews().view;
 const query = new Int32Array(acls.QUERY_WORDS);
 
 /** The packet waits for newer tables, and the stage has it no more. */
-export const HELD = -2;
+export const AWAITS_TABLES = -2;
 
 /**
- * GOES_ON, HELD, or the reason to drop for, of a packet that comes from (FROM_PORT) or goes to
- * (TO_PORT) a port. Counts it for the rule that decided, and says so in its `rule` word.
+ * GOES_ON, AWAITS_TABLES, or the reason to drop for, of a packet that comes from (FROM_PORT) or
+ * goes to (TO_PORT) a port. Counts it for the rule that decided, and says so in its `rule` word.
  */
 export function judge(core: Core, slot: number, direction: acls.Direction, port: number): number {
   const flags = packet.flags(slot) & ~packet.FLAG_STATELESS;
@@ -78,7 +78,7 @@ function apply(
   port: number,
   rule: number,
 ): number {
-  if (isHeld(core, slot, rule)) return HELD;
+  if (isHeld(core, slot, rule)) return AWAITS_TABLES;
   const counter = core.tables.acls.counter(rule);
   packet.setRule(slot, counter);
   core.ruleCounters.count(counter);
