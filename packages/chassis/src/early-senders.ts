@@ -4,6 +4,7 @@
  * thread.
  */
 import type { Report } from "@rhone/dataplane-worker/plan";
+import type { State } from "@rhone/state/state";
 import type { Store } from "@rhone/state/store";
 import { formatAddress, parseAddress } from "@rhone/wire/address";
 
@@ -30,6 +31,9 @@ export class EarlySenders {
   /** By address, the latest last. */
   readonly #senders = new Map<string, EarlySender>();
   #want: (peer: string) => void = () => {};
+  /** Names of the chassis by address, and the documents that say so. */
+  #names: ReadonlyMap<string, string> = new Map();
+  #documents: State["chassis"] | null = null;
 
   constructor(options: EarlySendersOptions) {
     this.#options = options;
@@ -48,19 +52,29 @@ export class EarlySenders {
   /** Takes in what a worker says. */
   report(report: Report): void {
     if (report.type !== "early") return;
-    const { store, hurry, now } = this.#options;
+    const { hurry, now } = this.#options;
     hurry();
     const [first, second, third, fourth] = report.address;
     const address = formatAddress([first!, second!, third!, fourth!]);
-    const sender = store.snapshot().chassis.find(({ value }) => {
-      const underlay = parseAddress(value.underlay);
-      return underlay !== null && formatAddress(underlay) === address;
-    });
-    const chassis = sender?.name ?? null;
+    const chassis = this.#nameOf(address);
     this.#senders.delete(address);
     this.#senders.set(address, { chassis, address, atMs: now() });
     const [oldest] = this.#senders.keys();
     if (this.#senders.size > SENDERS_MAX) this.#senders.delete(oldest!);
     if (chassis !== null) this.#want(chassis);
+  }
+
+  #nameOf(address: string): string | null {
+    const { chassis } = this.#options.store.snapshot();
+    if (chassis !== this.#documents) {
+      this.#documents = chassis;
+      this.#names = new Map(
+        chassis.map(({ name, value }) => {
+          const underlay = parseAddress(value.underlay);
+          return [underlay === null ? value.underlay : formatAddress(underlay), name] as const;
+        }),
+      );
+    }
+    return this.#names.get(address) ?? null;
   }
 }
