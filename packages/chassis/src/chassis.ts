@@ -12,6 +12,7 @@ import type { Config } from "./config.ts";
 import type { Dataplane } from "./dataplane.ts";
 import { countersView, pipelineView } from "./read-models.ts";
 import * as tokens from "./tokens.ts";
+import { underlayCheck } from "./underlay-check.ts";
 import { workersView } from "./workers-view.ts";
 
 /** The version that this chassis tells the others. */
@@ -251,6 +252,7 @@ export class Chassis {
             ? "every port has a place"
             : `no place for more than ${most} devices: ${homeless.join(", ")}`,
       },
+      underlayCheck(this.#config),
       ...(tunnel === undefined ? [] : [{ name: "tunnel", ...tunnel }]),
       {
         name: "connections",

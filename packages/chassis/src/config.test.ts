@@ -32,6 +32,17 @@ test("an IPv6 underlay costs twenty bytes more", () => {
   assert.equal(tunnelMtu(read(GOOD.replace("192.168.100.1", "'fd00::1'"))), 1398);
 });
 
+test("refuses an underlay that leaves too little for IPv6, and says how much it takes", () => {
+  assert.equal(tunnelMtu(read(`${GOOD}underlayMtu: 1362\n`)), 1280);
+  assert.throws(
+    () => read(`${GOOD}underlayMtu: 1361\n`),
+    /:5: underlayMtu: expected at least 1362, got 1361: workloads would get 1279/,
+  );
+  const overIpv6 = GOOD.replace("192.168.100.1", "'fd00::1'");
+  assert.equal(tunnelMtu(read(`${overIpv6}underlayMtu: 1382\n`)), 1280);
+  assert.throws(() => read(`${overIpv6}underlayMtu: 1381\n`), /expected at least 1382, got 1381/);
+});
+
 test("names file, line, field and what was expected", () => {
   const text = `${GOOD}workers: 99\nunknown: 1\n`;
   assert.throws(() => read(text), /chassis\.yaml:5: workers: .*16.*\n.*unknown/s);

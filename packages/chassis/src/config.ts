@@ -17,13 +17,13 @@ const address = z.string().refine((text) => parseAddress(text) !== null, "expect
 
 const CLUSTER_KEY = /^[0-9a-f]{64}$/i;
 
-const schema = z.strictObject({
+const fields = z.strictObject({
   /** Unique in the cluster. */
   name: z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/),
   /** Address of the tunnel endpoint and of the NATS routes. */
   underlay: address,
-  /** MTU of the underlay network. */
-  underlayMtu: z.int().min(1280).max(9216).default(1500),
+  /** MTU of the underlay network: what is left for workloads must be enough for IPv6. */
+  underlayMtu: z.int().max(9216).default(1500),
   /**
    * Of the whole cluster, 32 bytes in hex. Without it stamps carry no tag, and the underlay has to
    * be trusted.
@@ -107,7 +107,16 @@ const schema = z.strictObject({
     .prefault({}),
 });
 
-export type Config = z.infer<typeof schema>;
+const schema = fields.superRefine((config, context) => {
+  if (tunnelMtu(config) >= IPV6_MTU_MIN) return;
+  const least = IPV6_MTU_MIN + outerSize(config.underlay);
+  const message =
+    `expected at least ${least}, got ${config.underlayMtu}: ` +
+    `workloads would get ${tunnelMtu(config)}, and IPv6 needs ${IPV6_MTU_MIN} (RFC 8200 §5)`;
+  context.addIssue({ code: "custom", path: ["underlayMtu"], message });
+});
+
+export type Config = z.infer<typeof fields>;
 
 /** Reads and checks a file. Throws Error with file, line, field, expected and got. */
 export function readConfig(path: string): Config {
@@ -143,11 +152,16 @@ export function configuredClusterKey({ clusterKey, clusterKeyFile }: Config): Ui
 
 const IPV4_UDP_GENEVE_ETHERNET = 20 + 8 + 40 + 14;
 const IPV6_MORE = 20;
+const IPV6_MTU_MIN = 1280;
 
-/** Largest inner IP packet that a tunnel over this underlay carries, bytes. */
-export function tunnelMtu(config: Config): number {
-  const isIpv6 = config.underlay.includes(":");
-  return config.underlayMtu - IPV4_UDP_GENEVE_ETHERNET - (isIpv6 ? IPV6_MORE : 0);
+/** Largest inner IP packet that a tunnel over this underlay carries, bytes; at least 1280. */
+export function tunnelMtu(config: Pick<Config, "underlay" | "underlayMtu">): number {
+  return config.underlayMtu - outerSize(config.underlay);
+}
+
+/** Bytes of an outer packet that are no part of the inner one. */
+function outerSize(underlay: string): number {
+  return IPV4_UDP_GENEVE_ETHERNET + (underlay.includes(":") ? IPV6_MORE : 0);
 }
 
 /** Throws Error that names the file when it cannot be read. */
