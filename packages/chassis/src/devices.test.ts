@@ -148,7 +148,8 @@ test("a device that has more queues than its port serves is opened again", () =>
   devices.follow(state);
   const served = [0, 1].map((queue) => ({ queue }) as XdpQueueState);
   const port = { driver: "af-xdp", program: 9, ringSize: 64, queues: served, lent: [] } as const;
-  devices.report({ type: "opened", index: 0, state: port });
+  devices.report({ type: "opened", index: 0, state: { ...port, isNative: true } });
+  assert.equal(devices.list()[0]!.detail, "");
   devices.retry();
   queues = 4;
   devices.retry();
@@ -156,4 +157,6 @@ test("a device that has more queues than its port serves is opened again", () =>
   assert.ok(devices.report({ type: "closed", index: 0, detail: "closed" }));
   devices.follow(state);
   assert.deepEqual(recorder.calls, ["open t1 as 0", "close 0", "open t1 as 0"]);
+  devices.report({ type: "opened", index: 0, state: { ...port, isNative: false } });
+  assert.match(devices.list()[0]!.detail, /its driver has no XDP/);
 });

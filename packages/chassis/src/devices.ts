@@ -19,9 +19,11 @@ export interface DeviceView {
   readonly index: number;
   readonly worker: number;
   readonly phase: Phase;
-  /** Why it is not up; "" when it is. */
+  /** Why it is not up; when it is, what there is to say of it, mostly "". */
   readonly detail: string;
 }
+
+type OpenState = Extract<Report, { type: "opened" }>["state"];
 
 interface DeviceRecord {
   readonly port: string;
@@ -136,7 +138,7 @@ export class Devices {
     switch (report.type) {
       case "opened":
         if (record.phase !== "closing") record.phase = "up";
-        record.detail = "";
+        record.detail = remarkOn(report.state);
         record.queues = report.state.driver === "af-xdp" ? report.state.queues.length : 0;
         return before !== record.phase;
       case "refused":
@@ -212,4 +214,10 @@ export class Devices {
     for (let index = 0; index < this.#most; index++) if (!this.#records.has(index)) return index;
     return -1;
   }
+}
+
+/** What makes an open port slower than its kind may be. */
+function remarkOn(state: OpenState): string {
+  const isSlow = state.driver === "af-xdp" && !state.isNative;
+  return isSlow ? "its driver has no XDP: the kernel copies each frame first" : "";
 }

@@ -77,7 +77,7 @@ export class DirectTunnel {
 
   /** For the operator: whether everything is as wanted, and how it is. */
   check(): { readonly ok: boolean; readonly detail: string } {
-    const { device } = this.#options.program;
+    const { device, isNative } = this.#options.program;
     if (!this.#paths.isDeviceThere) {
       const remedy = "restart the chassis to use the one that came in its place";
       return {
@@ -91,7 +91,8 @@ export class DirectTunnel {
     const reasons = missing.map(({ queue, phase, detail }) => {
       return `queue ${queue} is not: ${detail === "" ? phase : detail}`;
     });
-    const queues = `${up} of ${this.#queues.length} queues of ${device} by AF_XDP`;
+    const mode = isNative ? "AF_XDP" : "AF_XDP without its driver's help";
+    const queues = `${up} of ${this.#queues.length} queues of ${device} by ${mode}`;
     const peers = `${found} of ${wanted} peers reached by them, the others by UDP sockets`;
     return { ok: missing.length === 0, detail: [queues, peers, ...reasons].join("; ") };
   }

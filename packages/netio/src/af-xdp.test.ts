@@ -141,6 +141,42 @@ describe("an AF_XDP port", { timeout: 60_000 }, () => {
     });
   });
 
+  test("takes frames in front of the stack where the driver has no XDP", () => {
+    // The driver of a veth device takes no program while its other end may send more than a page.
+    network.veth(peerSpace, "far", ourSpace, "near");
+    ip("-n", peerSpace, "link", "set", "far", "mtu", "9000");
+    const ours = network.inside(ourSpace, () => openAfXdp("near", worker.context(OURS)));
+    const peer = network.inside(peerSpace, () => openAfPacket("far", worker.context(PEER)));
+    try {
+      assert.ok(ours.state.driver === "af-xdp" && !ours.state.isNative);
+      assert.match(ip("-n", ourSpace, "-d", "link", "show", "near"), / xdpgeneric /);
+      const frames = Array.from({ length: 100 }, (_, i) => testFrame(60 + i * 10, i));
+      for (const [from, to] of [
+        [peer, ours],
+        [ours, peer],
+      ] as const) {
+        const received: Uint8Array[] = [];
+        for (let i = 0; i < frames.length; i += 20) {
+          worker.transmit(from, frames.slice(i, i + 20));
+          until("20 frames", () => received.push(...worker.receive(to)) === i + 20);
+        }
+        assert.deepEqual(received, frames);
+      }
+    } finally {
+      ours.close();
+      peer.close();
+    }
+    worker.assertAllHome();
+  });
+
+  test("is the driver's where that has XDP", () => {
+    const ours = network.inside(ourSpace, () => openAfXdp("ours", worker.context(OURS)));
+    assert.ok(ours.state.driver === "af-xdp" && ours.state.isNative);
+    assert.match(ip("-n", ourSpace, "-d", "link", "show", "ours"), / xdp /);
+    ours.close();
+    worker.assertAllHome();
+  });
+
   test("polls readable when a frame waits", () => {
     withPorts((ours, peer) => {
       const poller = new Poller();

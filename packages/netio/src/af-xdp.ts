@@ -21,7 +21,7 @@ import {
 } from "./movable-port.ts";
 import * as native from "./native.ts";
 import type { PortContext } from "./port.ts";
-import { attachRedirect, putSockets } from "./xdp-program.ts";
+import { type Attachment, attachRedirect, putSockets } from "./xdp-program.ts";
 import { openXdpQueue, XdpQueue } from "./xdp-queue.ts";
 
 export interface AfXdpOptions {
@@ -45,6 +45,9 @@ const FILL_MIN = 64;
 /** Empty calls of `receive` after which the device is asked whether it still is there. */
 const EMPTY_RECEIVES_MAX = 16;
 
+/** A program that is somebody else's. */
+const FOREIGN: Attachment = { descriptor: -1, isNative: true };
+
 const { libc } = native;
 const { smallCount } = poolViews();
 
@@ -65,8 +68,10 @@ export function openAfXdp(
     else queues.push(openXdpQueue(index, queue, ringSize, null));
     const sockets = new Map(queues.map(({ queue, descriptor }) => [queue, descriptor]));
     if (socketMap !== undefined) putSockets(socketMap, sockets);
-    const program = socketMap === undefined ? attachRedirect(index, sockets) : -1;
-    return new AfXdpPort({ driver: "af-xdp", program, ringSize, queues, lent: [] }, context);
+    const { descriptor: program, isNative } =
+      socketMap === undefined ? attachRedirect(index, sockets) : FOREIGN;
+    const state = { driver: "af-xdp", program, isNative, ringSize, queues, lent: [] } as const;
+    return new AfXdpPort(state, context);
   } catch (error) {
     for (const opened of queues) closeXdpQueue(opened);
     throw error;
@@ -107,6 +112,7 @@ class AfXdpPort implements MovablePort {
   readonly carriesOffloads = false;
   isUp = true;
   readonly #program: number;
+  readonly #isNative: boolean;
   readonly #ringSize: number;
   readonly #queues: readonly XdpQueue[];
   /** Sends everything. */
@@ -119,9 +125,10 @@ class AfXdpPort implements MovablePort {
   #emptyReceives = 0;
   #isClosed = false;
 
-  constructor({ program, ringSize, queues, lent }: XdpState, context: PortContext) {
+  constructor({ program, isNative, ringSize, queues, lent }: XdpState, context: PortContext) {
     this.descriptors = queues.map(({ descriptor }) => descriptor);
     this.#program = program;
+    this.#isNative = isNative;
     this.#ringSize = ringSize;
     this.#context = context;
     for (const slot of lent) this.#isLent[slot] = 1;
@@ -209,7 +216,10 @@ class AfXdpPort implements MovablePort {
     const lent: number[] = [];
     for (let slot = 0; slot < smallCount; slot++) if (this.#isLent[slot] === 1) lent.push(slot);
     const queues = this.#queues.map((queue) => queue.state(isEnding));
-    return { driver: "af-xdp", program: this.#program, ringSize: this.#ringSize, queues, lent };
+    return {
+      ...{ driver: "af-xdp", program: this.#program, isNative: this.#isNative },
+      ...{ ringSize: this.#ringSize, queues, lent },
+    };
   }
 
   #kick(): void {

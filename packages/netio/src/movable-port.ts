@@ -53,6 +53,8 @@ export type PortState =
       readonly driver: "af-xdp";
       /** What holds the XDP program on the device; -1 when that is not the port's. */
       readonly program: number;
+      /** Whether the driver runs that program. */
+      readonly isNative: boolean;
       readonly ringSize: number;
       readonly queues: readonly XdpQueueState[];
       /** Slots that the kernel has: to receive into and to send from. */

@@ -29,6 +29,8 @@ export interface TunnelQueues {
 
 export interface TunnelProgram extends TunnelQueues {
   readonly link: Link;
+  /** Whether the driver runs it. */
+  readonly isNative: boolean;
   close(): void;
 }
 
@@ -53,10 +55,11 @@ export function openTunnelProgram(underlay: string, port: number): TunnelProgram
   try {
     const attached = attachProgram(link.index, instructionsFor(address, port, socketMap));
     const close = (): void => {
-      libc.close(attached);
+      libc.close(attached.descriptor);
       libc.close(socketMap);
     };
-    return { device: link.name, count, socketMap, link, close };
+    const { isNative } = attached;
+    return { device: link.name, count, socketMap, link, isNative, close };
   } catch (error) {
     libc.close(socketMap);
     throw error;

@@ -11,11 +11,19 @@ const XDP_PASS = 2;
 const XDP_FLAGS_SKB_MODE = 2;
 const XDP_FLAGS_DRV_MODE = 4;
 
+/** A program on a device. */
+export interface Attachment {
+  /** It stays attached for as long as this is open. */
+  readonly descriptor: number;
+  /** Whether the driver runs it; if not, the kernel does, for frames that it has copied. */
+  readonly isNative: boolean;
+}
+
 /**
- * Attaches the program to a device for as long as the descriptor that is returned stays open: in
- * the driver where it can, else in front of the stack. `sockets` are by queue. Throws NativeError.
+ * Attaches the program to a device: in the driver where it can, else in front of the stack.
+ * `sockets` are by queue. Throws NativeError.
  */
-export function attachRedirect(device: number, sockets: ReadonlyMap<number, number>): number {
+export function attachRedirect(device: number, sockets: ReadonlyMap<number, number>): Attachment {
   const size = Math.max(...sockets.keys()) + 1;
   const map = createSocketMap(size);
   try {
@@ -47,8 +55,11 @@ export function putSockets(map: number, sockets: ReadonlyMap<number, number>): v
   }
 }
 
-/** Attaches a program to a device for as long as the descriptor that is returned stays open. */
-export function attachProgram(device: number, instructions: readonly bpf.Instruction[]): number {
+/** Attaches a program to a device, in the same way. */
+export function attachProgram(
+  device: number,
+  instructions: readonly bpf.Instruction[],
+): Attachment {
   const { PROG_TYPE_XDP, ATTACH_XDP } = bpf;
   const program = bpf.loadProgram(PROG_TYPE_XDP, ATTACH_XDP, instructions, "load XDP program");
   try {
@@ -58,12 +69,13 @@ export function attachProgram(device: number, instructions: readonly bpf.Instruc
   }
 }
 
-function attach(program: number, device: number): number {
-  const what = "attach the XDP program";
+function attach(program: number, device: number): Attachment {
+  const attachAs = (mode: number): number =>
+    bpf.createLink(program, device, bpf.ATTACH_XDP, mode, "attach the XDP program");
   try {
-    return bpf.createLink(program, device, bpf.ATTACH_XDP, XDP_FLAGS_DRV_MODE, what);
+    return { descriptor: attachAs(XDP_FLAGS_DRV_MODE), isNative: true };
   } catch (error) {
     if (!(error instanceof NativeError)) throw error;
-    return bpf.createLink(program, device, bpf.ATTACH_XDP, XDP_FLAGS_SKB_MODE, what);
+    return { descriptor: attachAs(XDP_FLAGS_SKB_MODE), isNative: false };
   }
 }
