@@ -5,6 +5,7 @@
  */
 import { compile } from "@rhone/chassis/compile";
 import { CLUSTER_KEY_SIZE, StampKeys } from "@rhone/chassis/stamp-keys";
+import type { Port, PortContext } from "@rhone/netio/port";
 import type { Core } from "@rhone/pipeline-stages/core";
 import { BUCKET_COUNT, NOBODY } from "@rhone/rings/buckets";
 import { DEVICES_MAX } from "@rhone/rings/counters";
@@ -54,6 +55,8 @@ export interface ClusterOptions {
   readonly hasMoves?: boolean;
   /** Whether stamps have no tag, so that a test can make some up. */
   readonly hasNoKey?: boolean;
+  /** Packets that wait between two workers, a power of two. */
+  readonly ringCapacity?: number;
 }
 
 export interface Sent {
@@ -75,6 +78,7 @@ export class VirtualCluster {
   readonly #allocators: readonly SlotAllocator[];
   readonly #chassis = new Map<string, readonly VirtualWorker[]>();
   readonly #ports = new Map<string, VirtualPort>();
+  readonly #places = new Map<string, { chassis: string; index: number; worker: number }>();
   readonly #zones: ReadonlyMap<string, string>;
   readonly #moves: Moves[] = [];
   #edition = 0;
@@ -98,14 +102,17 @@ export class VirtualCluster {
     this.#zones = zonesOf(state, new Tables(this.#compile(state, state.chassis[0]!.name), 0));
     for (const { name, value } of state.ports) {
       if (!options.devices.has(name)) continue;
-      const { index, worker } = this.#devicesOf(state, value.chassis!).get(name)!;
-      this.#ports.set(name, this.#chassis.get(value.chassis!)![worker]!.openPort(index));
+      const chassis = value.chassis!;
+      const { index, worker } = this.#devicesOf(state, chassis).get(name)!;
+      this.#places.set(name, { chassis, index, worker });
+      this.#ports.set(name, this.workersOf(chassis)[worker]!.openPort(index));
     }
   }
 
   #start(state: State, chassis: string, count: number, first: number): VirtualWorker[] {
     const numbers = Array.from({ length: count }, (_, i) => i);
-    const rings = numbers.map(() => numbers.map(() => ringMemory(RING_CAPACITY)));
+    const { ringCapacity = RING_CAPACITY } = this.#options;
+    const rings = numbers.map(() => numbers.map(() => ringMemory(ringCapacity)));
     const owners = Uint8Array.from({ length: BUCKET_COUNT }, () => this.#random.below(count));
     const tables = this.#compile(state, chassis);
     const edition = ++this.#edition;
@@ -181,6 +188,13 @@ export class VirtualCluster {
 
   passTime(milliseconds: number): void {
     clockMs += milliseconds;
+  }
+
+  /** Puts another port in the place of a logical port's device; returns it. */
+  attach<P extends Port>(port: string, open: (context: PortContext) => P): P {
+    const { chassis, worker, index } = this.#places.get(port)!;
+    this.#ports.delete(port);
+    return this.workersOf(chassis)[worker]!.attach(index, open);
   }
 
   /** A frame that the workload of a port sends. */

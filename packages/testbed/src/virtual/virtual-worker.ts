@@ -8,6 +8,7 @@ import { HeldPackets } from "@rhone/dataplane-worker/held-packets";
 import { RunLoop } from "@rhone/dataplane-worker/run-loop";
 import { TableHistory } from "@rhone/dataplane-worker/table-history";
 import { Poller } from "@rhone/netio/doorbell";
+import type { Port, PortContext } from "@rhone/netio/port";
 import { Core } from "@rhone/pipeline-stages/core";
 import { BegunEdition } from "@rhone/rings/begun-edition";
 import { NOBODY } from "@rhone/rings/buckets";
@@ -72,8 +73,9 @@ export class VirtualWorker {
   readonly #loop: RunLoop;
   readonly #tunnel: VirtualTunnel;
   readonly #rings: readonly RingConsumer[];
-  readonly #open: VirtualPort[] = [];
-  readonly #byIndex: (VirtualPort | null)[] = new Array<null>(DEVICES_MAX).fill(null);
+  readonly #open: Port[] = [];
+  readonly #byIndex: (Port | null)[] = new Array<null>(DEVICES_MAX).fill(null);
+  readonly #virtual: VirtualPort[] = [];
   readonly #random: Random;
   readonly #status: WorkerStatus;
 
@@ -136,8 +138,17 @@ export class VirtualWorker {
   }
 
   openPort(index: number): VirtualPort {
+    const port = this.attach(index, (context) => new VirtualPort(context, this.#random));
+    this.#virtual.push(port);
+    return port;
+  }
+
+  /** Puts a port in the place of a device's, if there is one. */
+  attach<P extends Port>(index: number, open: (context: PortContext) => P): P {
     const { counters } = this;
-    const port = new VirtualPort({ index, allocator: this.#allocator, counters }, this.#random);
+    const port = open({ index, allocator: this.#allocator, counters });
+    const before = this.#byIndex[index];
+    if (before != null) this.#open.splice(this.#open.indexOf(before), 1);
     this.#open.push(port);
     this.#byIndex[index] = port;
     return port;
@@ -168,7 +179,7 @@ export class VirtualWorker {
     if (this.#tunnel.incoming.length > 0) return false;
     return (
       this.#rings.every((ring) => ring.isEmpty()) &&
-      this.#open.every((port) => port.incoming.length === 0)
+      this.#virtual.every((port) => port.incoming.length === 0)
     );
   }
 }
