@@ -8,7 +8,7 @@ import { EXAMPLE, type LabProcess, rhone, startLabProcess } from "./command-fixt
 import { readLabRecord } from "./run-directory.ts";
 
 const PREFIX = `rhone-t${process.pid}-cmd`;
-const LIMIT = { timeout: 30_000 };
+const LIMIT = { timeout: 60_000 };
 const directory = mkdtempSync(join(tmpdir(), "rhone-command-"));
 let lab: LabProcess;
 
@@ -70,6 +70,9 @@ test("a wrong command line ends with 2 and says what to do", LIMIT, async () => 
       /--device .*: expected --to with them/,
     ],
     [["dataplane", "scale", "0"], /expected a whole number from 1 on/i],
+    [["dataplane", "place", "output"], /Allowed choices are acl, load-balancing, routing/],
+    [["dataplane", "place", "acl"], /expected one of --worker, --to and --home/],
+    [["dataplane", "place", "acl", "--worker", "-1"], /expected a whole number from 0 on/i],
     [["lab", "up", EXAMPLE, "--workers", "99"], /expected a whole number from 1 to 16/],
     [["lab", "up", EXAMPLE, "--runtime", "bun"], /Allowed choices are node, deno/],
     [["lab", "up", EXAMPLE, "--prefix", "A b"], /--prefix: expected 1 to 37 of a-z/],
@@ -175,6 +178,34 @@ test("rules are applied, shown with what they ask and did, and deleted", LIMIT, 
     assert.equal((await ask("delete", "acl", name)).stdout, `acl ${name} deleted\n`);
   }
 });
+
+test(
+  "a stage is placed elsewhere and brought home, and what else is written stays",
+  LIMIT,
+  async () => {
+    const place = (...argv: string[]) => ask("dataplane", "place", ...argv, "--wait");
+    assert.equal((await place("acl", "--to", "c")).stdout, "chassis b: acl at chassis c\n");
+    assert.equal(
+      (await place("routing", "--worker", "0")).stdout,
+      "chassis b: acl at chassis c, routing at worker 0\n",
+    );
+    assert.match((await ask("dataplane", "show")).stdout, /^Places: acl at chassis c, routing at/m);
+    assert.match((await ask("dataplane", "scale", "1")).stdout, /^chassis b: 1 workers$/m);
+    const other = await ask("dataplane", "place", "acl", "--chassis", "a", "--to", "b");
+    assert.equal(other.stdout, "chassis a: acl at chassis b\n");
+    assert.match(
+      (await ask("dataplane", "show", "a")).stdout,
+      /^Chassis a: .*; acl at chassis b\./m,
+    );
+    assert.equal((await place("acl", "--home")).stdout, "chassis b: routing at worker 0\n");
+    const written = JSON.parse((await ask("get", "dataplane", "b")).stdout);
+    assert.deepEqual([written.workers, written.placement], [1, { routing: { worker: 0 } }]);
+    const refused = await place("acl", "--to", "b");
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, /another chassis that is known/);
+    for (const name of ["a", "b"]) assert.equal((await ask("delete", "dataplane", name)).code, 0);
+  },
+);
 
 test("a refused file is told by line, field, expected and got", LIMIT, async () => {
   const text = "kind: lab\n---\nkind: port\nname: vm9\nswitch: web\naddresses: [10.0.1.10]\nx: 1\n";

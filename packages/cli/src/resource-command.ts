@@ -14,6 +14,7 @@ import type { Vip } from "@rhone/state/load-balancer";
 import { endText, formatLabels, matchText } from "@rhone/state/text";
 import type { Command } from "commander";
 import { isLabDocument, locateAll } from "./lab-file.ts";
+import { placementText } from "./placement-text.ts";
 import { print } from "./print.ts";
 import { RestError, succeeded } from "./rest-client.ts";
 import { clientOf, type ServerOptions } from "./server-options.ts";
@@ -251,16 +252,6 @@ function rowOf(resource: Resource): string[] {
 
 function staleText(seconds: number | undefined): string {
   return seconds === undefined ? "any" : `${seconds} s`;
-}
-
-/** "acl at chassis b, routing at worker 1" */
-function placementText(placement: Readonly<Record<string, StagePlace>>): string {
-  const places = Object.entries(placement).map(([stage, place]) =>
-    "worker" in place
-      ? `${stage} at worker ${place.worker}`
-      : `${stage} at chassis ${place.chassis}`,
-  );
-  return places.join(", ") || "every stage where its packet is";
 }
 
 function formatCounters(counters: CountersView): string {
