@@ -82,7 +82,7 @@ test("too many that wait to begin hold up the next one, unless it is urgent", as
   assert.deepEqual(await after(() => gathering.onBegin()), [], "there was no dam");
 });
 
-test("where they have waited for long, some more are compiled, which all may agree on", async (t) => {
+test("where they have waited for long, some more are compiled, which all may hold", async (t) => {
   const { state, gathering, after } = await start(t);
   state.waitingCount = 4;
   await after(() => gathering.mark());
