@@ -112,7 +112,7 @@ test("closing ends idle and unfinished connections", { timeout: TIMEOUT_MS }, as
 
 test("all of this and the API's tests hold on Deno", { skip: isDeno, timeout: TIMEOUT_MS }, () => {
   const deno = fileURLToPath(new URL("../../../node_modules/.bin/deno", import.meta.url));
-  const files = ["./serve.test.ts", "./api.test.ts"].map((name) =>
+  const files = ["./serve.test.ts", "./api.test.ts", "./metrics.test.ts"].map((name) =>
     fileURLToPath(new URL(name, import.meta.url)),
   );
   const run = spawnSync(deno, ["test", "-A", "--no-check", ...files], { encoding: "utf8" });
