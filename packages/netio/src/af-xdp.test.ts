@@ -7,9 +7,17 @@ import { openAfPacket } from "./af-packet.ts";
 import { type AfXdpOptions, openAfXdp } from "./af-xdp.ts";
 import { Poller } from "./doorbell.ts";
 import type { Port } from "./port.ts";
+import { finishChecksum } from "./segment.ts";
 import { ip, TestNetwork, until } from "./test-network.ts";
+import { pseudoHeaderSum, type Shape, superFrame, withChecksum } from "./test-super-frame.ts";
 import { frameOf, TestWorker, testFrame } from "./test-worker.ts";
 
+/** Of a TCP segment, bytes behind its header's begin. */
+const CHECKSUM = 16;
+const SEGMENT: Omit<Shape, "payloadSize"> = {
+  ...{ isTcp: true, isIpv4: true, optionWords: 3, flags: 0x18, sequence: 1 },
+  ...{ identification: 1, segmentSize: 1448, seed: 1 },
+};
 const PEER = 0;
 const OURS = 1;
 
@@ -175,6 +183,40 @@ describe("an AF_XDP port", { timeout: 60_000 }, () => {
     assert.match(ip("-n", ourSpace, "-d", "link", "show", "ours"), / xdp /);
     ours.close();
     worker.assertAllHome();
+  });
+
+  test("finishes the checksums that a sender on this machine leaves to its device", () => {
+    withPorts((ours, peer) => {
+      const whole = superFrame({ ...SEGMENT, payloadSize: 500 });
+      const frame = withChecksum(whole, pseudoHeaderSum(whole));
+      const { l4 } = whole;
+      const finished = worker.packet(frame);
+      packet.setChecksumStart(finished, l4);
+      packet.setChecksumOffset(finished, CHECKSUM);
+      finishChecksum(finished);
+      const expected = frameOf(finished);
+      worker.allocator.give(finished);
+      const slots = new Int32Array(8);
+      for (let count = 1; count <= slots.length; count++) {
+        for (let i = 0; i < count; i++) {
+          slots[i] = worker.packet(frame);
+          packet.setChecksumStart(slots[i]!, l4);
+          packet.setChecksumOffset(slots[i]!, CHECKSUM);
+        }
+        peer.transmit(slots, count);
+        for (let received = 0; received < count; ) {
+          until("a frame", () => ours.receive(slots, 1) === 1);
+          received++;
+          assert.deepEqual(
+            [packet.checksumStart(slots[0]!), packet.checksumOffset(slots[0]!)],
+            [l4, CHECKSUM],
+          );
+          finishChecksum(slots[0]!);
+          assert.deepEqual(frameOf(slots[0]!), expected);
+          worker.allocator.give(slots[0]!);
+        }
+      }
+    });
   });
 
   test("polls readable when a frame waits", () => {

@@ -8,7 +8,8 @@
  * call sends a batch, and nothing overtakes.
  *
  * Frames come and go plain. A sender on the same machine (the other end of a veth) leaves checksums
- * unfinished that XDP does not tell of: switch its transmit checksum offload off.
+ * unfinished that XDP does not tell of (unfinished-sum.ts). It does so with all or with none: the
+ * first frame of each batch that has one says whether the others are looked at.
  */
 import { DROP } from "@rhone/rings/drop-reason";
 import { poolViews } from "@rhone/rings/pool";
@@ -21,6 +22,7 @@ import {
 } from "./movable-port.ts";
 import * as native from "./native.ts";
 import type { PortContext } from "./port.ts";
+import { lookForUnfinished, NO_SUM, UNFINISHED } from "./unfinished-sum.ts";
 import { type Attachment, attachRedirect, putSockets } from "./xdp-program.ts";
 import { openXdpQueue, XdpQueue } from "./xdp-queue.ts";
 
@@ -123,6 +125,10 @@ class AfXdpPort implements MovablePort {
   /** Which queue was asked last. */
   #turn = 0;
   #emptyReceives = 0;
+  /** Whether frames are packets, and nothing around them. */
+  readonly #hasPlainFrames: boolean;
+  /** Whether a checksum was found that its sender has left to its device. */
+  #hasUnfinished = false;
   #isClosed = false;
 
   constructor({ program, isNative, ringSize, queues, lent }: XdpState, context: PortContext) {
@@ -131,6 +137,7 @@ class AfXdpPort implements MovablePort {
     this.#isNative = isNative;
     this.#ringSize = ringSize;
     this.#context = context;
+    this.#hasPlainFrames = context.outerSize === undefined;
     for (const slot of lent) this.#isLent[slot] = 1;
     const share = Math.floor(context.allocator.smallFree / FILL_SHARE / queues.length);
     const fillMax = Math.min(ringSize, Math.max(FILL_MIN, share));
@@ -148,6 +155,7 @@ class AfXdpPort implements MovablePort {
     }
     if (received === 0) this.#onEmpty();
     else this.#emptyReceives = 0;
+    if (this.#hasPlainFrames) this.#findUnfinished(slots, received);
     return received;
   }
 
@@ -210,6 +218,14 @@ class AfXdpPort implements MovablePort {
     }
     this.#isLent.fill(0);
     this.isUp = false;
+  }
+
+  #findUnfinished(slots: Int32Array, count: number): void {
+    for (let i = 0; i < count; i++) {
+      const found = lookForUnfinished(slots[i]!);
+      if (found === UNFINISHED) this.#hasUnfinished = true;
+      else if (found !== NO_SUM && !this.#hasUnfinished) return;
+    }
   }
 
   #stateOf(isEnding: boolean): XdpState {

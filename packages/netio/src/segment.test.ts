@@ -4,7 +4,14 @@ import * as packet from "@rhone/rings/packet";
 import fc from "fast-check";
 import { segmentPlainly, transportChecksum } from "./segment.golden.ts";
 import { EXHAUSTED, finishChecksum, MALFORMED, segmentInto } from "./segment.ts";
-import { type Shape, superFrame, superPacket } from "./test-super-frame.ts";
+import {
+  checksumAt,
+  pseudoHeaderSum,
+  type Shape,
+  superFrame,
+  superPacket,
+  withChecksum,
+} from "./test-super-frame.ts";
 import { frameOf, TestWorker } from "./test-worker.ts";
 
 const worker = new TestWorker();
@@ -109,17 +116,10 @@ describe("finishChecksum", () => {
     fc.assert(
       fc.property(shape, (given) => {
         const whole = superFrame({ ...given, payloadSize: Math.min(given.payloadSize, 1400) });
-        const { frame, l4, isTcp } = whole;
-        const view = new DataView(frame.buffer);
-        const at = l4 + (isTcp ? 16 : 6);
-        view.setUint16(at, 0);
         // The pseudo header's sum stands in the field: what all else would have to add up to.
-        const pseudo = 0xffff - transportChecksum(frame.slice(0, l4), whole);
-        const size = frame.length - l4;
-        view.setUint16(at, ((pseudo + size) % 0xffff) as number);
-        const slot = worker.packet(frame);
-        packet.setChecksumStart(slot, l4);
-        packet.setChecksumOffset(slot, at - l4);
+        const slot = worker.packet(withChecksum(whole, pseudoHeaderSum(whole)));
+        packet.setChecksumStart(slot, whole.l4);
+        packet.setChecksumOffset(slot, checksumAt(whole) - whole.l4);
         finishChecksum(slot);
         assert.equal(transportChecksum(frameOf(slot), whole), 0);
         assert.deepEqual([packet.checksumStart(slot), packet.checksumOffset(slot)], [0, 0]);

@@ -1,6 +1,6 @@
 /** TCP and UDP super-frames of every shape, for tests. */
 import * as packet from "@rhone/rings/packet";
-import type { SuperFrame } from "./segment.golden.ts";
+import { type SuperFrame, transportChecksum } from "./segment.golden.ts";
 import { findHeaders, type TestWorker } from "./test-worker.ts";
 
 export interface Shape {
@@ -59,4 +59,23 @@ export function superPacket(
   packet.setGsoSize(slot, segmentSize);
   packet.setIdentity(slot, 4711);
   return slot;
+}
+
+/** Where the transport checksum is in the frame. */
+export function checksumAt({ l4, isTcp }: SuperFrame): number {
+  return l4 + (isTcp ? 16 : 6);
+}
+
+/** What a sender writes there that leaves the rest to its device: the pseudo header's sum. */
+export function pseudoHeaderSum(whole: SuperFrame): number {
+  const { frame, l4 } = whole;
+  const addresses = 0xffff - transportChecksum(frame.slice(0, l4), whole);
+  return (addresses + frame.length - l4) % 0xffff;
+}
+
+/** The frame with that value as its transport checksum. */
+export function withChecksum(whole: SuperFrame, value: number): Uint8Array {
+  const frame = whole.frame.slice();
+  new DataView(frame.buffer).setUint16(checksumAt(whole), value);
+  return frame;
 }

@@ -150,6 +150,22 @@ test("a device that gets more queues is served on all of them again", LIMIT, asy
   }
 });
 
+test("a workload that leaves its checksums to its device is understood", LIMIT, async () => {
+  const { stdout, code } = await fixture.run("vm2", "ethtool", "-K", "eth0", "tx", "on");
+  assert.equal(code, 0, stdout);
+  assert.match((await fixture.run("vm2", "ethtool", "-k", "eth0")).stdout, /tx-checksumming: on/);
+  const [vm1, vm2] = await Promise.all([fixture.agent("vm1"), fixture.agent("vm2")]);
+  for (const [from, to] of [
+    [vm2, "10.0.1.10"],
+    [vm1, "10.0.1.11"],
+  ] as const) {
+    const tcp = await from.ask({ op: "tcp", to, size: 200_000 });
+    assert.ok(tcp.ok, `TCP to ${to}: ${tcp.detail}`);
+    const udp = await from.ask({ op: "udp", to, sizes: [1, 100, 1300, 3000] });
+    assert.ok(udp.ok, `UDP to ${to}: ${udp.detail}`);
+  }
+});
+
 async function pingPasses(): Promise<void> {
   const { code, stdout } = await fixture.run("vm1", "ping", "-c", "3", "-i", "0.2", "10.0.1.11");
   assert.equal(code, 0, stdout);
