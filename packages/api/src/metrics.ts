@@ -2,7 +2,7 @@
  * The figures of a chassis that are worth an alarm, for Prometheus to collect: `GET /metrics`. All
  * others are in `/v1/counters` and `/v1/workers`.
  *
- * They are counted elsewhere, and read when somebody asks: so each answer has a registry of its own.
+ * They are counted elsewhere, and read when somebody asks: each answer has a registry of its own.
  */
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { Counter, Gauge, Registry } from "prom-client";
