@@ -22,7 +22,7 @@ async function start(t: TestContext) {
     return compiledMs.slice(before).map((atMs) => atMs - startMs);
   };
   await clock.advance(100);
-  return { clock, state, gathering, after };
+  return { clock, state, gathering, compiledMs, after };
 }
 
 test("the first change after a while is compiled at once, those behind it together", async (t) => {
@@ -37,6 +37,14 @@ test("the first change after a while is compiled at once, those behind it togeth
     }),
     [5],
   );
+});
+
+test("that is before anything else comes, where it took no time before", async (t) => {
+  const { gathering, compiledMs } = await start(t);
+  gathering.mark();
+  assert.equal(compiledMs.length, 1, "not in the midst of what marks it");
+  await Promise.resolve();
+  assert.equal(compiledMs.length, 2);
 });
 
 test("generations do not come faster than at their pace", async (t) => {

@@ -16,6 +16,8 @@ const GATHER_OTHERS_MS = 30;
  * under one ends under it; with many changes in a row that shall still be some time.
  */
 const PACE_MS = 25;
+/** Where it took longer, what has changed is told before it is compiled here. */
+const SHORT_MS = 5;
 /** So long what comes is compiled without a pause, once packets wait for it. */
 const HURRY_MS = 50;
 /** The same where others wait for us: their questions do not come quite as regularly as asked. */
@@ -50,6 +52,7 @@ export class Gathering {
   /** Whether a generation waits for others to begin, since too many are held. */
   #isDammed = false;
   #compiledAtMs = Number.NEGATIVE_INFINITY;
+  #durationMs = 0;
   #hurryUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: GatheringOptions) {
@@ -106,6 +109,7 @@ export class Gathering {
     }
     this.#compiledAtMs = now();
     compile(isUrgent);
+    this.#durationMs = now() - this.#compiledAtMs;
   }
 
   /** Nothing that was marked is compiled any more. */
@@ -130,6 +134,18 @@ export class Gathering {
     const { now, setTimer } = this.#options;
     this.#cancelTimer?.();
     this.#dueMs = dueMs;
-    this.#cancelTimer = setTimer(() => this.compile(), dueMs - now());
+    const delayMs = dueMs - now();
+    if (delayMs > 0 || this.#durationMs > SHORT_MS) {
+      this.#cancelTimer = setTimer(() => this.compile(), delayMs);
+      return;
+    }
+    // Before what was sent now is on its way: what is said about it goes out together with it.
+    let isCancelled = false;
+    this.#cancelTimer = () => {
+      isCancelled = true;
+    };
+    queueMicrotask(() => {
+      if (!isCancelled) this.compile();
+    });
   }
 }
