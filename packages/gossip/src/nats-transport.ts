@@ -6,8 +6,9 @@
  * that about a second (https://docs.nats.io/using-nats/developer/connecting/pingpong). While the
  * connection is down, messages are dropped and counted, not buffered: anti-entropy repairs.
  */
-import { connect, type NatsConnection, type Subscription } from "@nats-io/transport-node";
+import type { NatsConnection, Subscription } from "@nats-io/transport-node";
 import { hostAndPort } from "./nats-config.ts";
+import { connectNats } from "./nats-connect.ts";
 import { clientTls, type NatsIdentity } from "./nats-tls.ts";
 import type { MessageHandler, Transport } from "./transport.ts";
 
@@ -125,7 +126,7 @@ export class NatsTransport implements Transport {
   async #connectOnce(): Promise<NatsConnection | null> {
     const { name, port, address = "127.0.0.1", identity } = this.#options;
     try {
-      return await connect({
+      return await connectNats({
         name,
         servers: [hostAndPort(address, port)],
         ...(identity === undefined ? {} : { tls: lateTls(identity) }),
