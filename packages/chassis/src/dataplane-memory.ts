@@ -14,6 +14,7 @@ import {
 } from "@rhone/netio/udp-socket";
 import { BEGUN_EDITION_SIZE, BegunEdition } from "@rhone/rings/begun-edition";
 import { COUNTERS_SIZE, Counters } from "@rhone/rings/counters";
+import { DEVICE_FENCES_SIZE, DeviceFences } from "@rhone/rings/device-fences";
 import { KNOWLEDGE_TIME_SIZE, KnowledgeTime } from "@rhone/rings/knowledge-time";
 import { createPool, type Pool, type PoolSize } from "@rhone/rings/pool";
 import { RingConsumer, RingProducer, ringWords } from "@rhone/rings/ring";
@@ -46,6 +47,9 @@ export class DataplaneMemory {
   readonly knowledgeBuffer = new SharedArrayBuffer(KNOWLEDGE_TIME_SIZE);
   /** Infinitely old until somebody says otherwise. */
   readonly knowledge = new KnowledgeTime(this.knowledgeBuffer);
+  readonly fencesBuffer = new SharedArrayBuffer(DEVICE_FENCES_SIZE);
+  /** All open until somebody says otherwise. */
+  readonly fences = new DeviceFences(this.fencesBuffer);
   readonly begunBuffer = new SharedArrayBuffer(BEGUN_EDITION_SIZE);
   readonly begun = new BegunEdition(this.begunBuffer);
   /** `[from][to]`. */

@@ -171,6 +171,17 @@ export class Dataplane {
     this.#advance();
   }
 
+  fenceDevice(index: number, isFenced: boolean): void {
+    if (isFenced) this.memory.fences.set(index, Number.NEGATIVE_INFINITY);
+    else this.memory.fences.remove(index);
+  }
+
+  /** Tells the outside of an open device where the routers of its port's switch are. */
+  announceRouters(index: number): void {
+    const owner = this.workerOf(index);
+    if (this.#threads.isPresent(owner)) this.#threads.post(owner, { type: "announce", index });
+  }
+
   /** Where the slots of each worker are that runs; resolves when all have said so. */
   accounts(): Promise<Map<number, SlotAccount>> {
     return this.#threads.accounts();

@@ -97,6 +97,7 @@ export class WorkerThreads {
       ...{ fragments: memory.fragments, begun: memory.begunBuffer },
       ...{ statuses: memory.statusBuffers, doorbells: memory.doorbells },
       knowledge: memory.knowledgeBuffer,
+      fences: memory.fencesBuffer,
       counters: memory.counterBuffers[worker]!,
       ruleCounters: memory.ruleCounterBuffers[worker]!,
       clockOriginMs: performance.timeOrigin,

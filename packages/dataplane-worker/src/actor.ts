@@ -11,10 +11,12 @@ import { TunnelPaths } from "@rhone/netio/tunnel-paths";
 import { parseEndpoint } from "@rhone/netio/udp-socket";
 import { UdpUnderlay } from "@rhone/netio/udp-underlay";
 import { XdpUnderlay } from "@rhone/netio/xdp-underlay";
+import { announceRouters } from "@rhone/pipeline-stages/announce";
 import { Core } from "@rhone/pipeline-stages/core";
 import { BegunEdition } from "@rhone/rings/begun-edition";
 import { NOBODY, WORKERS_MAX } from "@rhone/rings/buckets";
 import { Counters, DEVICES_MAX } from "@rhone/rings/counters";
+import { DeviceFences } from "@rhone/rings/device-fences";
 import { KnowledgeTime } from "@rhone/rings/knowledge-time";
 import { RingConsumer, RingProducer } from "@rhone/rings/ring";
 import { RuleCounters } from "@rhone/rings/rule-counters";
@@ -50,6 +52,7 @@ export class Actor {
   readonly #poller = new Poller(POLLED_MAX);
   readonly #ports: WorkerPorts;
   readonly #handOver: HandOver;
+  readonly #departures: Departures;
   readonly #early: EarlyPackets;
   readonly #loop: RunLoop;
 
@@ -80,6 +83,7 @@ export class Actor {
       new Fragments(plan.fragments),
     );
     core.knowledge = new KnowledgeTime(plan.knowledge);
+    core.fences = new DeviceFences(plan.fences);
     core.onAwakened = (index) => this.#report({ type: "awakened", index });
     this.#core = core;
     this.#underlay = new UdpUnderlay({
@@ -103,6 +107,7 @@ export class Actor {
     const neighbours = outgoing.map((ring, to) => {
       return { ring, status: statuses[to]!, doorbell: doorbells[to]! };
     });
+    this.#departures = new Departures(core, this.#ports.byIndex, neighbours, tunnel);
     this.#early = new EarlyPackets({
       ...{ core, history: this.#history, limit: Math.floor(EARLY_MAX / workersMax) },
       onSender: (address, at) => {
@@ -113,7 +118,7 @@ export class Actor {
     this.#loop = new RunLoop({
       ...{ core, history: this.#history, underlay: tunnel, rings: incoming },
       begun: new BegunEdition(plan.begun),
-      departures: new Departures(core, this.#ports.byIndex, neighbours, tunnel),
+      departures: this.#departures,
       ...{ handOver: this.#handOver, held: new HeldPackets(held), status: this.#status },
       early: this.#early,
       doorbell: doorbells[worker]!,
@@ -219,6 +224,10 @@ export class Actor {
         break;
       case "close":
         this.#ports.closePort(command.index, "closed");
+        break;
+      case "announce":
+        announceRouters(this.#core, command.index);
+        this.#departures.flush();
         break;
       case "account":
         this.#report({ type: "account", number: command.number, slots: this.#account() });

@@ -71,8 +71,9 @@ export class Departures {
   #flushDevice(index: number, batch: Batch): void {
     const port = this.#ports[index]!;
     this.#core.stage = DELIVERY;
-    if (port === null || !port.isUp) {
-      for (let i = 0; i < batch.count; i++) this.#core.drop(batch.slots[i]!, DROP["device-down"]);
+    if (port === null || !port.isUp) this.#dropAll(batch, DROP["device-down"]);
+    else if (this.#core.fences.isShut(index, this.#core.nowMs)) {
+      this.#dropAll(batch, DROP["gateway-fenced"]);
     } else if (port.carriesOffloads) {
       port.transmit(batch.slots, batch.count);
     } else {
@@ -83,6 +84,10 @@ export class Departures {
       this.#transmitReady(port);
     }
     batch.count = 0;
+  }
+
+  #dropAll({ slots, count }: Batch, reason: number): void {
+    for (let i = 0; i < count; i++) this.#core.drop(slots[i]!, reason);
   }
 
   #transmitReady(port: Port): void {

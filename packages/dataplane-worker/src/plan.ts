@@ -42,6 +42,8 @@ export interface WorkerPlan {
   readonly doorbells: readonly number[];
   /** Of the whole chassis: knowledge-time.ts. */
   readonly knowledge: SharedArrayBuffer;
+  /** Of the whole chassis: device-fences.ts. */
+  readonly fences: SharedArrayBuffer;
   readonly counters: SharedArrayBuffer;
   readonly ruleCounters: SharedArrayBuffer;
   /** Of the whole chassis; a worker touches only the buckets that it owns. */
@@ -78,6 +80,8 @@ export type Command =
       readonly driver: Driver;
     }
   | { readonly type: "close"; readonly index: number }
+  /** Tells the outside of a device where the routers of its port's switch are. */
+  | { readonly type: "announce"; readonly index: number }
   /** Other ways to the tunnel's endpoints. */
   | { readonly type: "paths"; readonly image: SharedArrayBuffer }
   | { readonly type: "allotment"; readonly allotment: Allotment }

@@ -16,6 +16,7 @@ import { Arrivals, runPipeline, STAGES } from "@rhone/pipeline-stages/pipeline";
 import type { BegunEdition } from "@rhone/rings/begun-edition";
 import { BUCKET_COUNT } from "@rhone/rings/buckets";
 import { FAST_PATH_CLOCK } from "@rhone/rings/counters";
+import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import * as poolMemory from "@rhone/rings/pool-memory";
 import type { RingConsumer } from "@rhone/rings/ring";
@@ -160,11 +161,24 @@ export class RunLoop {
     const first = this.#arrivals[history.begunAge]!.stages[0]!;
     for (let i = 0; i < open.length; i++) {
       const limit = Math.min(RECEIVE_MAX, BATCH_MAX - first.count);
-      const count = open[i]!.receive(this.#received, limit);
+      const count = this.#behindFence(open[i]!.receive(this.#received, limit));
       for (let k = 0; k < count; k++) first.slots[first.count++] = this.#received[k]!;
       received += count;
     }
     return received;
+  }
+
+  /** How many of the frames that have come by one device may come by it. */
+  #behindFence(count: number): number {
+    const { core } = this.#parts;
+    if (count === 0 || !core.fences.isShut(packet.device(this.#received[0]!), core.nowMs)) {
+      return count;
+    }
+    for (let i = 0; i < count; i++) {
+      core.counters.countPortDrop(packet.device(this.#received[i]!), DROP["gateway-fenced"]);
+      core.allocator.give(this.#received[i]!);
+    }
+    return 0;
   }
 
   #receiveTunnel(): number {

@@ -1,4 +1,5 @@
 /** Network devices by name, as the thread's network namespace has them (netdevice(7)). */
+import { readFileSync } from "node:fs";
 import { check, libc } from "./native.ts";
 import { allocate, putText } from "./native-memory.ts";
 
@@ -33,6 +34,15 @@ export function deviceIndex(device: string): number {
 export function hasDevice(device: string): boolean {
   putText(name, device);
   return libc.if_nametoindex(name.address) !== 0;
+}
+
+/** Whether a device is up and what is at the other end of its cable, too (carrier in sysfs). */
+export function hasCarrier(device: string): boolean {
+  try {
+    return readFileSync(`/sys/class/net/${device}/carrier`, "latin1").startsWith("1");
+  } catch {
+    return false; // There is no such device, or it is down: then the kernel does not say.
+  }
 }
 
 /**

@@ -5,6 +5,7 @@
 import { BUCKET_COUNT, bucketOf, HELD, WORKERS_MAX } from "@rhone/rings/buckets";
 import type { Counters } from "@rhone/rings/counters";
 import { DEVICES_MAX } from "@rhone/rings/counters";
+import { DeviceFences } from "@rhone/rings/device-fences";
 import { DROP } from "@rhone/rings/drop-reason";
 import { KnowledgeTime } from "@rhone/rings/knowledge-time";
 import * as packet from "@rhone/rings/packet";
@@ -86,6 +87,8 @@ export class Core {
   onAwakened: (device: number) => void = () => {};
   /** Until when the chassis knows what the others do. */
   knowledge = new KnowledgeTime();
+  /** Which devices may be used now. */
+  fences = new DeviceFences();
   /**
    * Takes a packet with FLAG_AHEAD that the running stage is to refuse, to judge it again under
    * newer tables. False when it is to be refused now.

@@ -118,6 +118,10 @@ const REASONS = [
     "knowledge-stale",
     "A connection would begin in a switch that asks for fresher knowledge of the other chassis.",
   ],
+  [
+    "gateway-fenced",
+    "The device is a gateway's, and this chassis has no lease of the gateway, or has it no more.",
+  ],
 ] as const;
 
 export type DropReasonName = (typeof REASONS)[number][0];

@@ -35,7 +35,7 @@ const SIZE_MIN = 8; // bytes, a router solicitation without options
 const LINK_LAYER_OPTION_SIZE = 8; // bytes
 const FLAG_ROUTER = 0x80000000 | 0;
 const FLAG_SOLICITED = 0x40000000;
-const FLAGS_SOLICITED_OVERRIDE = 0x60000000;
+const FLAG_OVERRIDE = 0x20000000;
 const MALFORMED = -1;
 
 /**
@@ -110,10 +110,30 @@ export function writeAdvertisement(
   macLow: number,
   isRouter: boolean,
 ): void {
+  writeAnswer(view, ipAt, macHigh, macLow, FLAG_SOLICITED | (isRouter ? FLAG_ROUTER : 0));
+}
+
+/** The same unasked, of a router: whoever has another MAC address for it replaces that (§7.2.6). */
+export function writeUnsolicited(
+  view: DataView,
+  ipAt: number,
+  macHigh: number,
+  macLow: number,
+): void {
+  writeAnswer(view, ipAt, macHigh, macLow, FLAG_ROUTER);
+}
+
+function writeAnswer(
+  view: DataView,
+  ipAt: number,
+  macHigh: number,
+  macLow: number,
+  flags: number,
+): void {
   const at = ipAt + ipv6.HEADER_SIZE;
   ipv6.write(view, ipAt, ADVERTISEMENT_SIZE, ipv4.PROTOCOL_ICMPV6, HOP_LIMIT);
   icmpv6.write(view, at, NEIGHBOR_ADVERTISEMENT, 0);
-  view.setInt32(at + FLAGS, FLAGS_SOLICITED_OVERRIDE | (isRouter ? FLAG_ROUTER : 0));
+  view.setInt32(at + FLAGS, FLAG_OVERRIDE | flags);
   for (let i = 0; i < 4; i++) {
     view.setInt32(at + TARGET + i * 4, ipv6.sourceWord(view, ipAt, i));
   }
