@@ -15,6 +15,7 @@ export const TOPICS = {
   barrier: "Who holds which tables, and when they begin.",
   questions: "Whether a write is in force, asked and answered.",
   membership: "Who lives: pings, their answers, and news.",
+  gateways: "Who forwards for a gateway; five times a second, in its group only.",
   other: "All the rest, such as certificates that are renewed.",
 } as const;
 
@@ -121,6 +122,8 @@ function topicOf(subject: string): Topic {
       return isTold ? "barrier" : "other";
     case "m":
       return isTold ? "membership" : "other";
+    case "g":
+      return isTold ? "gateways" : "other";
     case "h":
       return "heartbeats";
     case "sync":

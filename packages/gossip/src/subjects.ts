@@ -50,3 +50,8 @@ export function barrierNews(from: string): string {
 export function barrierAnswers(from: string, to: string): string {
   return `rhone.o.${from}.b.${to}`;
 }
+
+/** What `from` tells `to` about gateways that both have a voice in; `*` for every sender. */
+export function gatewayMessages(from: string, to: string): string {
+  return `rhone.o.${from}.g.${to}`;
+}
