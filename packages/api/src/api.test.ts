@@ -399,7 +399,7 @@ test("the OpenAPI document lists every route, and its references resolve", async
   const routes = createApi(context).routes.filter(
     ({ method, path }) => method !== "ALL" && path !== "/openapi.json",
   );
-  assert.equal(routes.length, 42);
+  assert.equal(routes.length, 46);
   for (const { method, path } of routes) {
     const pattern = path.replace(/:(\w+)/g, (_, name) => `{${name}}`);
     assert.ok(document.paths[pattern]?.[method.toLowerCase()], `${method} ${pattern}`);

@@ -13,6 +13,7 @@ import type {
   clusterView,
   convergenceView,
   countersView,
+  gatewayStatus,
   grantedView,
   healthView,
   peerView,
@@ -35,6 +36,8 @@ export type Level = ConvergenceView["level"];
 export type PeerView = z.infer<typeof peerView>;
 /** `status` in the answer of a port. */
 export type PortStatusView = z.infer<typeof portStatus>;
+/** `status` in the answer of a gateway. */
+export type GatewayStatusView = z.infer<typeof gatewayStatus>;
 /** The answer of a rule; `hits` are the packets that it decided about on this chassis. */
 export type AclView = Acl & { readonly hits: number };
 /** The answer of `POST /v1/apply`. */

@@ -36,6 +36,8 @@ const SEEING = {
   "GET /v1/acls/{name}": "viewer",
   "GET /v1/load-balancers": "viewer",
   "GET /v1/load-balancers/{name}": "viewer",
+  "GET /v1/gateways": "viewer",
+  "GET /v1/gateways/{name}": "viewer",
   "GET /v1/dataplanes": "viewer",
   "GET /v1/chassis/{name}/dataplane": "viewer",
   "GET /v1/audit": "viewer",
@@ -54,6 +56,8 @@ const NETWORKS = {
   "DELETE /v1/acls/{name}": "operator",
   "PUT /v1/load-balancers/{name}": "operator",
   "DELETE /v1/load-balancers/{name}": "operator",
+  "PUT /v1/gateways/{name}": "operator",
+  "DELETE /v1/gateways/{name}": "operator",
   /** And for each document in it what its kind needs. */
   "POST /v1/apply": "operator",
 } as const;
@@ -82,6 +86,7 @@ export const KIND_NEEDS: Readonly<Record<UserKind, Role>> = {
   port: "operator",
   acl: "operator",
   "load-balancer": "operator",
+  gateway: "operator",
   dataplane: "admin",
 };
 

@@ -1,6 +1,6 @@
 /**
- * `/v1/switches`, `/v1/routers`, `/v1/ports`, `/v1/acls`, `/v1/load-balancers`: what users write,
- * one by one.
+ * `/v1/switches`, `/v1/routers`, `/v1/ports`, `/v1/acls`, `/v1/load-balancers`, `/v1/gateways`:
+ * what users write, one by one.
  */
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { parseDocument } from "@rhone/state/document";
@@ -11,6 +11,7 @@ import { get, list, type State } from "@rhone/state/state";
 import type { Context } from "hono";
 import { transact } from "./audit.ts";
 import type { AclView, ApiContext } from "./context.ts";
+import { gatewayStatusOf } from "./gateway-view.ts";
 import { portStatusOf } from "./port-view.ts";
 import { problemResponse, refusal, withoutIndex } from "./problem.ts";
 import { checkIfMatch, etagOf, finishWrite, readJson, readWait } from "./request.ts";
@@ -19,6 +20,7 @@ import { addRoute, documentSchema, listOf, viewSchema } from "./routes.ts";
 const PLURALS = {
   ...{ switch: "switches", router: "routers", port: "ports", acl: "acls" },
   "load-balancer": "load-balancers",
+  gateway: "gateways",
   dataplane: "dataplanes",
 } as const;
 
@@ -132,10 +134,18 @@ function nameDocument(body: unknown, kind: UserKind, name: string): Result<unkno
   return failure("invalid", parsed.ok ? problems : [...problems, ...parsed.error.problems]);
 }
 
-/** The document; a port's with what its chassis says of it, a rule's with what it did here. */
+/**
+ * The document; a port's with what its chassis says of it, a rule's with what it did here, a
+ * gateway's with who forwards.
+ */
 function viewOf(state: State, { value }: LiveEntry, context: ApiContext): object {
   if (value.kind === "acl") {
     return { ...value, hits: context.ruleHits(value.name) } satisfies AclView;
+  }
+  if (value.kind === "gateway") {
+    const { members } = context.cluster();
+    const statusOf = (name: string) => members.find((member) => member.name === name)?.status;
+    return { ...value, status: gatewayStatusOf(state, value, statusOf) };
   }
   if (value.kind !== "port") return value;
   return { ...value, status: portStatusOf(state, value) };

@@ -2,6 +2,7 @@
 import { createRoute, type OpenAPIHono, type RouteConfig, z } from "@hono/zod-openapi";
 import { aclSchema } from "@rhone/state/acl";
 import { dataplaneSchema } from "@rhone/state/dataplane";
+import { gatewaySchema } from "@rhone/state/gateway";
 import { loadBalancerSchema } from "@rhone/state/load-balancer";
 import {
   chassisSchema,
@@ -14,7 +15,7 @@ import type { Context } from "hono";
 import { gateOf } from "./gate.ts";
 import { grantSchema } from "./grant.ts";
 import { type Need, needOf } from "./needs.ts";
-import { hits, LEVELS, portStatus, problemView } from "./views.ts";
+import { gatewayStatus, hits, LEVELS, portStatus, problemView } from "./views.ts";
 
 type Method = "get" | "put" | "post" | "delete";
 type Handler = (c: Context) => Response | Promise<Response>;
@@ -109,6 +110,8 @@ export function registerSchemas(app: OpenAPIHono): void {
     Chassis: chassisSchema,
     Acl: aclSchema,
     LoadBalancer: loadBalancerSchema,
+    Gateway: gatewaySchema,
+    GatewayView: z.strictObject({ ...gatewaySchema.shape, status: gatewayStatus }),
     Dataplane: dataplaneSchema,
     Grant: grantSchema,
     AclView: z.strictObject({ ...aclSchema.shape, hits }),
@@ -127,7 +130,7 @@ export function documentSchema(kind: UserKind): JsonSchema {
 
 /** What the API answers for that kind. */
 export function viewSchema(kind: UserKind): JsonSchema {
-  const hasView = kind === "port" || kind === "acl";
+  const hasView = kind === "port" || kind === "acl" || kind === "gateway";
   return { $ref: `#/components/schemas/${SCHEMA_NAMES[kind]}${hasView ? "View" : ""}` };
 }
 
@@ -144,6 +147,7 @@ const SCHEMA_NAMES = {
   port: "Port",
   acl: "Acl",
   "load-balancer": "LoadBalancer",
+  gateway: "Gateway",
   dataplane: "Dataplane",
 } as const;
 

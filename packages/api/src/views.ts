@@ -267,7 +267,10 @@ export const portStatus = z
           chassis: z.string(),
           role: z
             .enum(["holder", "standby", "contender"])
-            .describe("standby: the port moves there; contender: claims it, in vain."),
+            .describe(
+              "standby: the port moves there, or it is a gateway's and another member forwards; " +
+                "contender: claims it, in vain.",
+            ),
           epoch: count,
           up: z.boolean(),
           since: z.string(),
@@ -277,6 +280,26 @@ export const portStatus = z
       .describe("Chassis that have a device of the port; the one that has the port is the first."),
   })
   .openapi("PortStatus");
+
+export const gatewayStatus = z
+  .object({
+    active: z
+      .string()
+      .nullable()
+      .describe("The member that forwards, as far as this chassis knows; null: none does."),
+    epoch: count.describe("Grows each time that another member begins; 0 before the first."),
+    since: z.string().nullable().describe("When the member that forwards began."),
+    warning: z.string().describe("What is dangerous about the group; empty when nothing is."),
+    ports: z.array(z.string()).describe("Ports that name the gateway."),
+    members: z.array(
+      z.object({
+        chassis: z.string(),
+        role: z.enum(["active", "standby", "down"]),
+        detail: z.string().describe("Why it does not forward."),
+      }),
+    ),
+  })
+  .openapi("GatewayStatus");
 
 export const hits = count.describe("Packets that the rule decided about on this chassis.");
 

@@ -62,7 +62,7 @@ test("a wrong command line ends with 2 and says what to do", LIMIT, async () => 
     ],
     [
       ["delete", "chassis", "a"],
-      /expected one of switch, router, port, acl, load-balancer, dataplane, got "chassis"/,
+      /expected one of switch, router, port, acl, load-balancer, gateway, dataplane, got "chassis"/,
     ],
     [["port", "migrate", "vm1"], /expected one of --to, --finish and --abort/],
     [

@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import { addAccessCommands } from "./access-command.ts";
 import { addClusterCommands } from "./cluster-command.ts";
 import { addDataplaneCommands } from "./dataplane-command.ts";
+import { addGatewayCommands } from "./gateway-command.ts";
 import { addLabCommands } from "./lab-command.ts";
 import { addPortCommands } from "./port-command.ts";
 import { addResourceCommands } from "./resource-command.ts";
@@ -37,6 +38,7 @@ async function main(): Promise<void> {
     .exitOverride();
   addResourceCommands(program);
   addPortCommands(program);
+  addGatewayCommands(program);
   addDataplaneCommands(program);
   addClusterCommands(program);
   addAccessCommands(program);

@@ -11,8 +11,10 @@ import type { StagePlace } from "@rhone/state/dataplane";
 import type { Identity } from "@rhone/state/identities";
 import type { Labels } from "@rhone/state/labels";
 import type { Vip } from "@rhone/state/load-balancer";
+import type { UserKind } from "@rhone/state/schema";
 import { endText, formatLabels, matchText } from "@rhone/state/text";
 import type { Command } from "commander";
+import { GATEWAY_HEADER, type GatewayView, gatewayRow } from "./gateway-command.ts";
 import { isLabDocument, locateAll } from "./lab-file.ts";
 import { placementText } from "./placement-text.ts";
 import { print } from "./print.ts";
@@ -30,10 +32,11 @@ const PLURALS: Readonly<Record<string, string>> = {
   identity: "identities",
   acl: "acls",
   "load-balancer": "load-balancers",
+  gateway: "gateways",
   dataplane: "dataplanes",
   chassis: "chassis",
 };
-const DELETABLE = ["switch", "router", "port", "acl", "load-balancer", "dataplane"];
+const DELETABLE = ["switch", "router", "port", "acl", "load-balancer", "gateway", "dataplane"];
 
 export function addResourceCommands(program: Command): void {
   program
@@ -45,7 +48,8 @@ export function addResourceCommands(program: Command): void {
   program
     .command("get")
     .description(
-      "Show switches, routers, ports, identities, acls, load-balancers, dataplanes or chassis",
+      "Show switches, routers, ports, identities, acls, load-balancers, gateways, dataplanes or " +
+        "chassis",
     )
     .argument("<kind>", "singular or plural")
     .argument("[name]", "one of them, in full")
@@ -54,7 +58,7 @@ export function addResourceCommands(program: Command): void {
     );
   program
     .command("delete")
-    .description("Delete a switch, router, port, acl, load-balancer or dataplane")
+    .description("Delete a switch, router, port, acl, load-balancer, gateway or dataplane")
     .argument("<kind>", "singular or plural")
     .argument("<name>")
     .addOption(waitOption())
@@ -168,8 +172,10 @@ function singularOf(kind: string, kinds: readonly string[]): string {
   throw new UserError(`expected one of ${kinds.join(", ")}, got "${kind}"`);
 }
 
+type Kind = UserKind | "chassis";
+
 interface Resource {
-  readonly kind: "switch" | "router" | "port" | "acl" | "load-balancer" | "dataplane" | "chassis";
+  readonly kind: Kind;
   readonly name: string;
   readonly description?: string;
   readonly maxStaleSeconds?: number;
@@ -201,6 +207,7 @@ const HEADERS: Readonly<Record<string, readonly string[]>> = {
   port: ["name", "switch", "addresses", "mac", "chassis", "device", "status", "labels"],
   acl: ["name", "switch", "port", "direction", "priority", "match", "action", "hits"],
   "load-balancer": ["name", "switches", "vip", "backends"],
+  gateway: GATEWAY_HEADER,
   dataplane: ["chassis", "workers", "placement"],
   chassis: ["name", "underlay", "workers", "version"],
 };
@@ -223,6 +230,8 @@ function rowOf(resource: Resource): string[] {
       const backends = vips!.map((vip) => vip.backends.map(endText).join(" ") || "none");
       return [name, switches!.join(" "), vips!.map(endText).join(", "), backends.join(", ")];
     }
+    case "gateway":
+      return gatewayRow(resource as unknown as GatewayView);
     case "dataplane":
       return [
         name,

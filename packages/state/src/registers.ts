@@ -49,7 +49,7 @@ const SHAPES: Partial<Record<Kind, Shape>> = {
   port: {
     lists: { addresses: { keyOf: itself } },
     maps: ["labels"],
-    groups: { place: ["chassis", "device", "driver", "migration"] },
+    groups: { place: ["chassis", "gateway", "device", "driver", "migration"] },
   },
   "load-balancer": {
     lists: {
@@ -59,6 +59,9 @@ const SHAPES: Partial<Record<Kind, Shape>> = {
         lists: { backends: { keyOf: byFields("address", "port") } },
       },
     },
+  },
+  gateway: {
+    lists: { members: { keyOf: byFields("chassis") }, witnesses: { keyOf: itself } },
   },
   dataplane: { lists: {} },
 };

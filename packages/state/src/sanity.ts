@@ -12,6 +12,7 @@ import {
   prefixContains,
 } from "@rhone/wire/address";
 import { checkAcl } from "./acl.ts";
+import { checkGateway } from "./gateway.ts";
 import { checkHost } from "./host-address.ts";
 import { checkLoadBalancer } from "./load-balancer.ts";
 import { type Problem, problem } from "./problem.ts";
@@ -22,6 +23,7 @@ export function checkSanity(resource: Resource, pointer: string): Problem[] {
   if (resource.kind === "port") return checkPort(resource, pointer);
   if (resource.kind === "router") return checkRouter(resource, pointer);
   if (resource.kind === "acl") return checkAcl(resource, pointer);
+  if (resource.kind === "gateway") return checkGateway(resource, pointer);
   if (resource.kind === "load-balancer") return checkLoadBalancer(resource, pointer);
   return [];
 }

@@ -29,6 +29,7 @@ import {
   prefix,
   remark,
 } from "./fields.ts";
+import { completeGateway, type Gateway, type GatewayDocument, gatewaySchema } from "./gateway.ts";
 import { canonicalLabels, labelsSchema } from "./labels.ts";
 import {
   completeLoadBalancer,
@@ -43,6 +44,7 @@ export const KINDS = [
   "port",
   "acl",
   "load-balancer",
+  "gateway",
   "dataplane",
   "chassis",
   "binding",
@@ -58,6 +60,7 @@ export const USER_KINDS = [
   "port",
   "acl",
   "load-balancer",
+  "gateway",
   "dataplane",
 ] as const;
 export type UserKind = (typeof USER_KINDS)[number];
@@ -129,6 +132,8 @@ export const portSchema = z
     portSecurity: z.boolean().exactOptional(),
     labels: labelsSchema.exactOptional(),
     chassis: name.exactOptional(),
+    /** In place of a chassis: the one of its members that forwards has the port. */
+    gateway: name.exactOptional(),
     device: device.exactOptional(),
     driver: driver.exactOptional(),
     migration: migrationSchema.exactOptional(),
@@ -137,6 +142,16 @@ export const portSchema = z
     path: ["chassis"],
     params: { expected: "the name of the chassis that the port moves away from" },
     when: ({ value }) => typeof value === "object" && value !== null, // Also beside other issues.
+  })
+  .refine((port) => port.gateway === undefined || port.chassis === undefined, {
+    path: ["gateway"],
+    params: { expected: "a chassis or a gateway, not both" },
+    when: ({ value }) => typeof value === "object" && value !== null,
+  })
+  .refine((port) => port.gateway === undefined || port.device !== undefined, {
+    path: ["device"],
+    params: { expected: "the device that the port has at every member of its gateway" },
+    when: ({ value }) => typeof value === "object" && value !== null,
   });
 
 export const chassisSchema = z.strictObject({
@@ -172,6 +187,7 @@ export const SCHEMAS = {
   port: portSchema,
   acl: aclSchema,
   "load-balancer": loadBalancerSchema,
+  gateway: gatewaySchema,
   dataplane: dataplaneSchema,
   chassis: chassisSchema,
   binding: bindingSchema,
@@ -190,6 +206,7 @@ export type Document =
   | PortDocument
   | AclDocument
   | LoadBalancerDocument
+  | GatewayDocument
   | DataplaneDocument
   | ChassisDocument
   | BindingDocument
@@ -213,6 +230,7 @@ export type Resource =
   | Port
   | Acl
   | LoadBalancer
+  | Gateway
   | Dataplane
   | Chassis
   | Binding
@@ -241,6 +259,8 @@ export function complete(document: Document): Resource {
       return completeAcl(document);
     case "load-balancer":
       return completeLoadBalancer(document);
+    case "gateway":
+      return completeGateway(document);
     case "chassis": {
       const { kind, name, underlay, workers, workersMax, natsLayout, version } = document;
       const size = { workers, ...optional({ workersMax, natsLayout }) };
@@ -294,7 +314,7 @@ function completeRouter({ kind, name, ports, routes = [] }: RouterDocument): Rou
 }
 
 function completePort(port: PortDocument): Port {
-  const { kind, name, portSecurity = true, chassis, device, driver } = port;
+  const { kind, name, portSecurity = true, chassis, gateway, device, driver } = port;
   return {
     kind,
     name,
@@ -303,7 +323,7 @@ function completePort(port: PortDocument): Port {
     addresses: port.addresses.map(canonicalAddress),
     portSecurity,
     ...optional({ labels: canonicalLabels(port.labels) }),
-    ...optional({ chassis, device, driver, migration: completeMigration(port.migration) }),
+    ...optional({ chassis, gateway, device, driver, migration: completeMigration(port.migration) }),
   };
 }
 

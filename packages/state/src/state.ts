@@ -6,6 +6,7 @@ import type { Access } from "./access.ts";
 import type { Acl } from "./acl.ts";
 import type { Audit } from "./audit.ts";
 import type { Dataplane } from "./dataplane.ts";
+import type { Gateway } from "./gateway.ts";
 import type { LoadBalancer } from "./load-balancer.ts";
 import { compareText, type Entry, isLive, type LiveEntry } from "./record.ts";
 import type {
@@ -28,6 +29,7 @@ export interface State {
   readonly ports: readonly LiveEntry<Port>[];
   readonly acls: readonly LiveEntry<Acl>[];
   readonly loadBalancers: readonly LiveEntry<LoadBalancer>[];
+  readonly gateways: readonly LiveEntry<Gateway>[];
   readonly dataplanes: readonly LiveEntry<Dataplane>[];
   readonly chassis: readonly LiveEntry<Chassis>[];
   readonly bindings: readonly LiveEntry<Binding>[];
@@ -42,6 +44,7 @@ export const EMPTY_STATE: State = {
   ports: [],
   acls: [],
   loadBalancers: [],
+  gateways: [],
   dataplanes: [],
   chassis: [],
   bindings: [],
@@ -55,6 +58,7 @@ const LISTS = {
   port: "ports",
   acl: "acls",
   "load-balancer": "loadBalancers",
+  gateway: "gateways",
   dataplane: "dataplanes",
   chassis: "chassis",
   binding: "bindings",

@@ -6,6 +6,7 @@
  */
 import { type Prefix, parseAddress, parsePrefix, prefixContains } from "@rhone/wire/address";
 import { checkDataplane } from "./dataplane.ts";
+import { checkGatewayReferences } from "./gateway.ts";
 import { addressesOf, checkServedSwitches } from "./load-balancer.ts";
 import { type Problem, problem } from "./problem.ts";
 import type { Entry } from "./record.ts";
@@ -31,6 +32,7 @@ export function validate(state: State, proposals: readonly Proposal[]): Problem[
     ...proposals.flatMap((proposal) => checkAclReferences(after, proposal)),
     ...proposals.flatMap((proposal) => checkDataplane(after, proposal)),
     ...proposals.flatMap((proposal) => checkServedSwitches(after, proposal)),
+    ...proposals.flatMap((proposal) => checkGatewayReferences(state, after, proposal)),
     ...checkUnused(after, proposals, occupants),
     ...checkRuledPorts(state, after, proposals),
     ...[...switches].flatMap((name) => checkUnique(occupants.get(name) ?? [])),
@@ -192,8 +194,9 @@ function checkDevices(after: State, proposals: readonly Proposal[]): Problem[] {
 
 function devicesOf({ value }: Entry): { readonly at: string; readonly device: string }[] {
   if (value?.kind !== "port" || value.device === undefined) return [];
-  const { chassis, device, migration } = value;
-  const where = chassis === undefined ? "whichever chassis has it" : `chassis ${chassis}`;
+  const { chassis, gateway, device, migration } = value;
+  const anywhere = gateway === undefined ? "whichever chassis has it" : `gateway ${gateway}`;
+  const where = chassis === undefined ? anywhere : `chassis ${chassis}`;
   const own = { at: "/device", device: `${device} of ${where}` };
   if (migration === undefined) return [own];
   const there = `${migration.device ?? device} of chassis ${migration.chassis}`;
