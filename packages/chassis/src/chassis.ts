@@ -55,6 +55,7 @@ export class Chassis {
       want: (peer) => replicator.want(peer),
     });
     this.#announce();
+    this.#joinGateways();
     const app = createApi(this.#apiContext(await loadPage()));
     const { listen, socket } = this.#config.api;
     if (socket !== undefined) this.#servers.push(await serveApi(app, { path: socket }));
@@ -66,6 +67,7 @@ export class Chassis {
   async stop(): Promise<void> {
     const parts = this.#parts;
     for (const server of this.#servers) await server.close();
+    await parts.resolve(tokens.GATEWAY_PORTS).leave();
     parts.resolve(tokens.CONVERGENCE).stop();
     parts.resolve(tokens.KNOWLEDGE).stop();
     parts.resolve(tokens.REPLICATOR).stop();
@@ -78,6 +80,18 @@ export class Chassis {
     parts.resolve(tokens.DIRECT_TUNNEL)?.stop();
     await parts.resolve(tokens.DATAPLANE).stop();
     parts.resolve(tokens.STORE).close();
+  }
+
+  #joinGateways(): void {
+    const parts = this.#parts;
+    const transport = parts.resolve(tokens.TRANSPORT);
+    parts.resolve(tokens.GATEWAY_PORTS).connect({
+      incarnation: parts.resolve(tokens.INCARNATION),
+      refusals: parts.resolve(tokens.REFUSALS),
+      transport,
+      send: transport.sendTo.bind(transport),
+      now: () => performance.now(),
+    });
   }
 
   /** Keeps what leads to other chassis up to date: with who there is, and with our certificates. */

@@ -13,6 +13,8 @@ class World {
   state: State = EMPTY_STATE;
   readonly dead = new Map<string, number>();
   readonly awake = new Set<string>();
+  /** By chassis that forwards for a gateway: the epoch. */
+  readonly leases = new Map<string, number>();
   /** By chassis: its device of the port. */
   readonly devices = new Map<string, Phase>();
   writes = 0;
@@ -42,6 +44,10 @@ class World {
         ...{ chassis: name, devices },
         isDead: ({ value, version }: Claim) => version.clock <= (this.dead.get(value.chassis) ?? 0),
         isAwake: (port: string) => this.awake.has(`${port} at ${name}`),
+        turnAt: () => {
+          const epoch = this.leases.get(name) ?? 0;
+          return { isActive: epoch > 0, epoch, text: epoch > 0 ? "" : "stands by" };
+        },
       };
       for (const change of claimChanges(this.state, claimant)) {
         this.writes++;
@@ -169,4 +175,26 @@ test("a source that lost all it knew does not take the port back", () => {
   world.state = { ...world.state, bindings: world.state.bindings.filter((b) => b.name !== name) };
   world.settle("ab");
   assert.equal(world.claims, "at b, a 1, b 2");
+});
+
+test("of a gateway's port every member says what it has, and one has it", () => {
+  const world = new World({ gateway: "g" });
+  world.devices.set("a", "up").set("b", "refused");
+  world.settle("ab");
+  assert.equal(world.claims, "at undefined, a waits, b waits");
+  world.leases.set("a", 4);
+  world.settle("ab");
+  assert.equal(world.claims, "at a, a 4, b waits");
+  // One that is cut off says nothing; the others go by the higher epoch.
+  world.devices.set("b", "up");
+  world.leases.set("b", 5);
+  world.settle("b");
+  assert.equal(world.claims, "at b, a 4, b 5");
+  world.leases.delete("a");
+  const { writes } = world;
+  world.settle("abab");
+  assert.equal(world.claims, "at b, a waits, b 5");
+  assert.equal(world.writes, writes + 1);
+  const known = claimsOf(world.state, "vm").find(({ value }) => value.chassis === "a")!.value;
+  assert.deepEqual([known.epoch, known.detail], [4, "stands by"]);
 });

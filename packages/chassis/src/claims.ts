@@ -25,10 +25,24 @@ export interface Claimant {
   isDead(claim: Claim): boolean;
   /** Whether the guest of a port that moves here has been heard. */
   isAwake(port: string): boolean;
+  /** Whether this chassis forwards for a gateway, and why not. */
+  turnAt(gateway: string): GatewayTurn;
+}
+
+export interface GatewayTurn {
+  readonly isActive: boolean;
+  /** Of its lease; 0 without. */
+  readonly epoch: number;
+  /** Why it does not forward; "" when it does. */
+  readonly text: string;
 }
 
 /** What a claim says beside what it is about. */
-type Words = Pick<Binding, "epoch" | "up"> & { readonly standby: boolean };
+type Words = Pick<Binding, "epoch" | "up"> & {
+  readonly standby: boolean;
+  /** What there is to say of a device that is up; "" when it is left out. */
+  readonly remark?: string;
+};
 
 export function claimChanges(state: State, claimant: Claimant): Change[] {
   const { chassis, devices } = claimant;
@@ -44,8 +58,10 @@ export function claimChanges(state: State, claimant: Claimant): Change[] {
     if (words === null) continue;
     const before = gone.get(name);
     gone.delete(name);
-    if (before !== undefined && isSame(before, words, detail)) continue;
-    const document = { kind: "binding" as const, name, port, chassis, ...words, detail };
+    const { remark = "", ...claim } = words;
+    const said = claim.up && remark !== "" ? remark : detail;
+    if (before !== undefined && isSame(before, claim, said)) continue;
+    const document = { kind: "binding" as const, name, port, chassis, ...claim, detail: said };
     changes.push({ op: "put", document: document satisfies BindingDocument });
   }
   for (const name of gone.keys()) changes.push({ op: "delete", kind: "binding", name });
@@ -63,6 +79,7 @@ function wordsOf(state: State, claimant: Claimant, name: string, up: boolean): W
   const port = get(state, "port", name)?.value;
   const { chassis } = claimant;
   if (port === undefined) return null;
+  if (port.gateway !== undefined) return wordsOfMember(state, claimant, name, port.gateway, up);
   const own = get(state, "binding", bindingName(name, chassis));
   const others = claimsOf(state, name).filter(({ value }) => value.chassis !== chassis);
   if (port.chassis === chassis) {
@@ -77,6 +94,19 @@ function wordsOf(state: State, claimant: Claimant, name: string, up: boolean): W
   // Of a port that may be anywhere only who can have it now says so.
   if (port.chassis !== undefined || !up) return null;
   return { epoch: epochAnywhere(claimant, own, others), standby: false, up };
+}
+
+/** Who does not forward keeps the epoch that it had: it is known then that there was one. */
+function wordsOfMember(
+  state: State,
+  claimant: Claimant,
+  name: string,
+  gateway: string,
+  up: boolean,
+): Words {
+  const { isActive, epoch, text } = claimant.turnAt(gateway);
+  const known = get(state, "binding", bindingName(name, claimant.chassis))?.value.epoch ?? 1;
+  return { epoch: isActive ? epoch : known, standby: !isActive, up, remark: text };
 }
 
 /** Above all others, for when the port moves; but it does not take back one that has moved. */

@@ -18,7 +18,7 @@ import { Refusals } from "@rhone/gossip/refusals";
 import { Replicator } from "@rhone/gossip/replicator";
 import { Signers } from "@rhone/gossip/signers";
 import { setRealTimer } from "@rhone/gossip/transport";
-import { hasDevice, receiveQueueCount } from "@rhone/netio/device";
+import { hasCarrier, hasDevice, receiveQueueCount } from "@rhone/netio/device";
 import { DEVICES_MAX } from "@rhone/rings/counters";
 import { steadyClock } from "@rhone/state/clock";
 import { openSqliteStore } from "@rhone/state/sqlite-store";
@@ -35,6 +35,7 @@ import { Dataplane } from "./dataplane.ts";
 import { Devices } from "./devices.ts";
 import { DirectTunnel } from "./direct-tunnel.ts";
 import { EarlySenders } from "./early-senders.ts";
+import { GatewayPorts } from "./gateway-ports.ts";
 import { beginLife } from "./incarnation.ts";
 import { Knowledge } from "./knowledge.ts";
 import { PeerAddresses } from "./peer-addresses.ts";
@@ -98,23 +99,12 @@ export function compose(config: Config): DependencyContainer {
     });
   });
   single(tokens.KNOWLEDGE, makeKnowledge);
+  single(tokens.GATEWAY_PORTS, makeGatewayPorts);
   single(tokens.STAMP_KEYS, makeStampKeys);
   single(tokens.RULE_HITS, (parts) => {
     return new RuleHits(parts.resolve(tokens.DATAPLANE).memory.ruleCounters);
   });
-  single(tokens.CONTROLLER, (parts) => {
-    return new Controller({
-      chassis: config.name,
-      workers: config.workers,
-      tunnelMtu: tunnelMtu(config),
-      stampKeys: parts.resolve(tokens.STAMP_KEYS),
-      store: parts.resolve(tokens.STORE),
-      dataplane: parts.resolve(tokens.DATAPLANE),
-      devices: parts.resolve(tokens.DEVICES),
-      ruleHits: parts.resolve(tokens.RULE_HITS),
-      log: parts.resolve(tokens.LOG),
-    });
-  });
+  single(tokens.CONTROLLER, makeController);
   return parts;
 }
 
@@ -296,6 +286,39 @@ function makeKnowledge(parts: DependencyContainer): Knowledge {
   });
 }
 
+function makeController(parts: DependencyContainer): Controller {
+  const config = parts.resolve(tokens.CONFIG);
+  return new Controller({
+    chassis: config.name,
+    workers: config.workers,
+    tunnelMtu: tunnelMtu(config),
+    stampKeys: parts.resolve(tokens.STAMP_KEYS),
+    store: parts.resolve(tokens.STORE),
+    dataplane: parts.resolve(tokens.DATAPLANE),
+    devices: parts.resolve(tokens.DEVICES),
+    ruleHits: parts.resolve(tokens.RULE_HITS),
+    turnAt: (gateway) => parts.resolve(tokens.GATEWAY_PORTS).turnAt(gateway),
+    log: parts.resolve(tokens.LOG),
+  });
+}
+
+function makeGatewayPorts(parts: DependencyContainer): GatewayPorts {
+  const devices = parts.resolve(tokens.DEVICES);
+  const dataplane = parts.resolve(tokens.DATAPLANE);
+  return new GatewayPorts({
+    chassis: parts.resolve(tokens.CONFIG).name,
+    store: parts.resolve(tokens.STORE),
+    devices: () => devices.list(),
+    hasCarrier,
+    fences: dataplane.memory.fences,
+    announce: (index) => dataplane.announceRouters(index),
+    onTurn: () => parts.resolve(tokens.CONTROLLER).takeTurn(),
+    onReason: () => parts.resolve(tokens.CONTROLLER).mark(),
+    setTimer: setRealTimer,
+    log: parts.resolve(tokens.LOG),
+  });
+}
+
 function makeDirectTunnel(parts: DependencyContainer): DirectTunnel | null {
   const config = parts.resolve(tokens.CONFIG);
   const dataplane = parts.resolve(tokens.DATAPLANE);
@@ -357,6 +380,7 @@ function makeDataplane(parts: DependencyContainer): Dataplane {
       parts.resolve(tokens.CONTROLLER).onReport(report);
       parts.resolve(tokens.DIRECT_TUNNEL)?.report(report);
       parts.resolve(tokens.EARLY_SENDERS).report(report);
+      if ("index" in report) parts.resolve(tokens.GATEWAY_PORTS).look();
     },
     onWorkerLost: (worker, error) => {
       log.error({ worker, err: error }, "a worker died");

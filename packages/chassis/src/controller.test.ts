@@ -34,6 +34,7 @@ function start(t: TestContext) {
       hasDevice: () => false,
     }),
     ruleHits: new RuleHits(dataplane.memory.ruleCounters),
+    turnAt: (gateway) => assert.fail(`expected no gateway, got ${gateway}`),
     log: pino({ level: "silent" }),
   });
   t.after(async () => {

@@ -12,7 +12,7 @@ import { setRealTimer } from "@rhone/gossip/transport";
 import { get, type State } from "@rhone/state/state";
 import type { Store } from "@rhone/state/store";
 import type { Logger } from "pino";
-import { claimChanges } from "./claims.ts";
+import { claimChanges, type GatewayTurn } from "./claims.ts";
 import { type CompileCounts, Compiler } from "./compiler.ts";
 import type { Dataplane } from "./dataplane.ts";
 import { type Devices, RETRY_MS } from "./devices.ts";
@@ -35,6 +35,7 @@ export interface ControllerOptions {
   readonly dataplane: Dataplane;
   readonly devices: Devices;
   readonly ruleHits: RuleHits;
+  readonly turnAt: (gateway: string) => GatewayTurn;
   readonly log: Logger;
 }
 
@@ -210,6 +211,12 @@ export class Controller {
     this.#gathering.compile(true);
   }
 
+  /** This chassis begins or ends to forward for a gateway: as above, in the same turn. */
+  takeTurn(): void {
+    this.#announceClaims();
+    this.#reconcile(true);
+  }
+
   /** A worker has died. */
   onWorkerLost(): void {
     this.#tellHeld(); // What it alone did not hold, all hold now.
@@ -268,11 +275,12 @@ export class Controller {
 
   /** Tells the others which ports this chassis claims. */
   #announceClaims(): void {
-    const { chassis, store, devices, log } = this.#options;
+    const { chassis, store, devices, turnAt, log } = this.#options;
     const changes = claimChanges(store.snapshot(), {
       ...{ chassis, devices: devices.list() },
       isDead: ({ value, version }) => version.clock <= (this.#deadSince.get(value.chassis) ?? 0),
       isAwake: (port) => this.#awake.has(port),
+      turnAt,
     });
     if (changes.length === 0) return;
     const result = store.transact(changes, "chassis");

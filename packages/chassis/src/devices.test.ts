@@ -47,6 +47,10 @@ class Recorder implements DeviceOpener {
     this.calls.push(`close ${index}`);
   }
 
+  fenceDevice(index: number, isFenced: boolean): void {
+    if (isFenced) this.calls.push(`fence ${index}`);
+  }
+
   workerOf(): number {
     return 0;
   }
@@ -159,4 +163,34 @@ test("a device that has more queues than its port serves is opened again", () =>
   assert.deepEqual(recorder.calls, ["open t1 as 0", "close 0", "open t1 as 0"]);
   devices.report({ type: "opened", index: 0, state: { ...port, isNative: false } });
   assert.match(devices.list()[0]!.detail, /its driver has no XDP/);
+});
+
+test("the device of a gateway is opened at its members, shut, and nowhere else", () => {
+  const store = createMemoryStore("a");
+  const chassis = (name: string, i: number): object => {
+    return { kind: "chassis", name, underlay: `192.168.0.${i}`, workers: 1, version: "1" };
+  };
+  const port = { kind: "port", name: "up", switch: "web", addresses: [], device: "u" };
+  const put = (...documents: object[]): State => {
+    const changes = documents.map((document) => ({ op: "put" as const, document }));
+    assert.ok(store.transact(changes, "chassis").ok);
+    return store.snapshot();
+  };
+  const gateway = { kind: "gateway", name: "g", members: [{ chassis: "a" }], witnesses: ["w"] };
+  const state = put(
+    ...[chassis("a", 1), chassis("w", 2), { kind: "switch", name: "web" }, gateway],
+    { ...port, gateway: "g" },
+  );
+  const here = { ...machine, hasDevice: () => true };
+  const [member, witness] = [new Recorder(), new Recorder()];
+  const devices = new Devices("a", "af-packet", member, here);
+  devices.follow(state);
+  devices.report(OPENED);
+  new Devices("w", "af-packet", witness, here).follow(state);
+  assert.deepEqual(member.calls, ["fence 0", "open u as 0"]);
+  assert.deepEqual(witness.calls, [], "although it has a device of that name");
+  devices.follow(put({ ...port, chassis: "a" }));
+  devices.report({ type: "closed", index: 0, detail: "closed" });
+  devices.follow(store.snapshot());
+  assert.deepEqual(member.calls.slice(2), ["close 0", "open u as 0"], "of no gateway any more");
 });

@@ -5,7 +5,7 @@
  */
 import type { Driver, Report } from "@rhone/dataplane-worker/plan";
 import { DEVICES_MAX } from "@rhone/rings/counters";
-import type { State } from "@rhone/state/state";
+import { get, type State } from "@rhone/state/state";
 
 /** How long to wait before a device that refused is tried again. */
 export const RETRY_MS = 500;
@@ -29,6 +29,8 @@ interface DeviceRecord {
   readonly port: string;
   readonly device: string;
   readonly driver: Driver;
+  /** Whether it is a gateway's. */
+  readonly isFenced: boolean;
   readonly index: number;
   phase: Phase;
   detail: string;
@@ -46,6 +48,7 @@ export interface Machine {
 interface Want {
   readonly device: string;
   readonly driver: Driver;
+  readonly isFenced: boolean;
 }
 
 /** The few calls into the data plane that devices need. */
@@ -53,6 +56,8 @@ export interface DeviceOpener {
   /** Has the device opened by a worker of its own choice. */
   openDevice(index: number, device: string, driver: Driver): void;
   closeDevice(index: number): void;
+  /** Shuts a device of a gateway until it has a lease; one of no gateway is open. */
+  fenceDevice(index: number, isFenced: boolean): void;
   /** The worker that has the device now. */
   workerOf(index: number): number;
 }
@@ -88,13 +93,16 @@ export class Devices {
     const wanted = this.#wantedOf(state);
     for (const record of this.#records.values()) {
       const want = wanted.get(record.port);
-      const isSame = want?.device === record.device && want.driver === record.driver;
+      const isSame =
+        want?.device === record.device &&
+        want.driver === record.driver &&
+        want.isFenced === record.isFenced;
       if (isSame) wanted.delete(record.port);
       else if (record.phase !== "closing") this.#close(record);
       if (record.phase === "closing") wanted.delete(record.port); // It opens once it is closed.
     }
     this.#homeless = [...wanted]
-      .filter(([port, { device, driver }]) => !this.#open(port, device, driver))
+      .filter(([port, want]) => !this.#open(port, want))
       .map(([port]) => port);
   }
 
@@ -168,7 +176,7 @@ export class Devices {
 
   list(): readonly DeviceView[] {
     return [...this.#records.values()]
-      .map(({ queues: _, ...record }) => {
+      .map(({ queues: _, isFenced: __, ...record }) => {
         return { ...record, worker: this.#opener.workerOf(record.index) };
       })
       .toSorted((a, b) => (a.port < b.port ? -1 : 1));
@@ -183,8 +191,12 @@ export class Devices {
       const device = (isComing ? migration.device : undefined) ?? value.device;
       if (device === undefined) continue;
       const driver = (isComing ? migration.driver : undefined) ?? value.driver ?? this.#driver;
-      if (chassis === this.#self || isComing) wanted.set(name, { device, driver });
-      else if (chassis === undefined) floating.push([name, { device, driver }]);
+      const want = { device, driver, isFenced: value.gateway !== undefined };
+      const isOurs = want.isFenced
+        ? isMember(state, value.gateway!, this.#self)
+        : chassis === this.#self || isComing;
+      if (isOurs) wanted.set(name, want);
+      else if (chassis === undefined && !want.isFenced) floating.push([name, want]);
     }
     // What was promised to a port of this chassis is not found by another one.
     const taken = new Set([...wanted.values()].map(({ device }) => device));
@@ -196,11 +208,12 @@ export class Devices {
     return wanted;
   }
 
-  #open(port: string, device: string, driver: Driver): boolean {
+  #open(port: string, { device, driver, isFenced }: Want): boolean {
     const index = this.#freeIndex();
     if (index < 0) return false;
     const beginning = { phase: "opening", detail: "", queues: 0 } as const;
-    this.#records.set(index, { port, device, driver, index, ...beginning });
+    this.#records.set(index, { port, device, driver, isFenced, index, ...beginning });
+    this.#opener.fenceDevice(index, isFenced);
     this.#opener.openDevice(index, device, driver);
     return true;
   }
@@ -220,4 +233,9 @@ export class Devices {
 function remarkOn(state: OpenState): string {
   const isSlow = state.driver === "af-xdp" && !state.isNative;
   return isSlow ? "its driver has no XDP: the kernel copies each frame first" : "";
+}
+
+function isMember(state: State, gateway: string, chassis: string): boolean {
+  const members = get(state, "gateway", gateway)?.value.members ?? [];
+  return members.some((member) => member.chassis === chassis);
 }

@@ -1,0 +1,188 @@
+/**
+ * S52: two chassis have a way to the outside, and one of them forwards. When it is killed the other
+ * one does, a second later, and the outside hears of it; when it comes back it waits. One that is
+ * drained hands over. What is lost is counted in pings from the outside, through a router, to a
+ * workload at a third chassis.
+ */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { GatewayStatusView } from "@rhone/api/context";
+import { succeeded } from "@rhone/cli/rest-client";
+import { type RunResult, run } from "@rhone/cli/run";
+import { runtimeCommand, scriptPath } from "@rhone/cli/runtime";
+import { defaultMac } from "@rhone/state/schema";
+import { withCapture } from "../capture.ts";
+import { ip, layCable } from "../guests.ts";
+import { useLab } from "../lab-fixture.ts";
+import { labOf } from "../topology.ts";
+import { until } from "../until.ts";
+
+const LIMIT = { timeout: 180_000 };
+const CHASSIS = ["a", "b", "c"];
+const ROUTER_MAC = defaultMac("router/r/to-edge");
+const OUTSIDE_MAC = "02:00:00:00:52:fe";
+const INSIDE = "10.0.1.10";
+/** Between two pings. */
+const PING_MS = 20;
+/** A lease and a promise, and what a machine that is busy adds. */
+const KILLED_MS = 1200;
+const DRAINED_MS = 100;
+const BUSY_MS = 2500;
+/** In which a member that fought would have come back. */
+const QUIET_MS = 4000;
+const lab = labOf({
+  name: "s52",
+  chassis: CHASSIS,
+  ports: [
+    { name: "vm", switch: "inside", chassis: "c", addresses: [INSIDE] },
+    { name: "outside", switch: "spare", chassis: "c", addresses: ["10.9.0.1"] },
+  ],
+  routers: [
+    {
+      name: "r",
+      ports: [
+        { name: "to-inside", switch: "inside", addresses: ["10.0.1.1/24"] },
+        { name: "to-edge", switch: "edge", addresses: ["10.0.9.1/24"] },
+      ],
+    },
+  ],
+});
+const fixture = useLab("s52", { lab });
+
+/** The outside is a switch, which learns, with a cable to a and to b, and a host at it. */
+async function layOutside(): Promise<void> {
+  await ip(fixture, "outside", [
+    `link add lan address ${OUTSIDE_MAC} mtu 1418 type bridge stp_state 0 forward_delay 0`,
+    "link set lan up",
+    "address add 10.0.9.254/24 dev lan",
+    "route add 10.0.1.0/24 via 10.0.9.1",
+  ]);
+  for (const chassis of ["a", "b"]) {
+    const inner = `up-${chassis}`;
+    const cable = { chassis, device: "uplink", workload: "outside", inner };
+    await layCable(fixture, cable, [`link set ${inner} master lan addrgenmode none up`]);
+  }
+}
+
+async function put(path: string, body: object): Promise<void> {
+  const { client } = fixture.chassis("c");
+  succeeded(await client.request("PUT", `${path}?wait=applied`, { body }));
+}
+
+function putGroup(drained?: string): Promise<void> {
+  const members = ["a", "b"].map((chassis) => ({ chassis, drained: chassis === drained }));
+  return put("/v1/gateways/g", { members, witnesses: ["c"] });
+}
+
+async function statusAt(chassis: string): Promise<GatewayStatusView> {
+  const { client } = fixture.chassis(chassis);
+  return (await client.get<{ status: GatewayStatusView }>("/v1/gateways/g")).status;
+}
+
+/** All of `chassis` say that `active` forwards. */
+async function untilAt(active: string, epochMin: number, chassis = CHASSIS): Promise<number> {
+  const epochs = new Set<number>();
+  await until(`${active} forwards, say ${chassis.join()}`, async () => {
+    epochs.clear();
+    const all = await Promise.all(chassis.map(statusAt));
+    for (const { epoch } of all) epochs.add(epoch);
+    return (
+      epochs.size === 1 &&
+      all.every(({ active: at, epoch }) => {
+        return at === active && epoch >= epochMin;
+      })
+    );
+  });
+  return [...epochs][0]!;
+}
+
+/** Pings the inside from the outside while `body` runs; returns how many were lost. */
+async function lostWhile(count: number, body: () => Promise<void>): Promise<number> {
+  const ping = ["ping", "-q", `-i${PING_MS / 1000}`, `-c${count}`, "-W2", INSIDE];
+  const pinged = fixture.run("outside", ...ping);
+  await sleep(10 * PING_MS);
+  await body();
+  return lossOf(await pinged);
+}
+
+function lossOf({ stdout }: RunResult): number {
+  const match = /(\d+) packets transmitted, (\d+) received/.exec(stdout);
+  assert.ok(match !== null, stdout);
+  assert.doesNotMatch(stdout, /duplicates/, "never two forward");
+  return Number(match[1]) - Number(match[2]);
+}
+
+/** The process is gone, and does not come back before it is started. */
+async function killForGood(chassis: string): Promise<void> {
+  const stopped = fixture.chassis(chassis).stop();
+  fixture.chassis(chassis).kill("SIGKILL");
+  await stopped;
+}
+
+/** The command that users have, asked at a chassis that never forwards. */
+async function rhone(...argv: readonly string[]): Promise<string> {
+  const { server } = fixture.chassis("c").client;
+  const command = [...runtimeCommand("node"), scriptPath("./main.ts"), "--server", server];
+  const { code, stdout, stderr } = await run([...command, ...argv]);
+  assert.equal(code, 0, stdout + stderr);
+  return stdout;
+}
+
+function most(silentMs: number): number {
+  return Math.ceil((silentMs + BUSY_MS) / PING_MS);
+}
+
+test("S52: a gateway is taken over, announced, kept, and handed over", LIMIT, async (t) => {
+  await layOutside();
+  await putGroup();
+  const port = { switch: "edge", mac: OUTSIDE_MAC, addresses: ["10.0.9.254"], device: "uplink" };
+  await put("/v1/ports/uplink", { ...port, gateway: "g" });
+  await until("somebody forwards", async () => (await statusAt("c")).active !== null);
+  const first = (await statusAt("c")).active!;
+  const second = first === "a" ? "b" : "a";
+  const epoch = await untilAt(first, 1);
+  await until("the inside is reached", async () => {
+    return (await fixture.run("outside", "ping", "-c1", "-W1", INSIDE)).code === 0;
+  });
+
+  const namespace = fixture.running.namespaceOf("outside");
+  const filter = "arp";
+  const announced = async (): Promise<void> => {
+    const lost = await lostWhile(200, async () => {
+      await killForGood(first);
+      await untilAt(second, epoch + 1, ["c", second]);
+    });
+    t.diagnostic(`killed: ${lost} of 200 pings lost, one every ${PING_MS} ms`);
+    assert.ok(lost <= most(KILLED_MS), `${lost} lost, at most ${most(KILLED_MS)} expected`);
+  };
+  await withCapture({ namespace, device: "lan", filter }, announced, async (capture) => {
+    const fields = ["eth.src", "arp.src.proto_ipv4", "arp.dst.proto_ipv4"];
+    const rows = (await capture.rows(fields)).filter(([, from, to]) => from === to);
+    const told = [ROUTER_MAC, "10.0.9.1", "10.0.9.1"];
+    assert.ok(rows.length >= 3, `${rows.length} announcements`);
+    for (const row of rows) assert.deepEqual(row, told);
+  });
+
+  const taken = await untilAt(second, epoch + 1, ["c", second]);
+  fixture.chassis(first).start();
+  await fixture.chassis(first).ready();
+  await until("the one that is back waits", async () => {
+    const { members } = await statusAt("c");
+    const member = members.find(({ chassis }) => chassis === first);
+    return member?.role === "standby" && member.detail.includes(` ${second}`);
+  });
+  await sleep(QUIET_MS);
+  assert.equal(await untilAt(second, taken), taken, "nobody bounces");
+  const shown = await rhone("gateway", "show", "g");
+  assert.match(shown, new RegExp(`^Gateway g is at ${second} since 20`));
+  assert.match(shown, new RegExp(`^${first} +standby +0 +(stands by for|takes over from)`, "m"));
+  assert.match(await rhone("gateway", "list"), new RegExp(`^g +${second} +${taken} `, "m"));
+
+  const lost = await lostWhile(100, async () => {
+    await putGroup(second);
+    await untilAt(first, taken + 1);
+  });
+  t.diagnostic(`drained: ${lost} of 100 pings lost, one every ${PING_MS} ms`);
+  assert.ok(lost <= most(DRAINED_MS), `${lost} lost, at most ${most(DRAINED_MS)} expected`);
+});
