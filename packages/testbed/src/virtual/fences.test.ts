@@ -24,7 +24,7 @@ function make(seed: number) {
   return { cluster, setUntil, send };
 }
 
-test("nothing comes or goes by a fenced device until there is a lease, and other devices work", () => {
+test("nothing comes or goes by a fenced device until it has a lease, by others it does", () => {
   const { cluster, setUntil, send } = make(1);
   setUntil(Number.NEGATIVE_INFINITY);
   assert.deepEqual([send("p0", "p2"), send("p2", "p0"), send("p1", "p0")], [[], [], []]);
