@@ -4,6 +4,7 @@
  */
 import type { z } from "@hono/zod-openapi";
 import type { Acl } from "@rhone/state/acl";
+import type { Gateway } from "@rhone/state/gateway";
 import type { Vector } from "@rhone/state/ledger";
 import type { Store } from "@rhone/state/store";
 import type {
@@ -38,6 +39,8 @@ export type PeerView = z.infer<typeof peerView>;
 export type PortStatusView = z.infer<typeof portStatus>;
 /** `status` in the answer of a gateway. */
 export type GatewayStatusView = z.infer<typeof gatewayStatus>;
+/** The answer of a gateway. */
+export type GatewayView = Gateway & { readonly status: GatewayStatusView };
 /** The answer of a rule; `hits` are the packets that it decided about on this chassis. */
 export type AclView = Acl & { readonly hits: number };
 /** The answer of `POST /v1/apply`. */

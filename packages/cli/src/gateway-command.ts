@@ -1,12 +1,9 @@
 /** `rhone gateway`: who forwards for which gateway, and why the others do not. */
-import type { GatewayStatusView } from "@rhone/api/context";
-import type { Gateway } from "@rhone/state/gateway";
+import type { GatewayView } from "@rhone/api/context";
 import type { Command } from "commander";
 import { print } from "./print.ts";
 import { clientOf, type ServerOptions } from "./server-options.ts";
 import { formatTable } from "./table.ts";
-
-export type GatewayView = Gateway & { readonly status: GatewayStatusView };
 
 export function addGatewayCommands(program: Command): void {
   const gateway = program.command("gateway").description("Gateways, and who forwards for them");

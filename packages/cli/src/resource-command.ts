@@ -2,6 +2,7 @@
 import type {
   AppliedView,
   CountersView,
+  GatewayView,
   HealthView,
   PortStatusView,
   StageView,
@@ -14,7 +15,7 @@ import type { Vip } from "@rhone/state/load-balancer";
 import type { UserKind } from "@rhone/state/schema";
 import { endText, formatLabels, matchText } from "@rhone/state/text";
 import type { Command } from "commander";
-import { GATEWAY_HEADER, type GatewayView, gatewayRow } from "./gateway-command.ts";
+import { GATEWAY_HEADER, gatewayRow } from "./gateway-command.ts";
 import { isLabDocument, locateAll } from "./lab-file.ts";
 import { placementText } from "./placement-text.ts";
 import { print } from "./print.ts";

@@ -5,6 +5,7 @@
 import type {
   AclView,
   CountersView,
+  GatewayView,
   HealthView,
   PeerView,
   ProblemView,
@@ -27,6 +28,7 @@ interface Picture {
   readonly ports: readonly PortView[];
   readonly acls: readonly AclView[];
   readonly balancers: readonly LoadBalancer[];
+  readonly gateways: readonly GatewayView[];
   readonly chassis: readonly Chassis[];
   readonly peers: readonly PeerView[];
   readonly pipeline: readonly StageView[];
@@ -47,21 +49,23 @@ async function ask<T>(path: string): Promise<T> {
 }
 
 async function look(): Promise<Picture> {
-  const [health, switches, routers, ports, acls, balancers, chassis, peers, pipeline, counters] =
-    await Promise.all([
-      ask<HealthView>("/healthz"),
-      ask<Switch[]>("/v1/switches"),
-      ask<Router[]>("/v1/routers"),
-      ask<PortView[]>("/v1/ports"),
-      ask<AclView[]>("/v1/acls"),
-      ask<LoadBalancer[]>("/v1/load-balancers"),
-      ask<Chassis[]>("/v1/chassis"),
-      ask<PeerView[]>("/v1/peers"),
-      ask<StageView[]>("/v1/pipeline"),
-      ask<CountersView>("/v1/counters"),
-    ]);
+  const [switches, routers, ports, acls, balancers, gateways] = await Promise.all([
+    ask<Switch[]>("/v1/switches"),
+    ask<Router[]>("/v1/routers"),
+    ask<PortView[]>("/v1/ports"),
+    ask<AclView[]>("/v1/acls"),
+    ask<LoadBalancer[]>("/v1/load-balancers"),
+    ask<GatewayView[]>("/v1/gateways"),
+  ]);
+  const [health, chassis, peers, pipeline, counters] = await Promise.all([
+    ask<HealthView>("/healthz"),
+    ask<Chassis[]>("/v1/chassis"),
+    ask<PeerView[]>("/v1/peers"),
+    ask<StageView[]>("/v1/pipeline"),
+    ask<CountersView>("/v1/counters"),
+  ]);
   const at = performance.now();
-  const network = { switches, routers, ports, acls, balancers };
+  const network = { switches, routers, ports, acls, balancers, gateways };
   return { health, ...network, chassis, peers, pipeline, counters, at };
 }
 
@@ -135,6 +139,17 @@ function showBalancers({ balancers }: Picture): void {
   show("balancers", table(header, rows, "No load balancers."));
 }
 
+function showGateways({ gateways }: Picture): void {
+  const rows = gateways.flatMap(({ name, members, status }) =>
+    status.members.map(({ chassis, role, detail }) => {
+      const priority = members.find((member) => member.chassis === chassis)?.priority ?? 0;
+      return [name, chassis, `${priority}`, role, detail];
+    }),
+  );
+  const header = [["Name"], ["Member"], ["Priority", true], ["Role"], ["Why"]] as const;
+  show("gateways", table(header, rows, "No gateways."));
+}
+
 function showDrops({ counters }: Picture): void {
   const rows = [...counters.drops]
     .sort((a, b) => b.packets - a.packets)
@@ -198,6 +213,7 @@ function showPicture(picture: Picture, before: Picture | null): void {
   showStages(picture, before);
   showRules(picture);
   showBalancers(picture);
+  showGateways(picture);
   showDrops(picture);
   showDevices(picture, before);
   showChassis(picture);
