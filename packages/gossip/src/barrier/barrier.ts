@@ -124,12 +124,16 @@ export class Barrier {
       const from = subjects.originOf(subject) ?? "";
       if (message !== null && from !== self) this.#receive(from, message);
     };
+    const askAll = (): void => {
+      for (const name of this.#living) this.#askHowFar(name);
+    };
     this.#company = company;
     this.#undo = [
+      transport.onReconnect(askAll), // What was said before got nowhere.
       transport.subscribe(subjects.barrierNews("*"), hear),
       transport.subscribe(subjects.barrierAnswers("*", self), hear),
     ];
-    for (const name of this.#living) this.#askHowFar(name);
+    askAll();
   }
 
   stop(): void {
@@ -252,7 +256,9 @@ export class Barrier {
 
   #tellHowFar(to: string): void {
     const { self } = this.#options;
-    this.#send({ type: "begin", clock: this.#knownOf(self), root: this.#rootInForce }, to);
+    // Others may hold something else where it did not begin as agreed.
+    const root = this.#common.has(this.#rootInForce) ? this.#rootInForce : "";
+    this.#send({ type: "begin", clock: this.#knownOf(self), root }, to);
   }
 
   /** Does what has become possible, and looks again when something else will have. */
