@@ -1,19 +1,19 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { CHANGES_BURST, CHANGES_PER_SECOND, Inflow } from "./inflow.ts";
+import { Inflow, TOKEN_SIZE, TOKENS_MAX, TOKENS_PER_SECOND } from "./inflow.ts";
 
 test("an origin has its burst, and then its rate, whatever others say", () => {
   let nowMs = 0;
   const inflow = new Inflow({ now: () => nowMs, originsMax: 8 });
   const takenOf = (origin: string, count: number): number =>
-    Array.from({ length: count }, () => inflow.takes(origin)).filter((taken) => taken).length;
-  assert.equal(takenOf("a", CHANGES_BURST * 3), CHANGES_BURST);
+    Array.from({ length: count }, () => inflow.takes(origin, 0)).filter((taken) => taken).length;
+  assert.equal(takenOf("a", TOKENS_MAX * 3), TOKENS_MAX);
   assert.equal(takenOf("b", 10), 10);
   nowMs += 500;
-  assert.equal(takenOf("a", CHANGES_BURST), CHANGES_PER_SECOND / 2);
+  assert.equal(takenOf("a", TOKENS_MAX), TOKENS_PER_SECOND / 2);
   nowMs += 3_600_000;
-  assert.equal(takenOf("a", CHANGES_BURST * 3), CHANGES_BURST);
+  assert.equal(takenOf("a", TOKENS_MAX * 3), TOKENS_MAX);
 });
 
 test("never more is taken in any time than burst and rate allow", () => {
@@ -25,8 +25,8 @@ test("never more is taken in any time than burst and rate allow", () => {
       const inflow = new Inflow({ now: () => nowMs, originsMax: 2 });
       for (const { pauseMs, count } of steps) {
         nowMs += pauseMs;
-        for (let i = 0; i < count; i++) taken += Number(inflow.takes("a"));
-        assert.ok(taken <= CHANGES_BURST + (nowMs * CHANGES_PER_SECOND) / 1000);
+        for (let i = 0; i < count; i++) taken += Number(inflow.takes("a", 0));
+        assert.ok(taken <= TOKENS_MAX + (nowMs * TOKENS_PER_SECOND) / 1000);
       }
     }),
   );
@@ -35,12 +35,19 @@ test("never more is taken in any time than burst and rate allow", () => {
 test("as many origins are remembered as were asked for, the silent ones are forgotten", () => {
   const inflow = new Inflow({ now: () => 0, originsMax: 2 });
   const exhaust = (origin: string): void => {
-    while (inflow.takes(origin));
+    while (inflow.takes(origin, 0));
   };
   exhaust("a");
   exhaust("b");
-  assert.ok(!inflow.takes("a"));
-  assert.ok(inflow.takes("c"));
-  assert.ok(!inflow.takes("a"), "it was heard after b");
-  assert.ok(inflow.takes("b"), "its bucket is a new one");
+  assert.ok(!inflow.takes("a", 0));
+  assert.ok(inflow.takes("c", 0));
+  assert.ok(!inflow.takes("a", 0), "it was heard after b");
+  assert.ok(inflow.takes("b", 0), "its bucket is a new one");
+});
+
+test("a large message costs as much as many small ones", () => {
+  const inflow = new Inflow({ now: () => 0, originsMax: 2 });
+  const size = 99 * TOKEN_SIZE;
+  const taken = Array.from({ length: 50 }, () => inflow.takes("a", size)).filter((taken) => taken);
+  assert.equal(taken.length, TOKENS_MAX / 100);
 });

@@ -17,7 +17,7 @@ import { decode, encode, type Message, type SyncReplyMessage } from "./codec.ts"
 import { covers } from "./convergence.ts";
 import { PEERS_MAX } from "./peer-table.ts";
 import * as subjects from "./subjects.ts";
-import type { Transport } from "./transport.ts";
+import type { SetTimer, Transport } from "./transport.ts";
 
 /** Peers fetched from at the same time: one that hangs must not stop the repair. */
 const IN_FLIGHT_MAX = 2;
@@ -25,6 +25,11 @@ const IN_FLIGHT_MAX = 2;
 const WAITING_MAX = 4;
 /** Pages of one fetch: 1 GiB. */
 const PAGES_MAX = 4096;
+/**
+ * Seals of one chassis that are taken in at once, some 20 ms: what others say in the meantime must
+ * not wait for a chassis that says much.
+ */
+const SLICE_MAX = 64;
 
 export interface PullerOptions {
   readonly self: string;
@@ -38,6 +43,7 @@ export interface PullerOptions {
   readonly restMs: number;
   /** For one page. */
   readonly timeoutMs: number;
+  readonly setTimer: SetTimer;
   /** Hears of the certificates of a page before what they are needed for is merged. */
   readonly onCertificates: (certificates: readonly string[]) => void;
   /** Hears that we hold all that a peer held at a time of the clock `now`. */
@@ -190,9 +196,16 @@ export class Puller {
     const found = await this.#pages(peer, (after) => {
       return { type: "sync-request", from: self, vector, isPartial: true, after };
     });
-    if (found !== null && this.#merge(found.portions, found.vector) === 0) {
-      this.#unhelpful.add(peer);
+    if (found === null) return;
+    let news = 0;
+    const slices = slicesOf(found.portions);
+    for (const [index, slice] of slices.entries()) {
+      const isLast = index === slices.length - 1;
+      news += this.#merge(slice, isLast ? found.vector : undefined);
+      if (!isLast) await new Promise<void>((resolve) => this.#options.setTimer(resolve, 0));
+      if (this.#isStopped) return;
     }
+    if (news === 0) this.#unhelpful.add(peer);
   }
 
   async #pull(peer: string, theirs: string | null): Promise<void> {
@@ -281,6 +294,22 @@ export class Puller {
     const reply = decode(data);
     return reply?.from === peer ? reply : null;
   }
+}
+
+/**
+ * Parts of about SLICE_MAX, in their order, each with whole transactions: as if they had been heard
+ * one after the other. At least one.
+ */
+function slicesOf(portions: readonly Portion[]): Portion[][] {
+  const slices: Portion[][] = [[]];
+  let last: Portion | undefined;
+  for (const portion of portions) {
+    const isNext = last !== undefined && last.seal.clock !== portion.seal.clock;
+    if (isNext && slices.at(-1)!.length >= SLICE_MAX) slices.push([]);
+    slices.at(-1)!.push(portion);
+    last = portion;
+  }
+  return slices;
 }
 
 function isForward(from: Cursor | null, to: Cursor | null): boolean {

@@ -58,7 +58,7 @@ export class Reception {
 
   /** Whether a change of `origin` is to be read; else it is counted, and has to be fetched. */
   takesMore(origin: string, data: Uint8Array): boolean {
-    if (this.#inflow.takes(origin)) return true;
+    if (this.#inflow.takes(origin, data.length)) return true;
     this.#receivedCount++;
     this.#counts.fromTooFast++;
     this.#refuse("gossip-too-fast", origin, `a change of ${data.length} bytes is fetched later`);

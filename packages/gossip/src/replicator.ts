@@ -143,6 +143,7 @@ export class Replicator {
       now,
       restMs: intervalMs / 2,
       timeoutMs: intervalMs,
+      setTimer: options.setTimer,
       onCertificates: (certificates) => options.trust?.learn(certificates),
       onFetched: (peer, atMs) => this.#peers.held(peer, atMs),
       onMerged: (merged) => this.#count(merged, ""),
