@@ -44,6 +44,7 @@ export function contextWith(store: Store): ApiContext {
         ...{ withNobody: 0, unaccounted: 0 },
       },
     }),
+    troubleWith: () => null,
     ruleHits: (name) => name.length,
     pipeline: () => [{ number: 8, name: "post-routing", job: "crosses", resumable: true }],
     health: () => ({ status: "ok", checks: [{ name: "workers", ok: true, detail: "2 run" }] }),

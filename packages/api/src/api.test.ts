@@ -357,6 +357,29 @@ test("what the chassis shows is answered as it is", async (t) => {
   assert.match(page.headers.get("content-type")!, /^text\/html/);
 });
 
+test("what is not in force says why, also where nobody can read it", async (t) => {
+  const [why, unread] = ["expected at most 32768 names, got 32769", "a later version wrote it"];
+  const call = await start(t, {
+    troubleWith: (kind, name) => {
+      if (kind === "switch" && name === "web") return why;
+      return kind === "router" && name === "later" ? unread : null;
+    },
+  });
+  await call("PUT", "/v1/switches/web", {});
+  await call("PUT", "/v1/switches/db", {});
+  const [db, web] = [
+    { kind: "switch", name: "db" },
+    { kind: "switch", name: "web", notInForce: why },
+  ];
+  assert.deepEqual((await call("GET", "/v1/switches")).body, [db, web]);
+  assert.deepEqual((await call("GET", "/v1/switches/web")).body, web);
+  assert.deepEqual((await call("GET", "/v1/switches/db")).body, db);
+  const later = await call("GET", "/v1/routers/later");
+  assert.equal(later.status, 404);
+  assert.equal(later.body.detail, `router later: ${unread}`);
+  assert.equal((await call("GET", "/v1/routers/none")).body.detail, "no router none");
+});
+
 test("a degraded chassis answers 503 to a health check", async (t) => {
   const call = await start(t, { health: () => ({ status: "degraded", checks: [] }) });
   const answer = await call("GET", "/healthz");

@@ -6,6 +6,7 @@ import type { z } from "@hono/zod-openapi";
 import type { Acl } from "@rhone/state/acl";
 import type { Gateway } from "@rhone/state/gateway";
 import type { Vector } from "@rhone/state/ledger";
+import type { Kind } from "@rhone/state/schema";
 import type { Store } from "@rhone/state/store";
 import type {
   accessView,
@@ -41,6 +42,10 @@ export type PortStatusView = z.infer<typeof portStatus>;
 export type GatewayStatusView = z.infer<typeof gatewayStatus>;
 /** The answer of a gateway. */
 export type GatewayView = Gateway & { readonly status: GatewayStatusView };
+/** Beside every document in an answer: why it is not in force here; left out when it is. */
+export interface InForce {
+  readonly notInForce?: string;
+}
 /** The answer of a rule; `hits` are the packets that it decided about on this chassis. */
 export type AclView = Acl & { readonly hits: number };
 /** The answer of `POST /v1/apply`. */
@@ -73,6 +78,8 @@ export interface ApiContext {
   /** The workers of this chassis and what each has. */
   workers(): Promise<WorkersView>;
   pipeline(): StageView[];
+  /** Why a document, or part of it, is not in force on this chassis; null when all of it is. */
+  troubleWith(kind: Kind, name: string): string | null;
   /** Packets that a rule decided about on this chassis. */
   ruleHits(name: string): number;
   health(): HealthView;

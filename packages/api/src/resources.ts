@@ -10,7 +10,7 @@ import { USER_KINDS, type UserKind } from "@rhone/state/schema";
 import { get, list, type State } from "@rhone/state/state";
 import type { Context } from "hono";
 import { transact } from "./audit.ts";
-import type { AclView, ApiContext } from "./context.ts";
+import type { AclView, ApiContext, InForce } from "./context.ts";
 import { gatewayStatusOf } from "./gateway-view.ts";
 import { portStatusOf } from "./port-view.ts";
 import { problemResponse, refusal, withoutIndex } from "./problem.ts";
@@ -80,7 +80,7 @@ function addKind(app: OpenAPIHono, context: ApiContext, kind: UserKind): void {
 function answerOne(c: Context, context: ApiContext, kind: UserKind, status: 200 | 201): Response {
   const state = context.store.snapshot();
   const entry = get(state, kind, nameOf(c));
-  if (entry === undefined) return problemResponse("not-found", `no ${kind} ${nameOf(c)}`);
+  if (entry === undefined) return notFound(context, kind, nameOf(c));
   return c.json(viewOf(state, entry, context), status, { ETag: etagOf(entry) });
 }
 
@@ -139,14 +139,23 @@ function nameDocument(body: unknown, kind: UserKind, name: string): Result<unkno
  * gateway's with who forwards.
  */
 function viewOf(state: State, { value }: LiveEntry, context: ApiContext): object {
+  const trouble = context.troubleWith(value.kind, value.name);
+  const rest: InForce = trouble === null ? {} : { notInForce: trouble };
   if (value.kind === "acl") {
-    return { ...value, hits: context.ruleHits(value.name) } satisfies AclView;
+    return { ...value, hits: context.ruleHits(value.name), ...rest } satisfies AclView & InForce;
   }
   if (value.kind === "gateway") {
     const { members } = context.cluster();
     const statusOf = (name: string) => members.find((member) => member.name === name)?.status;
-    return { ...value, status: gatewayStatusOf(state, value, statusOf) };
+    return { ...value, status: gatewayStatusOf(state, value, statusOf), ...rest };
   }
-  if (value.kind !== "port") return value;
-  return { ...value, status: portStatusOf(state, value) };
+  if (value.kind !== "port") return { ...value, ...rest };
+  return { ...value, status: portStatusOf(state, value), ...rest };
+}
+
+/** Of a document that cannot be read here it says so. */
+function notFound({ troubleWith }: ApiContext, kind: UserKind, name: string): Response {
+  const trouble = troubleWith(kind, name);
+  const detail = trouble === null ? `no ${kind} ${name}` : `${kind} ${name}: ${trouble}`;
+  return problemResponse("not-found", detail);
 }

@@ -15,7 +15,7 @@ import type { Context } from "hono";
 import { gateOf } from "./gate.ts";
 import { grantSchema } from "./grant.ts";
 import { type Need, needOf } from "./needs.ts";
-import { gatewayStatus, hits, LEVELS, portStatus, problemView } from "./views.ts";
+import { gatewayStatus, hits, LEVELS, notInForce, portStatus, problemView } from "./views.ts";
 
 type Method = "get" | "put" | "post" | "delete";
 type Handler = (c: Context) => Response | Promise<Response>;
@@ -111,11 +111,15 @@ export function registerSchemas(app: OpenAPIHono): void {
     Acl: aclSchema,
     LoadBalancer: loadBalancerSchema,
     Gateway: gatewaySchema,
-    GatewayView: z.strictObject({ ...gatewaySchema.shape, status: gatewayStatus }),
+    GatewayView: z.strictObject({ ...gatewaySchema.shape, status: gatewayStatus, notInForce }),
     Dataplane: dataplaneSchema,
     Grant: grantSchema,
-    AclView: z.strictObject({ ...aclSchema.shape, hits }),
-    PortView: z.strictObject({ ...portSchema.shape, ...view }),
+    SwitchView: z.strictObject({ ...switchSchema.shape, notInForce }),
+    RouterView: z.strictObject({ ...routerSchema.shape, notInForce }),
+    AclView: z.strictObject({ ...aclSchema.shape, hits, notInForce }),
+    PortView: z.strictObject({ ...portSchema.shape, ...view, notInForce }),
+    LoadBalancerView: z.strictObject({ ...loadBalancerSchema.shape, notInForce }),
+    DataplaneView: z.strictObject({ ...dataplaneSchema.shape, notInForce }),
   };
   for (const [name, schema] of Object.entries(schemas)) {
     const { $schema, ...json } = z.toJSONSchema(schema, { io: "input" });
@@ -130,8 +134,7 @@ export function documentSchema(kind: UserKind): JsonSchema {
 
 /** What the API answers for that kind. */
 export function viewSchema(kind: UserKind): JsonSchema {
-  const hasView = kind === "port" || kind === "acl" || kind === "gateway";
-  return { $ref: `#/components/schemas/${SCHEMA_NAMES[kind]}${hasView ? "View" : ""}` };
+  return { $ref: `#/components/schemas/${SCHEMA_NAMES[kind]}View` };
 }
 
 export const GRANT_SCHEMA: JsonSchema = { $ref: "#/components/schemas/Grant" };

@@ -301,6 +301,11 @@ export const gatewayStatus = z
   })
   .openapi("GatewayStatus");
 
+export const notInForce = z
+  .string()
+  .exactOptional()
+  .describe("Why it, or a part of it, is not in force on this chassis.");
+
 export const hits = count.describe("Packets that the rule decided about on this chassis.");
 
 export const applyView = z

@@ -12,6 +12,7 @@ import type { Config } from "./config.ts";
 import type { Dataplane } from "./dataplane.ts";
 import { countersView, pipelineView } from "./read-models.ts";
 import * as tokens from "./tokens.ts";
+import { documentsCheck, troubleWith } from "./trouble.ts";
 import { underlayCheck } from "./underlay-check.ts";
 import { workersView } from "./workers-view.ts";
 
@@ -215,6 +216,14 @@ export class Chassis {
       },
       workers: () => workersView(this.#config.name, dataplane, devices, tunnel),
       pipeline: pipelineView,
+      troubleWith: (kind, name) => {
+        return troubleWith(
+          kind,
+          name,
+          parts.resolve(tokens.CONTROLLER),
+          parts.resolve(tokens.STORE),
+        );
+      },
       ruleHits: (name) => parts.resolve(tokens.RULE_HITS).of(name),
       health: () => this.#health(),
       peers: () => this.#peers(),
@@ -250,7 +259,7 @@ export class Chassis {
     const parts = this.#parts;
     const dataplane = parts.resolve(tokens.DATAPLANE);
     const nats = parts.resolve(tokens.NATS_SERVER).state;
-    const { storageError, repair, partialCount } = parts.resolve(tokens.STORE);
+    const { storageError, repair, partials } = parts.resolve(tokens.STORE);
     const { failure } = parts.resolve(tokens.CONTROLLER);
     const { homeless, most } = parts.resolve(tokens.DEVICES);
     const tunnel = parts.resolve(tokens.DIRECT_TUNNEL)?.check();
@@ -278,15 +287,7 @@ export class Chassis {
         ok: storageError === null,
         detail: storageError ?? (repair === null ? "the state is on disk" : repair),
       },
-      {
-        name: "documents",
-        ok: partialCount === 0,
-        detail:
-          partialCount === 0
-            ? "every document is understood"
-            : `of ${partialCount} documents something is not in force: a later version wrote ` +
-              "it, or changes that were made at the same time do not fit together",
-      },
+      documentsCheck(partials),
       {
         name: "nats",
         ok: nats.status === "running",

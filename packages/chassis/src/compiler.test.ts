@@ -132,6 +132,7 @@ test("a state that cannot be compiled is named, and the next one that can is com
   const bad = { ...first!, value: { ...first!.value, addresses: ["nonsense"] } };
   assert.throws(() => compiler.compile({ ...state, ports: [bad, ...others] }, self), {
     message: 'port port0: expected a validated IP address, got "nonsense"',
+    ...{ kind: "port", object: "port0" },
   });
   assert.deepEqual(compiler.compile(state, self), good);
   assert.deepEqual(failed, []);

@@ -13,6 +13,7 @@ import { get, type State } from "@rhone/state/state";
 import type { Store } from "@rhone/state/store";
 import type { Logger } from "pino";
 import { claimChanges, type GatewayTurn } from "./claims.ts";
+import { CompileError } from "./compile-error.ts";
 import { type CompileCounts, Compiler } from "./compiler.ts";
 import type { Dataplane } from "./dataplane.ts";
 import { type Devices, RETRY_MS } from "./devices.ts";
@@ -48,7 +49,7 @@ export class Controller {
   readonly barrier: Barrier;
   /** Says when they are compiled. */
   readonly #gathering: Gathering;
-  #failure = "";
+  #failure: Error | null = null;
   /** Marks so far; those that the last compilation knew of; and the edition that came of it. */
   #marked = 0;
   #compiled = 0;
@@ -100,7 +101,12 @@ export class Controller {
 
   /** Why the newest state is not in force; "" when it is. */
   get failure(): string {
-    return this.#failure;
+    return this.#failure?.message ?? "";
+  }
+
+  /** The object that cannot be compiled; null when there is none, or it is not known. */
+  get culprit(): CompileError | null {
+    return this.#failure instanceof CompileError ? this.#failure : null;
   }
 
   /** How the generations so far were compiled. */
@@ -254,9 +260,9 @@ export class Controller {
       for (const awaited of this.#awaited) {
         if (awaited.marked <= marked) awaited.edition ??= this.#edition;
       }
-      this.#failure = "";
+      this.#failure = null;
     } catch (error) {
-      this.#failure = (error as Error).message;
+      this.#failure = error as Error;
       log.error({ error, revision: state.revision }, "cannot compile; the old tables stay");
     }
     this.#announceWorkers();

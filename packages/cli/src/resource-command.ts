@@ -124,7 +124,13 @@ async function get(kind: string, name: string | undefined, options: ServerOption
     return;
   }
   const resources = await client.get<Resource[]>(path);
-  print(options, resources, () => formatTable([HEADERS[singular]!, ...resources.map(rowOf)]));
+  print(options, resources, () => {
+    const table = formatTable([HEADERS[singular]!, ...resources.map(rowOf)]);
+    const troubles = resources.flatMap(({ kind, name, notInForce }) => {
+      return notInForce === undefined ? [] : `${kind} ${name}: ${notInForce}`;
+    });
+    return troubles.length === 0 ? table : `${table}\n\n${troubles.join("\n")}`;
+  });
 }
 
 const IDENTITY_HEADER = ["number", "labels", "ports"];
@@ -179,6 +185,7 @@ interface Resource {
   readonly kind: Kind;
   readonly name: string;
   readonly description?: string;
+  readonly notInForce?: string;
   readonly maxStaleSeconds?: number;
   readonly ports?: readonly { readonly name: string; readonly addresses: readonly string[] }[];
   readonly switch?: string;

@@ -48,16 +48,16 @@ export class Ledger {
   #vectorView: Vector | null = null;
   #root: string | null = null;
   #revision = 0;
-  #partialCount = 0;
+  readonly #partials = new Set<string>();
 
   /** The highest clock of all writes. */
   get revision(): number {
     return this.#revision;
   }
 
-  /** Names of which something could not be read or did not fit. */
-  get partialCount(): number {
-    return this.#partialCount;
+  /** Keys of which something could not be read or did not fit. */
+  get partials(): ReadonlySet<string> {
+    return this.#partials;
   }
 
   get vector(): Vector {
@@ -124,7 +124,8 @@ export class Ledger {
     const kept = new Set(next.writes);
     for (const write of before?.writes ?? []) if (!kept.delete(write)) this.#drop(write);
     for (const write of kept) this.#add(write);
-    this.#partialCount += Number(next.isPartial) - Number(before?.isPartial ?? false);
+    if (next.isPartial) this.#partials.add(key);
+    else this.#partials.delete(key);
     if (next.writes.length === 0) this.#records.delete(key);
     else this.#records.set(key, next);
   }

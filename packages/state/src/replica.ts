@@ -143,8 +143,8 @@ export class Replica implements Store {
     return this.#ledger.root;
   }
 
-  get partialCount(): number {
-    return this.#ledger.partialCount;
+  get partials(): ReadonlySet<string> {
+    return this.#ledger.partials;
   }
 
   behind(vector: Vector, after: Cursor | null, size: number): Page {

@@ -117,7 +117,7 @@ test("a file of format 1 is taken over", (t) => {
     const store = opened(path);
     assert.equal(store.repair, null);
     assert.equal(store.revision, 4);
-    assert.equal(store.partialCount, 0, "what is said otherwise now is left out");
+    assert.equal(store.partials.size, 0, "what is said otherwise now is left out");
     assert.deepEqual(
       store.entries().map(({ name, created, value }) => [name, created.clock, value !== null]),
       [

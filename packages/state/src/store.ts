@@ -106,8 +106,11 @@ export interface Store {
   expire(isKnownByAll: boolean): number;
   /** Everything that can be read here, with tombstones, by kind and name. */
   entries(): readonly Entry[];
-  /** Names of which a change could not be read here, or did not fit to another. */
-  readonly partialCount: number;
+  /**
+   * What is not in force as it was written, as `kind/name`: a change could not be read here, or did
+   * not fit to another.
+   */
+  readonly partials: ReadonlySet<string>;
   /** Calls `listener` after each commit that changed something; returns how to end that. */
   onChange(listener: Listener): () => void;
   /** Why the disk did not take the latest writes of peers; null when all is stored. */

@@ -1,10 +1,10 @@
 /** Rows 15 and 22: somebody writes too much, or what no chassis can work with. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { HealthView } from "@rhone/api/context";
+import type { HealthView, InForce } from "@rhone/api/context";
 import { type RestClient, succeeded } from "@rhone/cli/rest-client";
 import { until } from "../until.ts";
 import { CHASSIS, type Rig } from "./rig.ts";
-import type { Fault } from "./run-fault.ts";
+import { expect, type Fault } from "./run-fault.ts";
 
 const FLOOD_MS = 5000;
 const FLOODED_NAMES = 200;
@@ -14,6 +14,7 @@ const SAMPLE_PAUSE_MS = 50;
 const PORTS_MAX = 32_767;
 const PORTS_AT_ONCE = 4000;
 const WRITE_TIMEOUT_MS = 60_000;
+const POISONED = "/v1/switches/poisoned";
 
 const flood: Fault = {
   ...{ row: 15, name: "c writes as much as it can, for 5 s", mayLose: false, writeTo: ["b"] },
@@ -82,6 +83,10 @@ const poison: Fault = {
         if (!check.ok) why.push(check.detail);
         return !check.ok;
       });
+    }
+    for (const name of CHASSIS) {
+      const { notInForce } = await fixture.chassis(name).client.get<InForce>(POISONED);
+      expect(notInForce !== undefined, `${name}: the switch itself has to say so`);
     }
     succeeded(await client.request("DELETE", `/v1/ports/${names.at(-1)}`));
     for (const name of CHASSIS) {
