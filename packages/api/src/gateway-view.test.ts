@@ -49,6 +49,9 @@ test("a gateway says who forwards, since when, and why the others do not", async
   ]);
   const [listed] = (await call("GET", "/v1/gateways")).body;
   assert.deepEqual(listed.status, status);
+  const metrics = (await call("GET", "/metrics")).body;
+  assert.match(metrics, /^rhone_gateway_forwards\{gateway="g"\} 1$/m);
+  assert.match(metrics, /^rhone_gateway_epoch\{gateway="g"\} 3$/m);
 });
 
 test("a member that is dead, has no device or was never heard of is told apart", async (t) => {
@@ -56,7 +59,7 @@ test("a member that is dead, has no device or was never heard of is told apart",
   const cluster = clusterWith("dead");
   const call = await start(t, { store, cluster });
   const { status } = (await call("GET", "/v1/gateways/g")).body;
-  assert.deepEqual([status.active, status.epoch, status.since], [null, 0, null]);
+  assert.deepEqual([status.active, status.epoch, status.since], [null, 1, null]);
   assert.deepEqual(status.members, [
     { chassis: "a", role: "down", detail: "port up: no such device" },
     { chassis: "b", role: "down", detail: "it is dead" },
@@ -76,4 +79,15 @@ test("a witness is added, the warning goes, and a gateway in use is kept", async
   assert.equal((await call("DELETE", "/v1/ports/up")).status, 204);
   assert.equal((await call("DELETE", "/v1/gateways/g")).status, 204);
   assert.equal((await call("GET", "/v1/gateways/g")).status, 404);
+});
+
+test("a member that is dead does not forward, whatever it said before", async (t) => {
+  const store = storeWith({
+    a: { epoch: 1, up: true, standby: true },
+    b: { epoch: 5, up: true },
+  });
+  const call = await start(t, { store, cluster: clusterWith("dead") });
+  const { status } = (await call("GET", "/v1/gateways/g")).body;
+  assert.deepEqual([status.active, status.epoch], [null, 5]);
+  assert.match((await call("GET", "/metrics")).body, /^rhone_gateway_forwards\{gateway="g"\} 0$/m);
 });

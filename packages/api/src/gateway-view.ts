@@ -3,28 +3,30 @@ import { type Claim, claimAt, claimsOf, holderOf } from "@rhone/state/claim";
 import { wallMsOf } from "@rhone/state/clock";
 import { type Gateway, portsOf, warningOf } from "@rhone/state/gateway";
 import type { State } from "@rhone/state/state";
-import type { GatewayStatusView } from "./context.ts";
+import type { ApiContext, GatewayStatusView } from "./context.ts";
 
 type MemberView = GatewayStatusView["members"][number];
 
-/** `statusOf`: of another chassis, as the one that answers sees it; undefined of itself. */
+/** Beside the claims, who lives is as the chassis that answers sees it. */
 export function gatewayStatusOf(
   state: State,
   gateway: Gateway,
-  statusOf: (chassis: string) => string | undefined,
+  context: Pick<ApiContext, "cluster">,
 ): GatewayStatusView {
+  const statuses = new Map(context.cluster().members.map(({ name, status }) => [name, status]));
   const ports = portsOf(state, gateway.name);
   const claims = ports.map(({ name }) => claimsOf(state, name));
-  const active = ports.flatMap((port, i) => holderOf(port, claims[i]!) ?? [])[0];
+  const holder = ports.flatMap((port, i) => holderOf(port, claims[i]!) ?? [])[0];
+  const active = holder !== undefined && statuses.get(holder) !== "dead" ? holder : undefined;
   const claim = active === undefined ? undefined : firstOf(claims, active);
   return {
     active: active ?? null,
-    epoch: claim?.value.epoch ?? 0,
+    epoch: Math.max(0, ...claims.flat().map(({ value }) => value.epoch)),
     since: claim === undefined ? null : new Date(wallMsOf(claim.version.clock)).toISOString(),
     warning: warningOf(gateway) ?? "",
     ports: ports.map(({ name }) => name),
     members: gateway.members.map(({ chassis }) => {
-      return viewOf(chassis, active, claims, statusOf(chassis));
+      return viewOf(chassis, active, claims, statuses.get(chassis));
     }),
   };
 }
@@ -40,10 +42,7 @@ function viewOf(
   claims: readonly (readonly Claim[])[],
   status: string | undefined,
 ): MemberView {
-  if (chassis === active) {
-    const detail = status === "dead" ? "it is dead, and nobody has taken over yet" : "";
-    return { chassis, role: "active", detail };
-  }
+  if (chassis === active) return { chassis, role: "active", detail: "" };
   if (status === "dead") return { chassis, role: "down", detail: "it is dead" };
   if (claims.length === 0) return { chassis, role: "standby", detail: "no port names the gateway" };
   const down = claims.flatMap((ofPort) => claimAt(ofPort, chassis) ?? []).find(isDown)?.value;

@@ -7,6 +7,7 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { Counter, Gauge, Registry } from "prom-client";
 import type { ApiContext, ClusterView } from "./context.ts";
+import { gatewayStatusOf } from "./gateway-view.ts";
 import { addRoute } from "./routes.ts";
 
 type Samples = readonly (readonly [labels: Readonly<Record<string, string>>, value: number])[];
@@ -17,6 +18,7 @@ export function addMetrics(app: OpenAPIHono, context: ApiContext): void {
     const registry = new Registry();
     addChassis(registry, context);
     addCluster(registry, context.cluster());
+    addGateways(registry, context);
     const headers = { "content-type": registry.contentType };
     return new Response(await registry.metrics(), { headers });
   });
@@ -63,6 +65,32 @@ function addChassis(registry: Registry, context: ApiContext): void {
     registry,
     { name: "rhone_connections", labelNames: [], help: "Connections that are tracked now." },
     [[{}, connections.inUse]],
+  );
+}
+
+/** As every chassis has it: an alarm needs to ask one of them only. */
+function addGateways(registry: Registry, context: ApiContext): void {
+  const state = context.store.snapshot();
+  const statuses = state.gateways.map(({ name, value }) => {
+    return [{ gateway: name }, gatewayStatusOf(state, value, context)] as const;
+  });
+  gauge(
+    registry,
+    {
+      name: "rhone_gateway_forwards",
+      labelNames: ["gateway"],
+      help: "1 when a member forwards for it, 0 when none does.",
+    },
+    statuses.map(([labels, { active }]) => [labels, Number(active !== null)]),
+  );
+  gauge(
+    registry,
+    {
+      name: "rhone_gateway_epoch",
+      labelNames: ["gateway"],
+      help: "Grows each time that another member begins to forward.",
+    },
+    statuses.map(([labels, { epoch }]) => [labels, epoch]),
   );
 }
 

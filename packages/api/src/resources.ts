@@ -145,9 +145,7 @@ function viewOf(state: State, { value }: LiveEntry, context: ApiContext): object
     return { ...value, hits: context.ruleHits(value.name), ...rest } satisfies AclView & InForce;
   }
   if (value.kind === "gateway") {
-    const { members } = context.cluster();
-    const statusOf = (name: string) => members.find((member) => member.name === name)?.status;
-    return { ...value, status: gatewayStatusOf(state, value, statusOf), ...rest };
+    return { ...value, status: gatewayStatusOf(state, value, context), ...rest };
   }
   if (value.kind !== "port") return { ...value, ...rest };
   return { ...value, status: portStatusOf(state, value), ...rest };

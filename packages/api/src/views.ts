@@ -287,7 +287,7 @@ export const gatewayStatus = z
       .string()
       .nullable()
       .describe("The member that forwards, as far as this chassis knows; null: none does."),
-    epoch: count.describe("Grows each time that another member begins; 0 before the first."),
+    epoch: count.describe("Grows each time that another member begins."),
     since: z.string().nullable().describe("When the member that forwards began."),
     warning: z.string().describe("What is dangerous about the group; empty when nothing is."),
     ports: z.array(z.string()).describe("Ports that name the gateway."),
