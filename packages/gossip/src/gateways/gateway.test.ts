@@ -174,6 +174,21 @@ test("a group that changes needs a majority of what it was for a while", () => {
   assert.deepEqual(table.active, ["b 2"]);
 });
 
+test("of groups that change one after the other, a majority of each is needed", () => {
+  const table = new Table(ranked, [...WITH_WITNESS, "x", "y"]);
+  table.pass(2000);
+  table.silent.add("a");
+  table.silent.add("w");
+  const changed = [groupOf({ b: 5 }, ["w", "x"]), groupOf({ b: 5 }, ["x", "y"])];
+  for (const group of changed) {
+    for (const name of ["b", "x", "y"]) table.gateways.get(name)!.setGroup(group, table.nowMs);
+    table.pass(4000);
+    assert.deepEqual(table.active, []);
+  }
+  table.pass(7000);
+  assert.deepEqual(table.active, ["b 2"]);
+});
+
 test("who forwards has a higher epoch than any that others claim", () => {
   const table = new Table(ranked, WITH_WITNESS);
   for (const gateway of table.gateways.values()) gateway.claimed(41);

@@ -37,7 +37,10 @@ export const EQUAL_WAIT_MS = 300_000;
 const ASKING_MAX_MS = 3000;
 /** for so long. */
 const REST_MS = 3000;
-/** So long after a group has changed, a majority of what it was before is needed as well. */
+/**
+ * So long after a group has changed, a majority of what it was before is needed as well: until all
+ * know of the change.
+ */
 export const JOINT_MS = 10_000;
 
 /** A grant of ours, and when it was made or last renewed. */
@@ -61,8 +64,8 @@ export class Gateway {
   readonly #incarnation: number;
   readonly #grantsFromMs: number;
   #group: Group;
-  /** What the group was before, until that time. */
-  #before: { readonly group: Group; readonly untilMs: number } | null = null;
+  /** What the group was before, each until its time. */
+  #before: readonly { readonly group: Group; readonly untilMs: number }[] = [];
   readonly #voices = new Voices();
   /** Until when each other voter has promised to grant nobody else. */
   readonly #leases = new Map<string, number>();
@@ -91,8 +94,7 @@ export class Gateway {
 
   /** Everybody with whom heartbeats are exchanged. */
   get voters(): ReadonlySet<string> {
-    const before = this.#before === null ? [] : votersOf(this.#before.group);
-    return new Set([...votersOf(this.#group), ...before]);
+    return new Set(this.#groups.flatMap(votersOf));
   }
 
   /** Until when this chassis may forward, by its own clock; in the past when it may not. */
@@ -127,7 +129,8 @@ export class Gateway {
 
   setGroup(group: Group, nowMs: number): void {
     const isSame = votersOf(group).toSorted().join() === votersOf(this.#group).toSorted().join();
-    if (!isSame) this.#before = { group: this.#group, untilMs: nowMs + JOINT_MS };
+    const before = { group: this.#group, untilMs: nowMs + JOINT_MS };
+    if (!isSame) this.#before = [...this.#before, before];
     this.#group = group;
     this.step(nowMs);
   }
@@ -147,18 +150,12 @@ export class Gateway {
 
   /** What this chassis says of the gateway. */
   entryAt(nowMs: number): Entry {
-    const { gateway, stance, epoch, epochMax } = {
+    return {
       gateway: this.name,
       stance: this.#told(nowMs),
       epoch: this.#stance === "idle" ? 0 : this.#epoch,
       epochMax: this.#epochMax,
-    };
-    const grant = this.#grant;
-    if (grant === null) return { gateway, stance, epoch, epochMax, grant };
-    const { to, incarnation, seq } = grant;
-    return {
-      ...{ gateway, stance, epoch, epochMax },
-      grant: { to, incarnation, seq, epoch: grant.epoch },
+      grant: this.#grant,
     };
   }
 
@@ -192,7 +189,7 @@ export class Gateway {
     this.#takeGrant(from, entry.grant, sentMs);
     const own = this.#grant;
     const isTheirs = own?.to === from && own.incarnation === incarnation;
-    // It says itself that it does not forward.
+    // It says itself that it does not forward any more.
     const hasLetGo = entry.stance === "idle" || entry.stance === "able";
     if (isTheirs && hasLetGo) this.#setGrant(null);
     else if (isTheirs && this.#mayRenew(from, entry, nowMs)) {
@@ -204,7 +201,7 @@ export class Gateway {
 
   /** Does what the time has come for. */
   step(nowMs: number): void {
-    if (this.#before !== null && nowMs >= this.#before.untilMs) this.#before = null;
+    this.#before = this.#before.filter(({ untilMs }) => nowMs < untilMs);
     if (this.#grant !== null && nowMs >= this.#grant.atMs + PROMISE_MS) this.#setGrant(null);
     switch (this.#stance) {
       case "active":
@@ -263,7 +260,7 @@ export class Gateway {
   }
 
   get #groups(): readonly Group[] {
-    return this.#before === null ? [this.#group] : [this.#group, this.#before.group];
+    return [this.#group, ...this.#before.map(({ group }) => group)];
   }
 
   /** Members that are preferred to `candidate`, and could forward. */
