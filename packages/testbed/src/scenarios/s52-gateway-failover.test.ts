@@ -1,8 +1,8 @@
 /**
- * S52: two chassis have a way to the outside, and one of them forwards. When it is killed the other
- * one does, a second later, and the outside hears of it; when it comes back it waits. One that is
- * drained hands over. What is lost is counted in pings from the outside, through a router, to a
- * workload at a third chassis.
+ * S52: two chassis have a way to the outside, and one of them forwards. When it is killed or hangs
+ * the other one does, a second later, and the outside hears of it; when it is back it waits. One
+ * that is drained, or loses its cable, hands over. What is lost is counted in pings from the
+ * outside, through a router, to a workload at a third chassis.
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -13,8 +13,9 @@ import { type RunResult, run } from "@rhone/cli/run";
 import { runtimeCommand, scriptPath } from "@rhone/cli/runtime";
 import { defaultMac } from "@rhone/state/schema";
 import { withCapture } from "../capture.ts";
+import { heal, split } from "../faults/partition.ts";
 import { ip, layCable } from "../guests.ts";
-import { useLab } from "../lab-fixture.ts";
+import { dropsOf, useLab } from "../lab-fixture.ts";
 import { labOf } from "../topology.ts";
 import { until } from "../until.ts";
 
@@ -28,9 +29,13 @@ const PING_MS = 20;
 /** A lease and a promise, and what a machine that is busy adds. */
 const KILLED_MS = 1200;
 const DRAINED_MS = 100;
+const UNPLUGGED_MS = 300;
 const BUSY_MS = 2500;
 /** In which a member that fought would have come back. */
 const QUIET_MS = 4000;
+const AGREED_MS = 20_000;
+/** Connections that had been cut come back when TCP tries again. */
+const HEALED_MS = 100_000;
 const lab = labOf({
   name: "s52",
   chassis: CHASSIS,
@@ -80,21 +85,50 @@ async function statusAt(chassis: string): Promise<GatewayStatusView> {
   return (await client.get<{ status: GatewayStatusView }>("/v1/gateways/g")).status;
 }
 
-/** All of `chassis` say that `active` forwards. */
-async function untilAt(active: string, epochMin: number, chassis = CHASSIS): Promise<number> {
+/** All of `chassis` say that `active` forwards; returns the epoch. */
+async function untilAt(
+  active: string,
+  epochMin: number,
+  chassis = CHASSIS,
+  limitMs = AGREED_MS,
+): Promise<number> {
   const epochs = new Set<number>();
-  await until(`${active} forwards, say ${chassis.join()}`, async () => {
-    epochs.clear();
-    const all = await Promise.all(chassis.map(statusAt));
-    for (const { epoch } of all) epochs.add(epoch);
-    return (
-      epochs.size === 1 &&
-      all.every(({ active: at, epoch }) => {
-        return at === active && epoch >= epochMin;
-      })
-    );
-  });
+  await until(
+    `${active} forwards, say ${chassis.join()}`,
+    async () => {
+      epochs.clear();
+      const all = await Promise.all(chassis.map(statusAt));
+      for (const { epoch } of all) epochs.add(epoch);
+      return (
+        epochs.size === 1 &&
+        all.every(({ active: at, epoch }) => {
+          return at === active && epoch >= epochMin;
+        })
+      );
+    },
+    limitMs,
+  );
   return [...epochs][0]!;
+}
+
+interface Standing {
+  readonly first: string;
+  readonly second: string;
+  readonly epoch: number;
+}
+
+/** Who forwards, and who could, once the other one stands by. */
+async function bothAble(): Promise<Standing> {
+  const found: Standing[] = [];
+  await until("one forwards and the other one could", async () => {
+    const { active, epoch, members } = await statusAt("c");
+    const other = members.find(({ role, detail }) => {
+      return role === "standby" && detail.includes(` ${active}`);
+    });
+    if (active === null || other === undefined) return false;
+    return found.push({ first: active, second: other.chassis, epoch }) > 0;
+  });
+  return found[0]!;
 }
 
 /** Pings the inside from the outside while `body` runs; returns how many were lost. */
@@ -185,4 +219,57 @@ test("S52: a gateway is taken over, announced, kept, and handed over", LIMIT, as
   });
   t.diagnostic(`drained: ${lost} of 100 pings lost, one every ${PING_MS} ms`);
   assert.ok(lost <= most(DRAINED_MS), `${lost} lost, at most ${most(DRAINED_MS)} expected`);
+});
+
+test("S52: a cable is pulled out, a chassis hangs, one is stopped", LIMIT, async (t) => {
+  await putGroup();
+  const { first, second, epoch } = await bothAble();
+  const unplugged = await lostWhile(100, async () => {
+    await ip(fixture, "outside", [`link set up-${first} down`]);
+    await untilAt(second, epoch + 1);
+  });
+  t.diagnostic(`unplugged: ${unplugged} of 100 pings lost, one every ${PING_MS} ms`);
+  assert.ok(
+    unplugged <= most(UNPLUGGED_MS),
+    `${unplugged}, at most ${most(UNPLUGGED_MS)} expected`,
+  );
+  await ip(fixture, "outside", [`link set up-${first} up`]);
+
+  const hung = await lostWhile(200, async () => {
+    const { epoch } = await statusAt("c");
+    fixture.chassis(second).kill("SIGSTOP");
+    await untilAt(first, epoch + 1, ["c", first]);
+    fixture.chassis(second).kill("SIGCONT");
+    await fixture.chassis(second).ready();
+    await untilAt(first, epoch + 1);
+  });
+  t.diagnostic(`hung: ${hung} of 200 pings lost, one every ${PING_MS} ms`);
+  assert.ok(hung <= most(KILLED_MS), `${hung} lost, at most ${most(KILLED_MS)} expected`);
+
+  const { epoch: held } = await statusAt("c");
+  const stopped = await lostWhile(100, async () => {
+    await fixture.chassis(first).stop();
+    await untilAt(second, held + 1, ["c", second]);
+  });
+  fixture.chassis(first).start();
+  await fixture.chassis(first).ready();
+  t.diagnostic(`stopped in order: ${stopped} of 100 pings lost, one every ${PING_MS} ms`);
+  assert.ok(stopped <= most(DRAINED_MS), `${stopped}, at most ${most(DRAINED_MS)} expected`);
+});
+
+test("S52: who does not hear the others stops, although its tunnel works", LIMIT, async (t) => {
+  const { first, second, epoch } = await bothAble();
+  const lost = await lostWhile(200, async () => {
+    await split(fixture, [first], ["c", second]);
+    await untilAt(second, epoch + 1, ["c", second]);
+  });
+  t.diagnostic(`cut off: ${lost} of 200 pings lost, one every ${PING_MS} ms`);
+  assert.ok(lost <= most(KILLED_MS), `${lost} lost, at most ${most(KILLED_MS)} expected`);
+  assert.equal((await statusAt(first)).active, null, "it knows of nobody who forwards");
+  const before = dropsOf(await fixture.counters(first), "gateway-fenced");
+  // Everybody out there is asked for an address that nobody has.
+  await fixture.run("outside", "ping", "-c1", "-W1", "10.0.9.77");
+  assert.ok(dropsOf(await fixture.counters(first), "gateway-fenced") > before);
+  await heal(fixture);
+  await untilAt(second, epoch + 1, CHASSIS, HEALED_MS);
 });
