@@ -8,6 +8,7 @@ import { HandOver } from "@rhone/dataplane-worker/bucket-hand-over";
 import { Departures } from "@rhone/dataplane-worker/departures";
 import { EarlyPackets } from "@rhone/dataplane-worker/early-packets";
 import { HeldPackets } from "@rhone/dataplane-worker/held-packets";
+import { OrphanFragments } from "@rhone/dataplane-worker/orphan-fragments";
 import { RunLoop } from "@rhone/dataplane-worker/run-loop";
 import { SlotFlow } from "@rhone/dataplane-worker/slot-flow";
 import { TableHistory } from "@rhone/dataplane-worker/table-history";
@@ -179,8 +180,9 @@ export class MemoryWorker {
     });
     const history = new TableHistory(tables);
     const early = new EarlyPackets({ core, history, limit: 0, onSender: () => {} });
+    const orphans = new OrphanFragments(core, history, 0);
     this.#loop = new RunLoop({
-      ...{ core, history, early, underlay: NO_TUNNEL, rings: incoming },
+      ...{ core, history, early, orphans, underlay: NO_TUNNEL, rings: incoming },
       ...{ begun, onBegun: () => {} },
       departures: new Departures(core, byIndex, neighbours, NO_TUNNEL),
       ...{ handOver, held: new HeldPackets(held) },

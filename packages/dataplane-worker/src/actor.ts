@@ -30,6 +30,7 @@ import { Departures } from "./departures.ts";
 import { EARLY_MAX, EarlyPackets } from "./early-packets.ts";
 import { mayJoin } from "./hand-off.ts";
 import { HeldPackets } from "./held-packets.ts";
+import { ORPHANS_MAX, OrphanFragments } from "./orphan-fragments.ts";
 import type { Command, Report, SlotAccount, WorkerPlan } from "./plan.ts";
 import { RunLoop } from "./run-loop.ts";
 import { SlotFlow } from "./slot-flow.ts";
@@ -54,6 +55,7 @@ export class Actor {
   readonly #handOver: HandOver;
   readonly #departures: Departures;
   readonly #early: EarlyPackets;
+  readonly #orphans: OrphanFragments;
   readonly #loop: RunLoop;
 
   constructor(plan: WorkerPlan) {
@@ -115,12 +117,15 @@ export class Actor {
       },
     });
     core.holdRefused = (slot) => this.#early.holdRefused(slot);
+    const orphansMax = Math.floor(ORPHANS_MAX / workersMax);
+    this.#orphans = new OrphanFragments(core, this.#history, orphansMax);
+    core.holdOrphan = (slot) => this.#orphans.hold(slot);
     this.#loop = new RunLoop({
       ...{ core, history: this.#history, underlay: tunnel, rings: incoming },
       begun: new BegunEdition(plan.begun),
       departures: this.#departures,
       ...{ handOver: this.#handOver, held: new HeldPackets(held), status: this.#status },
-      early: this.#early,
+      ...{ early: this.#early, orphans: this.#orphans },
       doorbell: doorbells[worker]!,
       // Every thread's own clock starts with the thread.
       clockOffsetMs: performance.timeOrigin - plan.clockOriginMs,
@@ -148,6 +153,7 @@ export class Actor {
       this.#status.setRunning(false);
     }
     this.#early.clear();
+    this.#orphans.clear();
     this.#ports.closeAll();
     this.#underlay.close();
     this.#allocator.flush();
@@ -251,7 +257,7 @@ export class Actor {
       free: smallFree + largeFree,
       returning: waiting,
       waiting: FrameReceiver.slotsOf(this.#allocator) + this.#underlay.slotsWaiting,
-      early: this.#early.count,
+      early: this.#early.count + this.#orphans.count,
       lent: this.#ports.lent,
       expected: this.#plan.slots.length + this.#slotFlow.balance() + this.#ports.slotsMoved,
     };

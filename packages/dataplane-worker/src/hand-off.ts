@@ -45,13 +45,15 @@ export function readyForRing(tables: Tables, slot: number, isHeld: boolean): num
   const left = packet.ringHopsLeft(slot);
   if (left === 0) return DROP["stamp-hand-offs"];
   packet.setRingHopsLeft(slot, left - 1);
-  if (isHeld) {
-    packet.setFlags(slot, packet.flags(slot) | packet.FLAG_UNSTAMPED);
-    packet.setGeneration(slot, tables.edition); // Until it is read.
-  } else {
-    put(tables, slot, resume.REASON_OWNER);
-  }
+  if (isHeld) readyToWait(tables, slot);
+  else put(tables, slot, resume.REASON_OWNER);
   return GOES_ON;
+}
+
+/** Readies a packet so that `readRingPacket` goes on with it at its stage, under these tables. */
+export function readyToWait(tables: Tables, slot: number): void {
+  packet.setFlags(slot, packet.flags(slot) | packet.FLAG_UNSTAMPED);
+  packet.setGeneration(slot, tables.edition); // Until it is read.
 }
 
 /**

@@ -120,7 +120,7 @@ export interface SlotAccount {
   readonly returning: number;
   /** Lie ready for sockets to receive into. */
   readonly waiting: number;
-  /** Of packets that wait for tables that have what they name. */
+  /** Of packets that wait for tables that have what they name, or for their first fragment. */
   readonly early: number;
   /** The kernel has them. */
   readonly lent: number;

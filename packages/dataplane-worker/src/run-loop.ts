@@ -27,6 +27,7 @@ import type { Departures } from "./departures.ts";
 import type { EarlyPackets } from "./early-packets.ts";
 import { readRingPacket, readTunnelPacket } from "./hand-off.ts";
 import type { HeldPackets } from "./held-packets.ts";
+import type { OrphanFragments } from "./orphan-fragments.ts";
 import { GENERATIONS_HELD, type TableHistory } from "./table-history.ts";
 
 /** Packets taken from one port or ring in one loop. */
@@ -38,7 +39,7 @@ const TUNNEL_PAUSE = 3;
 /** Longest sleep, in milliseconds: nothing depends on it but a bound for the unforeseen. */
 const SLEEP_MS = 1000;
 const SLEEP_IN_FLIGHT_MS = 1;
-/** While packets wait for tables: those ring when they come, but the time to wait ends silently. */
+/** While packets wait for tables or fragments: what comes rings, but the time ends silently. */
 const SLEEP_EARLY_MS = 5;
 /** One loop of so many is timed, stage by stage: reading the clock takes as long as a packet. */
 const TIMED_LOOPS = 64;
@@ -58,6 +59,7 @@ export interface LoopParts {
   readonly handOver: HandOver;
   readonly held: HeldPackets;
   readonly early: EarlyPackets;
+  readonly orphans: OrphanFragments;
   readonly status: WorkerStatus;
   readonly doorbell: number;
   /** From this thread's `performance.now()` to the chassis's clock. */
@@ -91,7 +93,7 @@ export class RunLoop {
   #loops = 0;
   #sweepAtMs = 0;
   #tunnelPause = 0;
-  readonly #arriveEarly = (slot: number, reason: number): void => this.#arrive(slot, reason);
+  readonly #arriveWaiting = (slot: number, reason: number): void => this.#arrive(slot, reason);
 
   constructor(parts: LoopParts) {
     this.#parts = parts;
@@ -126,6 +128,7 @@ export class RunLoop {
     core.counters.countLoop();
     core.allocator.collect();
     if (this.#parts.early.count > 0) this.#resumeEarly();
+    if (this.#parts.orphans.count > 0) this.#resumeOrphans();
     if (this.#parts.handOver.step()) this.#resumeHeld();
     const received = this.#receive();
     if (received === 0) this.#tunnelPause = 0;
@@ -230,7 +233,15 @@ export class RunLoop {
   /** What waited for tables that name what it names goes before what comes from now on. */
   #resumeEarly(): void {
     const { departures, early } = this.#parts;
-    if (early.turn(this.#arriveEarly) === 0) return;
+    if (early.turn(this.#arriveWaiting) === 0) return;
+    this.#process();
+    departures.flush();
+  }
+
+  /** Fragments whose first one has passed in the meantime follow it. */
+  #resumeOrphans(): void {
+    const { departures, orphans } = this.#parts;
+    if (orphans.turn(this.#arriveWaiting) === 0) return;
     this.#process();
     departures.flush();
   }
@@ -318,14 +329,14 @@ export class RunLoop {
   }
 
   #sleep(mailSeen: number, isInFlight: boolean): void {
-    const { core, early, status, rings, handOver, poller, doorbell, begun } = this.#parts;
+    const { core, early, orphans, status, rings, handOver, poller, doorbell, begun } = this.#parts;
     status.setSleeping(true);
     // After the store above: whoever pushes from now on sees it and rings.
     let mustStay = status.mail() !== mailSeen || begun.get() !== this.#begunSeen;
     for (let i = 0; i < rings.length; i++) if (!rings[i]!.isEmpty()) mustStay = true;
     if (!mustStay) {
       core.counters.countSleep();
-      const longestMs = early.count > 0 ? SLEEP_EARLY_MS : SLEEP_MS;
+      const longestMs = early.count + orphans.count > 0 ? SLEEP_EARLY_MS : SLEEP_MS;
       poller.poll(isInFlight || handOver.isBusy ? SLEEP_IN_FLIGHT_MS : longestMs);
       drainDoorbell(doorbell);
     }

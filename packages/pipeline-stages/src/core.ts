@@ -94,6 +94,11 @@ export class Core {
    * newer tables. False when it is to be refused now.
    */
   holdRefused: (slot: number) => boolean = () => false;
+  /**
+   * Takes a later fragment whose first one is not known yet, whose key is in `fragments`, to go on
+   * at the running stage when that has come. False when it is to be dropped now.
+   */
+  holdOrphan: (slot: number) => boolean = () => false;
   /** By bucket: the worker that owns its flows. Changed between two batches only. */
   readonly owners = new Uint8Array(BUCKET_COUNT);
   /** By device index: the worker that has the device. Changed as `owners`. */

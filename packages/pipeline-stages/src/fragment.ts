@@ -1,7 +1,7 @@
 /**
  * Fragments (RFC 791 §3.2, RFC 8200 §4.5) are not put together: the first one tells the ports, and
- * the later ones are treated as if they carried them. Run by the worker that owns the flow of the
- * fragments, which is known without ports.
+ * the later ones are treated as if they carried them; those that come before it wait for it a
+ * moment. Run by the worker that owns the flow of the fragments, which is known without ports.
  */
 import { bucketOf } from "@rhone/rings/buckets";
 import { DROP } from "@rhone/rings/drop-reason";

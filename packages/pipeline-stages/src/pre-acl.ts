@@ -39,7 +39,7 @@ export function egressPreAcl(core: Core, batch: Batch): void {
   batch.count = kept;
 }
 
-/** False when the packet left the batch: to its owner, or dropped. */
+/** False when the packet left the batch: to its owner, to wait for the first fragment, dropped. */
 function isReady(core: Core, slot: number, stage: number): boolean {
   if (!core.isOwner(slot)) {
     core.handOver(slot, core.ownerOf(slot), stage);
@@ -47,7 +47,8 @@ function isReady(core: Core, slot: number, stage: number): boolean {
   }
   const reason = resolveFragment(core, slot);
   if (reason !== GOES_ON) {
-    core.drop(slot, reason);
+    if (core.holdOrphan(slot)) core.handedOver++;
+    else core.drop(slot, reason);
     return false;
   }
   // The owner of the fragments now knows the flow, which may be another's.

@@ -83,7 +83,7 @@ const REASONS = [
   ["tunnel-send-failed", "The underlay socket refused the packet."],
   [
     "fragment-orphan",
-    "A later fragment came whose first fragment, which has the ports, has not been seen.",
+    "A later fragment came, and its first one, which has the ports, did not come in time.",
   ],
   [
     "connections-full",

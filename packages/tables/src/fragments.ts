@@ -14,7 +14,8 @@ import { BUCKET_COUNT } from "@rhone/rings/buckets";
 const SETS = 64; // Of each bucket.
 const WAYS = 4;
 const WORDS = 16;
-const KEY_WORDS = 10;
+/** Words of a key. */
+export const KEY_WORDS = 10;
 const PORTS = 10;
 const REMEMBERED_AT = 11;
 const IS_USED = 12;
@@ -29,6 +30,8 @@ export class Fragments {
   readonly key = new Int32Array(KEY_WORDS);
   /** Bucket of its flow as it is known without ports, filled by the caller, too. */
   bucket = 0;
+  /** First fragments that were remembered by this view, as a count that wraps at 2³². */
+  remembered = 0;
   readonly #words: Int32Array;
 
   constructor(buffer: SharedArrayBuffer = new SharedArrayBuffer(FRAGMENTS_SIZE)) {
@@ -39,6 +42,7 @@ export class Fragments {
   remember(ports: number, nowMs: number): void {
     const words = this.#words;
     const first = this.#first();
+    this.remembered = (this.remembered + 1) | 0;
     let place = this.#placeOf(first);
     if (place < 0) place = this.#oldest(first, nowMs);
     const at = place * WORDS;

@@ -136,7 +136,7 @@ class Run {
   }
 
   finishRound(): void {
-    this.#cluster.run();
+    this.#cluster.runToTheEnd();
     const context = this.#round
       .map(({ frame }) => `${frame.port} sent ${describe(frame.bytes)}`)
       .join("\n");

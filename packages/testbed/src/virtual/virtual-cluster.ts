@@ -5,6 +5,7 @@
  */
 import { compile } from "@rhone/chassis/compile";
 import { CLUSTER_KEY_SIZE, StampKeys } from "@rhone/chassis/stamp-keys";
+import { ORPHAN_MS } from "@rhone/dataplane-worker/orphan-fragments";
 import type { Port, PortContext } from "@rhone/netio/port";
 import type { Core } from "@rhone/pipeline-stages/core";
 import { BUCKET_COUNT, NOBODY } from "@rhone/rings/buckets";
@@ -228,12 +229,30 @@ export class VirtualCluster {
       for (const worker of this.#random.shuffled(workers)) {
         if (!this.#random.once(4)) worker.turn(clockMs);
       }
-      if (!this.underlay.deliverSome() && workers.every((worker) => worker.isIdle())) {
-        this.#settle(workers);
-        return;
-      }
+      if (this.underlay.deliverSome() || !workers.every((worker) => worker.isIdle())) continue;
+      if (this.#releaseOrphans(workers)) continue;
+      this.#settle(workers);
+      return;
     }
     throw new Error(`expected the cluster to come to rest within ${ROUNDS_MAX} rounds`);
+  }
+
+  /** Whether fragments went on, or elsewhere, that waited for their first one. */
+  #releaseOrphans(workers: readonly VirtualWorker[]): boolean {
+    const counts = workers.map(({ orphans }) => orphans.count);
+    if (counts.every((count) => count === 0)) return false;
+    for (const worker of workers) worker.turn(clockMs);
+    return workers.some(({ orphans }, i) => orphans.count !== counts[i]);
+  }
+
+  /** As `run`, and no fragment waits for its first one afterwards: their time is up. */
+  runToTheEnd(): void {
+    this.run();
+    const workers = [...this.#chassis.values()].flat();
+    if (workers.every(({ orphans }) => orphans.count === 0)) return;
+    clockMs += ORPHAN_MS;
+    for (const worker of workers) worker.turn(clockMs);
+    this.run();
   }
 
   #moveSome(): void {

@@ -5,6 +5,7 @@ import { HandOver } from "@rhone/dataplane-worker/bucket-hand-over";
 import { Departures } from "@rhone/dataplane-worker/departures";
 import { EarlyPackets } from "@rhone/dataplane-worker/early-packets";
 import { HeldPackets } from "@rhone/dataplane-worker/held-packets";
+import { OrphanFragments } from "@rhone/dataplane-worker/orphan-fragments";
 import { RunLoop } from "@rhone/dataplane-worker/run-loop";
 import { TableHistory } from "@rhone/dataplane-worker/table-history";
 import { Poller } from "@rhone/netio/doorbell";
@@ -43,6 +44,8 @@ export interface VirtualWorkerOptions {
 
 /** Packets that wait for tables. */
 export const EARLY_MAX = 32;
+/** Fragments that wait for their first one. */
+const ORPHANS_MAX = 64;
 
 // One for all: nobody polls it.
 const poller = new Poller();
@@ -63,6 +66,7 @@ export class VirtualWorker {
   readonly core: Core;
   readonly handOver: HandOver;
   readonly early: EarlyPackets;
+  readonly orphans: OrphanFragments;
   /** Outer addresses, four words each, of those who sent what is not known here. */
   readonly askedFor: number[][] = [];
   /** What it adopts in one of its next turns. */
@@ -112,6 +116,8 @@ export class VirtualWorker {
       onSender: (address, at) => this.askedFor.push([...address.subarray(at, at + 4)]),
     });
     this.core.holdRefused = (slot) => this.early.holdRefused(slot);
+    this.orphans = new OrphanFragments(this.core, this.#history, ORPHANS_MAX);
+    this.core.holdOrphan = (slot) => this.orphans.hold(slot);
     this.#loop = new RunLoop({
       core: this.core,
       history: this.#history,
@@ -123,6 +129,7 @@ export class VirtualWorker {
         handOver: this.handOver,
         held: new HeldPackets(new RingConsumer(rings[worker]![worker]!)),
         early: this.early,
+        orphans: this.orphans,
       },
       ...{
         status: statuses[worker]!,
