@@ -119,7 +119,7 @@ export const workersView = z
         free: count,
         returning: count.describe("On their way to the worker that hands them out."),
         waiting: count.describe("Lie ready for sockets to receive into."),
-        early: count.describe("Of packets that name what this chassis does not know yet."),
+        early: count.describe("Of packets that wait for what they name, or for a first fragment."),
         lent: count.describe("The kernel has them."),
         inRings: count,
         withNobody: count.describe("Belong to workers that do not run."),
