@@ -110,16 +110,8 @@ export class Actor {
       return { ring, status: statuses[to]!, doorbell: doorbells[to]! };
     });
     this.#departures = new Departures(core, this.#ports.byIndex, neighbours, tunnel);
-    this.#early = new EarlyPackets({
-      ...{ core, history: this.#history, limit: Math.floor(EARLY_MAX / workersMax) },
-      onSender: (address, at) => {
-        this.#report({ type: "early", address: [...address.subarray(at, at + 4)] });
-      },
-    });
-    core.holdRefused = (slot) => this.#early.holdRefused(slot);
-    const orphansMax = Math.floor(ORPHANS_MAX / workersMax);
-    this.#orphans = new OrphanFragments(core, this.#history, orphansMax);
-    core.holdOrphan = (slot) => this.#orphans.hold(slot);
+    this.#early = this.#makeEarly(workersMax);
+    this.#orphans = this.#makeOrphans(workersMax);
     this.#loop = new RunLoop({
       ...{ core, history: this.#history, underlay: tunnel, rings: incoming },
       begun: new BegunEdition(plan.begun),
@@ -165,6 +157,26 @@ export class Actor {
     const tunnel = queues === null ? null : { queues, outerSize };
     const context = { allocator: this.#allocator, counters, tunnel };
     return new WorkerPorts(context, this.#poller, (report) => this.#report(report));
+  }
+
+  #makeEarly(workersMax: number): EarlyPackets {
+    const core = this.#core;
+    const early = new EarlyPackets({
+      ...{ core, history: this.#history, limit: Math.floor(EARLY_MAX / workersMax) },
+      onSender: (address, at) => {
+        this.#report({ type: "early", address: [...address.subarray(at, at + 4)] });
+      },
+    });
+    core.holdRefused = (slot) => early.holdRefused(slot);
+    return early;
+  }
+
+  #makeOrphans(workersMax: number): OrphanFragments {
+    const core = this.#core;
+    const limit = Math.floor(ORPHANS_MAX / workersMax);
+    const orphans = new OrphanFragments(core, this.#history, limit);
+    core.holdOrphan = (slot) => orphans.hold(slot);
+    return orphans;
   }
 
   #openXdpUnderlay(counters: Counters): XdpUnderlay | null {
