@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { request } from "node:http";
+import { Agent, request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -10,6 +10,8 @@ import { type Listen, type ServedApi, serveApi } from "./serve.ts";
 
 const isDeno = "Deno" in globalThis;
 const TIMEOUT_MS = 60_000;
+/** Longer than clients may leave a connection idle. */
+const BUSY_MS = 7000;
 
 const app = {
   fetch: async (request: Request) => new Response(`${request.method} ${await request.text()}`),
@@ -27,9 +29,13 @@ function socketPath(t: TestContext): string {
   return join(directory, "api.sock");
 }
 
-function postOverSocket(socketPath: string, body: string): Promise<string> {
+function postOverSocket(
+  socketPath: string,
+  body: string,
+  agent: Agent | false = false,
+): Promise<string> {
   return new Promise((resolve, reject) => {
-    const post = request({ socketPath, method: "POST", path: "/", agent: false }, (response) => {
+    const post = request({ socketPath, method: "POST", path: "/", agent }, (response) => {
       let text = "";
       response.on("data", (chunk) => {
         text += chunk;
@@ -65,6 +71,21 @@ test("answers on a unix socket that only its owner may use, and removes it", asy
   assert.equal(await postOverSocket(path, "ping"), "POST ping");
   await served.close();
   assert.equal(existsSync(path), false);
+});
+
+test("answers on a connection that waited, however busy it was", {
+  timeout: TIMEOUT_MS,
+}, async (t) => {
+  const path = socketPath(t);
+  await serve(t, { path });
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  t.after(() => agent.destroy());
+  assert.equal(await postOverSocket(path, "first", agent), "POST first");
+  const answer = postOverSocket(path, "second", agent);
+  await new Promise((resolve) => setImmediate(resolve));
+  // Nobody in this process looks at anything now.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, BUSY_MS);
+  assert.equal(await answer, "POST second");
 });
 
 test("takes the place of a socket that a killed process left", async (t) => {

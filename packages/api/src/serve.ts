@@ -21,6 +21,14 @@ export interface ServedApi {
 
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
+/** Clients are told to use no connection again that was idle for longer. */
+const IDLE_MAX_SECONDS = 5;
+/**
+ * A connection that was idle for so long is ended. Much longer than clients know: a busy chassis
+ * looks at its timers before it reads a request that has come in time, and would end the connection
+ * under it.
+ */
+const IDLE_TIMEOUT_MS = 60_000;
 
 /** Where a request came in. */
 export type Connection =
@@ -48,10 +56,15 @@ export async function serveApi(
   credentials?: ServerCredentials,
 ): Promise<ServedApi> {
   if ("path" in listen) await removeStale(listen.path);
-  const timeouts = { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS };
+  const timeouts = {
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: IDLE_TIMEOUT_MS,
+  };
   const uid = process.getuid?.() ?? 0;
   const answer = getRequestListener(
-    (request, { incoming }) => {
+    (request, { incoming, outgoing }) => {
+      outgoing.setHeader("Keep-Alive", `timeout=${IDLE_MAX_SECONDS}`);
       if ("path" in listen) return app.fetch(request, { via: "unix", uid });
       const address = incoming.socket.remoteAddress ?? "unknown";
       return app.fetch(request, { via: "tcp", address });

@@ -20,8 +20,6 @@ export interface RequestOptions {
 }
 
 const TIMEOUT_MS = 10_000;
-/** Those that do the same a second time (RFC 9110 §9.2.2). */
-const REPEATABLE = new Set(["GET", "PUT", "DELETE"]);
 const UNIX_PREFIX = "unix:";
 /** A file with the certificate of the cluster's authority: cluster/ca.crt of any chassis. */
 const AUTHORITY_VARIABLE = "RHONE_CA";
@@ -109,12 +107,7 @@ export class RestClient {
         resolve({ status: statusCode, revision, body: parseBody(received) });
       }, reject);
     });
-    sent.on("error", (error: NodeJS.ErrnoException) => {
-      // A connection that waited for us may have been closed just before: it was not refused.
-      const isStale = sent.reusedSocket && error.code === "ECONNRESET" && !signal.aborted;
-      if (isStale && REPEATABLE.has(method)) resolve(this.#send(method, path, payload, timeoutMs));
-      else reject(signal.aborted ? signal.reason : error);
-    });
+    sent.on("error", (error) => reject(signal.aborted ? signal.reason : error));
     sent.end(payload);
     return promise;
   }

@@ -5,7 +5,6 @@ import { createServer, type RequestListener, type Server } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { setImmediate as nextTurn } from "node:timers/promises";
 import { RestClient, succeeded } from "./rest-client.ts";
 import { forwardRest } from "./rest-forward.ts";
 
@@ -83,19 +82,4 @@ test("a server that does not answer is given up", async (t) => {
 test("a server that is no URL is refused", () => {
   assert.throws(() => new RestClient("localhost:7101"), /expected http:\/\/host:port, .* or unix:/);
   assert.throws(() => new RestClient("ftp://x"), /expected http:\/\/host:port, .* or unix:/);
-});
-
-test("what a connection that had waited did not carry is asked again, if it may be", async (t) => {
-  const used = new WeakSet<object>();
-  const path = await serveUnix(t, ({ socket }, response) => {
-    if (used.has(socket)) socket.destroy();
-    else response.end("{}");
-    used.add(socket);
-  });
-  const client = new RestClient(`unix:${path}`);
-  for (const method of ["GET", "PUT", "DELETE"]) {
-    assert.equal((await client.request(method, "/v1/x")).status, 200);
-    await nextTurn(); // The connection is free again.
-  }
-  await assert.rejects(client.request("POST", "/v1/x"), /socket hang up|ECONNRESET/);
 });

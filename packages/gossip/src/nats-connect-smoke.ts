@@ -1,6 +1,6 @@
 /**
- * For tests, run as a program by Node and by Deno: gives up a connection whose server has died, when
- * its socket does not know that yet and writes to it fail. Prints a line when it has lived on.
+ * For tests, run as a program by Node and by Deno: gives up a connection whose server has died,
+ * when its socket does not know that yet and writes to it fail. Prints a line when it has lived on.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";

@@ -13,7 +13,8 @@ const SAMPLE_PAUSE_MS = 50;
 /** Ports of one switch have 15 bits for their numbers, and 0 is none. */
 const PORTS_MAX = 32_767;
 const PORTS_AT_ONCE = 4000;
-const WRITE_TIMEOUT_MS = 60_000;
+/** For a chassis that compiles tens of thousands of ports meanwhile. */
+const BUSY_TIMEOUT_MS = 60_000;
 const POISONED = "/v1/switches/poisoned";
 
 const flood: Fault = {
@@ -78,32 +79,36 @@ const poison: Fault = {
     }
     const why: string[] = [];
     for (const name of CHASSIS) {
-      await until(`${name} says that it cannot compile`, async () => {
+      const isIll = async (): Promise<boolean> => {
         const check = await tablesCheck(fixture.chassis(name).client);
         if (!check.ok) why.push(check.detail);
         return !check.ok;
-      });
+      };
+      await until(`${name} says that it cannot compile`, isIll, BUSY_TIMEOUT_MS);
     }
+    const options = { timeoutMs: BUSY_TIMEOUT_MS };
     for (const name of CHASSIS) {
-      const { notInForce } = await fixture.chassis(name).client.get<InForce>(POISONED);
+      const { body } = await fixture.chassis(name).client.request("GET", POISONED, options);
+      const { notInForce } = body as InForce;
       expect(notInForce !== undefined, `${name}: the switch itself has to say so`);
     }
-    succeeded(await client.request("DELETE", `/v1/ports/${names.at(-1)}`));
+    succeeded(await client.request("DELETE", `/v1/ports/${names.at(-1)}`, options));
     for (const name of CHASSIS) {
       const isWell = async () => (await tablesCheck(fixture.chassis(name).client)).ok;
-      await until(`${name} compiles again`, isWell, WRITE_TIMEOUT_MS);
+      await until(`${name} compiles again`, isWell, BUSY_TIMEOUT_MS);
     }
     return `the old tables stayed; health: "${why[0]}"`;
   },
 };
 
 async function apply(client: RestClient, body: readonly object[]): Promise<void> {
-  const options = { body, timeoutMs: WRITE_TIMEOUT_MS };
+  const options = { body, timeoutMs: BUSY_TIMEOUT_MS };
   succeeded(await client.request("POST", "/v1/apply", options));
 }
 
 async function tablesCheck(client: RestClient): Promise<HealthView["checks"][number]> {
-  const { body } = await client.request("GET", "/healthz");
+  const options = { timeoutMs: BUSY_TIMEOUT_MS };
+  const { body } = await client.request("GET", "/healthz", options);
   return (body as HealthView).checks.find(({ name }) => name === "tables")!;
 }
 
