@@ -26,10 +26,11 @@ function alone(store: Store): { clock: VirtualClock; bus: MemoryBus; replicator:
 
 test("of those whose own writes are here, one is asked at a time", async () => {
   const { clock, bus, replicator } = alone(createMemoryStore("a"));
-  const asked: string[] = [];
+  const asked = new Set<string>();
   const peers = ["b", "c", "d", "e"].map((name) => {
     const transport = bus.connect(name);
-    transport.subscribe(subjects.sync(name), () => void asked.push(name));
+    // Nobody answers, so each is asked again.
+    transport.subscribe(subjects.sync(name), () => void asked.add(name));
     const say = (latest: number): void => {
       const said = { incarnation: 1, revision: 9, clock: latest, hash: "f".repeat(16), format: 0 };
       const heartbeat = { type: "heartbeat", from: name, ...said, underlay: "10.0.0.2" } as const;
@@ -40,11 +41,15 @@ test("of those whose own writes are here, one is asked at a time", async () => {
   await clock.advance(10);
   for (const say of peers) say(0);
   await clock.advance(100);
-  assert.deepEqual(asked, ["b"]);
+  assert.deepEqual([...asked], ["b"]);
   for (const say of peers) say(7);
   await clock.advance(100);
-  assert.deepEqual(asked, ["b", "c"], "who wrote what is missing is asked, two at the same time");
+  assert.deepEqual(
+    [...asked],
+    ["b", "c"],
+    "who wrote what is missing is asked, two at the same time",
+  );
   await clock.advance(1500);
-  assert.deepEqual(asked.slice(0, 4), ["b", "c", "d", "e"]);
+  assert.deepEqual([...asked], ["b", "c", "d", "e"]);
   replicator.stop();
 });

@@ -15,6 +15,7 @@ import type { Merged, Store } from "@rhone/state/store";
 import type { Portion } from "@rhone/state/write";
 import { decode, encode, type Message, type SyncReplyMessage } from "./codec.ts";
 import { covers } from "./convergence.ts";
+import { Patience } from "./patience.ts";
 import { PEERS_MAX } from "./peer-table.ts";
 import * as subjects from "./subjects.ts";
 import type { SetTimer, Transport } from "./transport.ts";
@@ -23,6 +24,10 @@ import type { SetTimer, Transport } from "./transport.ts";
 const IN_FLIGHT_MAX = 2;
 /** With more that wait, a peer is asked for all that it holds, as that leaves fewer to be asked. */
 const WAITING_MAX = 4;
+/** Questions and answers get lost: so often one is asked. */
+const ATTEMPTS_MAX = 3;
+/** So long after one got lost it is expected that more are. */
+const LOSSY_MS = 10_000;
 /** Pages of one fetch: 1 GiB. */
 const PAGES_MAX = 4096;
 /**
@@ -41,7 +46,7 @@ export interface PullerOptions {
    * whose own writes we have.
    */
   readonly restMs: number;
-  /** For one page. */
+  /** For one page, at most each time that it is asked for. */
   readonly timeoutMs: number;
   readonly setTimer: SetTimer;
   /** Hears of the certificates of a page before what they are needed for is merged. */
@@ -89,6 +94,9 @@ export class Puller {
   readonly #fruitless = new Map<string, Settled>();
   /** Peers of which the last fetch of their own writes brought nothing. */
   readonly #unhelpful = new Set<string>();
+  readonly #patience: Patience;
+  /** When an answer was last waited for in vain. */
+  #missedMs = Number.NEGATIVE_INFINITY;
   /** When a peer was last asked of which we have all that it wrote itself. */
   #gleanedMs = Number.NEGATIVE_INFINITY;
   #isStopped = false;
@@ -99,6 +107,12 @@ export class Puller {
 
   constructor(options: PullerOptions) {
     this.#options = options;
+    this.#patience = new Patience(options.timeoutMs);
+  }
+
+  /** Whether a question or its answer got lost of late. */
+  get isLossy(): boolean {
+    return this.#options.now() - this.#missedMs < LOSSY_MS;
   }
 
   /** Fetches begun. */
@@ -284,15 +298,33 @@ export class Puller {
 
   /** Null when no proper answer came. */
   async #request(peer: string, request: Message): Promise<Message | null> {
-    const { transport, timeoutMs } = this.#options;
-    let data: Uint8Array;
-    try {
-      data = await transport.request(subjects.sync(peer), encode(request), timeoutMs);
-    } catch {
-      return null; // Nobody there, or nobody in time.
+    const question = encode(request);
+    let data: Uint8Array | null = null;
+    for (let attempt = 1; attempt <= ATTEMPTS_MAX && data === null; attempt++) {
+      const answer = await this.#ask(peer, question);
+      if (answer === "nobody" || this.#isStopped) return null;
+      if (answer !== "late") data = answer;
     }
+    if (data === null) return null;
     const reply = decode(data);
     return reply?.from === peer ? reply : null;
+  }
+
+  /** Asks once; "nobody" when the transport knows before the time is over that none will answer. */
+  async #ask(peer: string, question: Uint8Array): Promise<Uint8Array | "late" | "nobody"> {
+    const { transport, now } = this.#options;
+    const { ms } = this.#patience;
+    const startMs = now();
+    try {
+      const data = await transport.request(subjects.sync(peer), question, ms);
+      this.#patience.answered(now() - startMs);
+      return data;
+    } catch {
+      if (now() - startMs < ms / 2) return "nobody";
+      this.#missedMs = now();
+      this.#patience.missed();
+      return "late";
+    }
   }
 }
 

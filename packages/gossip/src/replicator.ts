@@ -35,6 +35,8 @@ import type { SetTimer, Transport } from "./transport.ts";
 export const INTERVAL_MS = 1000;
 /** After a change: who missed the message about it learns by this, not by the next heartbeat. */
 const ECHO_MS = 50;
+/** Where messages got lost of late, a change is told again so much later. */
+const AGAIN_MS = [10, 25] as const;
 /** While changes follow each other within it, the next one tells of those that were lost. */
 const STREAM_MS = 150;
 /** Between two fetches from a peer, when packets wait for what it has. */
@@ -122,6 +124,7 @@ export class Replicator {
   #cancelTimer: () => void = () => {};
   #cancelEcho: (() => void) | null = null;
   #pushedMs = Number.NEGATIVE_INFINITY;
+  #isStopped = false;
   #pushedCount = 0;
   #refusedCount = 0;
   #newsCount = 0;
@@ -202,6 +205,7 @@ export class Replicator {
   }
 
   stop(): void {
+    this.#isStopped = true;
     this.#cancelTimer();
     this.#cancelEcho?.();
     this.#doubts.stop();
@@ -301,8 +305,19 @@ export class Replicator {
     else {
       const message: ChangeMessage = { type: "change", from: self.name, portions };
       const packed = this.#isPackedRead() ? packChange(message) : null;
-      transport.publish(subjects.changes(self.name), packed ?? encode(message));
+      const data = packed ?? encode(message);
+      transport.publish(subjects.changes(self.name), data);
+      if (this.#puller.isLossy) this.#pushAgain(data);
       this.#expectEcho();
+    }
+  }
+
+  #pushAgain(data: Uint8Array): void {
+    const { transport, self, setTimer } = this.#options;
+    for (const delayMs of AGAIN_MS) {
+      setTimer(() => {
+        if (!this.#isStopped) transport.publish(subjects.changes(self.name), data);
+      }, delayMs);
     }
   }
 
