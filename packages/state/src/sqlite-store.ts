@@ -7,13 +7,14 @@
  * rest.
  */
 import { hash } from "node:crypto";
-import { existsSync, renameSync } from "node:fs";
+import { copyFileSync, existsSync, readFileSync, renameSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { Vector } from "./ledger.ts";
 import type { Result } from "./problem.ts";
 import { type Disk, type DiskRecord, Replica, type Stored } from "./replica.ts";
 import type { Signer } from "./signer.ts";
 import { portionsOfFormat1 } from "./sqlite-format-1.ts";
+import { journalDamage } from "./sqlite-journal.ts";
 import type { Store } from "./store.ts";
 import { isSeal, type Portion, readWrite, type Seal, sealedBytes } from "./write.ts";
 
@@ -46,6 +47,9 @@ const TABLES = `
     clock INTEGER NOT NULL,
     digest TEXT NOT NULL
   ) STRICT, WITHOUT ROWID`;
+
+/** Behind the name of a file whose journal is damaged. */
+const JOURNAL_AS_FOUND = "-wal-as-found";
 
 const HASH_SIZE = 32; // bytes
 const DIGEST_SIZE = 16; // bytes
@@ -116,7 +120,7 @@ function openOrRepair(path: string): Opened {
 function open(path: string): Opened {
   const database = new DatabaseSync(path);
   try {
-    prepare(database);
+    prepare(database, path);
     return { database, stored: read(database) };
   } catch (error) {
     database.close();
@@ -124,12 +128,13 @@ function open(path: string): Opened {
   }
 }
 
-function prepare(database: DatabaseSync): void {
+function prepare(database: DatabaseSync, path: string): void {
   // Before the first read: later the lock would be a shared one for a while.
   database.exec("PRAGMA locking_mode = EXCLUSIVE");
   database.exec("PRAGMA journal_mode = WAL");
   database.exec("PRAGMA synchronous = FULL");
   database.exec("BEGIN IMMEDIATE; COMMIT"); // Takes the exclusive lock now, not at the first write.
+  checkJournal(database, path);
   const application = numberOrText(database, "PRAGMA application_id");
   const format = numberOrText(database, "PRAGMA user_version");
   const tables = numberOrText(database, "SELECT count(*) FROM sqlite_schema");
@@ -154,6 +159,16 @@ function prepare(database: DatabaseSync): void {
   }
 }
 
+/** Nobody has written to the journal since the process that it is of: the lock is ours. */
+function checkJournal(database: DatabaseSync, path: string): void {
+  const journal = `${path}-wal`;
+  const damage = existsSync(journal) ? journalDamage(readFileSync(journal)) : null;
+  if (damage === null) return;
+  copyFileSync(journal, path + JOURNAL_AS_FOUND); // It ends with the connection.
+  const isOurs = numberOrText(database, "PRAGMA application_id") === APPLICATION_ID;
+  throw new Damaged(damage, isOurs ? soundOf(database).portions : []);
+}
+
 /** What can be read of a file that does not open as it should. */
 function salvage(path: string): readonly Portion[] {
   let database: DatabaseSync | undefined;
@@ -172,7 +187,7 @@ function moveAside(path: string): string {
   let number = 1;
   while (existsSync(`${path}.damaged-${number}`)) number++;
   const aside = `${path}.damaged-${number}`;
-  for (const suffix of ["", "-wal", "-shm"]) {
+  for (const suffix of ["", "-wal", "-shm", JOURNAL_AS_FOUND]) {
     if (existsSync(path + suffix)) renameSync(path + suffix, aside + suffix);
   }
   return aside;
