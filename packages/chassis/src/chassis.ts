@@ -10,6 +10,7 @@ import type { DependencyContainer } from "tsyringe";
 import { clusterView } from "./cluster-view.ts";
 import type { Config } from "./config.ts";
 import type { Dataplane } from "./dataplane.ts";
+import { assertSecure, listenAddress } from "./listen-address.ts";
 import { countersView, pipelineView } from "./read-models.ts";
 import * as tokens from "./tokens.ts";
 import { documentsCheck, troubleWith } from "./trouble.ts";
@@ -39,6 +40,8 @@ export class Chassis {
   async start(): Promise<void> {
     const parts = this.#parts;
     const cluster = parts.resolve(tokens.CLUSTER);
+    const { listen, socket } = this.#config.api;
+    if (listen !== undefined) assertSecure(listen, cluster !== null);
     await cluster?.listen(); // Who waits to be let in has its own start before it.
     parts.resolve(tokens.CONTROLLER);
     parts.resolve(tokens.DIRECT_TUNNEL);
@@ -58,7 +61,6 @@ export class Chassis {
     this.#announce();
     this.#joinGateways();
     const app = createApi(this.#apiContext(await loadPage()));
-    const { listen, socket } = this.#config.api;
     if (socket !== undefined) this.#servers.push(await serveApi(app, { path: socket }));
     if (listen !== undefined) await this.#serveTcp(app, listen);
     parts.resolve(tokens.LOG).info({ api: this.#servers.map(({ address }) => address) }, "ready");
@@ -148,21 +150,14 @@ export class Chassis {
 
   /** Whether a request over TCP needs a token. */
   get #isTokenRequired(): boolean {
-    const { listen, requireToken } = this.#config.api;
-    if (requireToken || this.#parts.resolve(tokens.CLUSTER) !== null) return true;
-    return listen !== undefined && !isLoopback(hostAndPortOf(listen).host);
+    return this.#config.api.requireToken || this.#parts.resolve(tokens.CLUSTER) !== null;
   }
 
   /** Loopback is plain HTTP; elsewhere a chassis of a cluster shows its certificate. */
   async #serveTcp(app: ReturnType<typeof createApi>, listen: string): Promise<void> {
-    const where = hostAndPortOf(listen);
+    const where = listenAddress(listen);
     const cluster = this.#parts.resolve(tokens.CLUSTER);
-    const isHere = isLoopback(where.host);
-    if (isHere || cluster === null) {
-      if (!isHere) {
-        const text = "REST has no TLS: whoever is on the way can read tokens. Join a cluster";
-        this.#parts.resolve(tokens.LOG).warn({ listen }, text);
-      }
+    if (where.isLoopback || cluster === null) {
       this.#servers.push(await serveApi(app, where));
       return;
     }
@@ -299,16 +294,6 @@ export class Chassis {
     if (cluster !== null) checks.push(cluster.check());
     return { status: checks.every(({ ok }) => ok) ? "ok" : "degraded", checks };
   }
-}
-
-function hostAndPortOf(listen: string): { readonly host: string; readonly port: number } {
-  const at = listen.lastIndexOf(":");
-  const host = listen.slice(0, at).replace(/^\[(.*)\]$/, "$1");
-  return { host, port: Number(listen.slice(at + 1)) };
-}
-
-function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || host.startsWith("127.");
 }
 
 function workersCheck({ running, lost, workersWanted }: Dataplane): HealthView["checks"][number] {

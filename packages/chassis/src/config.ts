@@ -59,17 +59,14 @@ const fields = z.strictObject({
   /** How devices are opened whose port does not say. */
   driver: z.enum(["af-packet", "af-xdp", "tap"]).default("af-packet"),
   api: z.strictObject({
-    /** host:port */
+    /** host:port; on another device than loopback for a member of a cluster only. */
     listen: z
       .string()
       .regex(/^.+:\d{1,5}$/, "expected host:port")
       .optional(),
     /** Path of a UNIX socket. */
     socket: z.string().min(1).optional(),
-    /**
-     * Asks for a token on loopback as well. One is asked for anyway when the chassis has joined a
-     * cluster, or listens elsewhere.
-     */
+    /** Asks for a token although the chassis has joined no cluster; a member always does. */
     requireToken: z.boolean().default(false),
   }),
   nats: z

@@ -133,6 +133,8 @@ describe("a cluster that is made by hand", () => {
       await rhone(["cluster", "token", "--config", a]),
       /expected the authority of a cluster/,
     );
+    // It would serve REST on the underlay, and has no certificate yet.
+    refused(await run([...INSIDE, ...CHASSIS, "--config", a]), /elsewhere REST needs TLS/);
     const made = await rhone(["cluster", "init", "--config", a]);
     assert.match(made.stdout, /Authority \(SHA-256\): [0-9a-f]{64}/, made.stderr);
     refused(await rhone(["cluster", "init", "--config", a]), /it belongs to one/);
