@@ -15,7 +15,6 @@ import { formatLabels } from "./text.ts";
 
 /** Of ports that have no labels: Cilium's `init`. */
 export const IDENTITY_INIT = 5;
-export const IDENTITY_RESERVED_MAX = 255;
 
 const FROM_LABELS = 0x80000000;
 
