@@ -6,6 +6,9 @@ import { steadyClock } from "@rhone/state/clock";
 import { type Disk, type DiskRecord, Replica, type Stored } from "@rhone/state/replica";
 import type { Signer } from "@rhone/state/signer";
 import type { Listener, Store } from "@rhone/state/store";
+import { Barrier } from "../barrier/barrier.ts";
+import type { Content } from "../barrier/edition-log.ts";
+import { Gathering } from "../barrier/gathering.ts";
 import { decode, type Message } from "../codec.ts";
 import { nextIncarnation } from "../membership/incarnation.ts";
 import { Membership } from "../membership/membership.ts";
@@ -16,6 +19,8 @@ import type { Transport } from "../transport.ts";
 import type { SimulatedDisk } from "./disk.ts";
 import { Keyring } from "./keyring.ts";
 import type { Process } from "./machine.ts";
+import type { Passage } from "./passage.ts";
+import { SimulatedTables } from "./tables.ts";
 
 type OpenStore = (stored: Stored) => Store;
 
@@ -25,12 +30,15 @@ export interface Seams {
   readonly store?: (open: OpenStore, stored: Stored, process: Process) => Store;
   readonly transport?: (transport: Transport, process: Process) => Transport;
   readonly keyring?: (keyring: Signer & Trust) => Signer & Trust;
+  readonly barrier?: (barrier: Barrier) => Barrier;
 }
 
 export interface Chassis {
   readonly store: Store;
   readonly replicator: Replicator;
   readonly membership: Membership;
+  readonly tables: SimulatedTables;
+  readonly barrier: Barrier;
 }
 
 export interface ChassisOptions {
@@ -50,6 +58,8 @@ export interface ChassisOptions {
   /** Hears of each change before the replicator does. */
   readonly onChange: Listener;
   readonly onStart: (store: Store) => void;
+  /** Looks at packets; null where nobody does. */
+  readonly passage: Passage | null;
 }
 
 const decoded = new WeakMap<Uint8Array, Message | null>();
@@ -89,9 +99,79 @@ export function startChassis(options: ChassisOptions): Chassis {
     ...(both === null ? {} : { send: both.sendTo.bind(both) }),
     refusals: new Refusals({ now }),
   });
+  const { tables, barrier } = startTables(options, store, membership);
   membership.setKnown(names);
   membership.onStatus((other, status) => world.log(`${name} holds ${other} for ${status}`));
-  return { store, replicator, membership };
+  barrier.connect({ transport, want: (peer) => replicator.want(peer) });
+  return { store, replicator, membership, tables, barrier };
+}
+
+/** As the controller of the chassis package does, with workers that hold what is compiled. */
+function startTables(
+  { process, seams, passage }: ChassisOptions,
+  store: Store,
+  membership: Membership,
+): Pick<Chassis, "tables" | "barrier"> {
+  const { machine, now, setTimer } = process;
+  const { name, world } = machine;
+  const tables = new SimulatedTables({
+    process,
+    first: contentOf(store),
+    onHeld: (edition) => {
+      passage?.held(machine);
+      barrier.hold(edition);
+    },
+    onBegun: () => {
+      world.log(`${name} begins ${tables.begun.root}`);
+      passage?.begun(machine);
+    },
+  });
+  const plain = new Barrier({
+    ...{ self: name, now, setTimer, vector: () => store.vector },
+    begin: (edition) => {
+      // Workers that hang are not waited for without end.
+      if (!tables.begin(edition)) passage?.leftOut(machine, [name]);
+      gathering.onBegin();
+      world.settled();
+    },
+    hurry: () => gathering.follow(),
+    onOverdue: (names) => passage?.leftOut(machine, names),
+  });
+  const barrier = seams.barrier?.(plain) ?? plain;
+  const gathering = new Gathering({
+    ...{ now, setTimer, waiting: () => barrier },
+    compile: (isUrgent) => {
+      const content = contentOf(store);
+      const edition = tables.publish(content);
+      passage?.published(machine, edition, content.vector);
+      barrier.publish(edition, content, isUrgent);
+    },
+  });
+  store.onChange((entries, source) => {
+    const isAsked = entries.every(({ version }) => barrier.asks(version.origin));
+    if (source === "local") gathering.markWritten();
+    else if (isAsked) gathering.markAsked();
+    else gathering.mark();
+    barrier.onChange();
+    world.settled(); // What is compiled at once is so in a microtask, before time goes on.
+  });
+  const dead = new Set<string>();
+  membership.onStatus((other, status) => {
+    if (status === "dead") passage?.leftOut(machine, [other]);
+    else if (dead.has(other)) passage?.leftOut(machine, [name]);
+    if (status === "dead") dead.add(other);
+    else dead.delete(other);
+    barrier.onMember(other, status);
+    gathering.mark();
+    world.settled();
+  });
+  gathering.mark();
+  world.settled();
+  return { tables, barrier };
+}
+
+function contentOf({ vector, revision, root }: Store): Content {
+  return { vector, revision, root };
 }
 
 function openStore(options: ChassisOptions, signer: Signer | null): Store {

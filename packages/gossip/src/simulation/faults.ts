@@ -51,6 +51,10 @@ export const FAULTS = {
     process?.pause();
     return () => process?.resume();
   },
+  "workers-hung": (simulation) => {
+    const machine = aRunning(simulation);
+    return machine === undefined ? null : simulation.hangWorkers(machine);
+  },
   "clock-step": ({ world, machines }) => {
     world.pick(machines)!.wallStepMs += world.between(-3_600_000, 3_600_000);
     return null;

@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
+import type { PassageCounts } from "./passage.ts";
 import type { Outcome, RunOptions } from "./run.ts";
 
 /** Of a thread: a thousand chassis hold a million documents. */
@@ -46,6 +47,7 @@ export function summaryOf(outcomes: readonly Outcome[], seconds: number): string
   }
   const counted = [...tally].sort(([a], [b]) => (a < b ? -1 : 1));
   const spreadMs = outcomes.flatMap((outcome) => outcome.spreadMs);
+  const packets = Object.entries(packetsOf(outcomes));
   const sizes = outcomes.map(({ plan }) => plan.chassisCount).sort((a, b) => a - b);
   return [
     `${outcomes.length} seeds in ${seconds.toFixed(1)} s, ` +
@@ -56,8 +58,22 @@ export function summaryOf(outcomes: readonly Outcome[], seconds: number): string
     `all the same after ${percentiles(outcomes.map(({ agreeMs }) => agreeMs))} of virtual time`,
     `written at one, held at all that run after ${percentiles(spreadMs)}`,
     `all held for alive after ${percentiles(outcomes.map(({ aliveMs }) => aliveMs))}`,
+    `packets: ${packets.map(([what, count]) => `${count} ${what}`).join(", ")}`,
     ...counted.map(([what, count]) => `  ${String(count).padStart(7)} ${what}`),
   ];
+}
+
+/** What came of the packets of all outcomes together. */
+export function packetsOf(outcomes: readonly Outcome[]): PassageCounts {
+  const sums: PassageCounts = {
+    ...{ same: 0, concurrent: 0, apart: 0, overdue: 0, leftOut: 0, late: 0 },
+  };
+  for (const { passage } of outcomes) {
+    for (const what of Object.keys(sums) as (keyof PassageCounts)[]) {
+      sums[what] += passage?.[what] ?? 0;
+    }
+  }
+  return sums;
 }
 
 function percentiles(values: readonly number[]): string {

@@ -27,8 +27,10 @@ const NO_HABITS: Plan["habits"] = {
   ...{ meanMs: Number.POSITIVE_INFINITY, names: 1, deleteRate: 0, portRate: 0, ruleRate: 0 },
   ...{ manyRate: 0, soleRate: 0 },
 };
-/** Until all have started and heard of each other. */
-const SETTLE_MS = 3000;
+/** Until all have started. What they say until then is lost, since they have known each other. */
+const START_MS = 1100;
+/** Until all have heard of each other after that. */
+const SETTLE_MS = 1900;
 /** What is not held everywhere by then is not waited for. */
 const HELD_MAX_MS = 60_000;
 const STEP_MS = 20;
@@ -48,7 +50,7 @@ export class MeasuredCluster {
     const plan: Plan = {
       ...{ chassisCount, stormMs: Number.POSITIVE_INFINITY, delayMaxMs: DELAY_MAX_MS, lossRate: 0 },
       ...{ repeatRate: 0, reorderRate: 0, hasLinks: false, isSigned: true, isGrown: true },
-      ...{ habits: NO_HABITS, faults: new Map() },
+      ...{ habits: NO_HABITS, faults: new Map(), isWatched: false },
     };
     this.#simulation = new Simulation(this.#world, plan, {});
     grow(this.#simulation);
@@ -57,8 +59,12 @@ export class MeasuredCluster {
   /** A cluster of which all chassis run and hold the same. */
   static async start(options: MeasuredOptions): Promise<MeasuredCluster> {
     const cluster = new MeasuredCluster(options);
+    const { nats } = cluster.#simulation;
+    nats.lossRate = 1;
+    await cluster.#pass(START_MS);
+    nats.lossRate = 0;
     await cluster.#pass(SETTLE_MS);
-    cluster.#simulation.nats.lossRate = cluster.#lossRate;
+    nats.lossRate = cluster.#lossRate;
     return cluster;
   }
 

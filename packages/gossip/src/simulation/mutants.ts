@@ -5,6 +5,7 @@
 import type { Disk } from "@rhone/state/replica";
 import type { Signer } from "@rhone/state/signer";
 import type { Store } from "@rhone/state/store";
+import type { Barrier } from "../barrier/barrier.ts";
 import type { Trust } from "../replicator.ts";
 import type { Transport } from "../transport.ts";
 import type { Seams } from "./chassis.ts";
@@ -167,10 +168,33 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     },
     found: ["apart"],
   },
+  "packets begin when its own workers hold the tables": {
+    seams: {
+      barrier: (barrier) => {
+        return override(barrier, {
+          publish: (edition, content) => barrier.publish(edition, content, true),
+        });
+      },
+    },
+    found: ["early", "mixed"],
+  },
+  "who is asked says yes before its workers hold the tables": {
+    seams: {
+      barrier: (barrier) => {
+        return override(barrier, {
+          publish: (edition, content) => {
+            barrier.publish(edition, content);
+            barrier.hold(edition);
+          },
+        });
+      },
+    },
+    found: ["early", "mixed"],
+  },
 };
 
 /** `part` with some of its methods replaced; the others are its own. */
-function override<T extends Disk | (Signer & Trust) | Store | Transport>(
+function override<T extends Disk | (Signer & Trust) | Store | Transport | Barrier>(
   part: T,
   methods: Partial<T>,
 ): T {

@@ -11,6 +11,8 @@
  *   undead     what was deleted is back, without anybody having put it again
  *   apart      live chassis differ although nothing was wrong for long enough
  *   unbounded  something grows that has a limit
+ *   early      packets begin under what somebody does not hold (passage.ts)
+ *   mixed      a packet meets another state at its second half than at its first (passage.ts)
  *   threw      an exception that nobody caught
  */
 import type { Entry } from "@rhone/state/record";
@@ -39,6 +41,8 @@ export type ViolationKind =
   | "undead"
   | "apart"
   | "unbounded"
+  | "early"
+  | "mixed"
   | "threw";
 
 export interface Violation {
@@ -72,7 +76,11 @@ export class Oracle {
   readonly #held = new Map<Machine, Holdings>();
   readonly #kept = new Map<Machine, Holdings>();
 
-  constructor(machines: readonly Machine[]) {
+  readonly #isWatching: boolean;
+
+  /** One that is not `isWatching` only remembers what others find. */
+  constructor(machines: readonly Machine[], isWatching = true) {
+    this.#isWatching = isWatching;
     for (const machine of machines) {
       this.#held.set(machine, new Map());
       this.#kept.set(machine, new Map());
@@ -90,6 +98,7 @@ export class Oracle {
 
   /** A chassis writes, all in one transaction. What a crash interrupts is written, too. */
   authored({ name }: Machine, portions: readonly Portion[]): void {
+    if (!this.#isWatching) return;
     const own = portions.filter(({ seal }) => seal.origin === name);
     for (const text of own.flatMap(({ texts }) => texts)) this.#authored.add(hashOf(text));
     const clock = own[0]?.seal.clock;
@@ -101,6 +110,7 @@ export class Oracle {
 
   /** The disk has kept `records`. */
   kept(machine: Machine, records: readonly DiskRecord[]): void {
+    if (!this.#isWatching) return;
     const kept = this.#kept.get(machine)!;
     for (const record of records) {
       kept.set(keyOfRecord(record), record.writes);
@@ -110,8 +120,9 @@ export class Oracle {
     }
   }
 
-  /** A replica has begun, with what its disk holds. */
-  started(machine: Machine, store: Store): void {
+  /** A replica has begun, with what its disk holds; returns that. */
+  started(machine: Machine, store: Store): Holdings {
+    if (!this.#isWatching) return new Map();
     const held = holdingsOf(store);
     this.#held.set(machine, held);
     for (const writes of held.values()) this.#checkAuthors(machine, writes);
@@ -120,10 +131,12 @@ export class Oracle {
       const message = `${machine.name} started without ${describe(kept)}`;
       this.fail("lost", `${message}, has ${describe(held.get(key))}`);
     }
+    return held;
   }
 
   /** A replica holds `records` now. */
   changed(machine: Machine, records: readonly DiskRecord[]): void {
+    if (!this.#isWatching) return;
     const held = this.#held.get(machine)!;
     for (const record of records) {
       const key = keyOfRecord(record);
@@ -139,6 +152,7 @@ export class Oracle {
 
   /** A user was told that `entries` are safe at `machine`. */
   acknowledged(machine: Machine, { entries }: Commit, store: Store): void {
+    if (!this.#isWatching) return;
     const shown = new Map(store.entries().map((entry) => [keyOfRecord(entry), entry]));
     const held = this.#held.get(machine)!;
     const kept = this.#kept.get(machine)!;

@@ -24,6 +24,8 @@ export interface Plan {
   readonly isGrown: boolean;
   /** Whether chassis sign what they write, as members of a cluster do. */
   readonly isSigned: boolean;
+  /** Whether promises are checked; where one only measures, nobody keeps books. */
+  readonly isWatched: boolean;
   readonly habits: Habits;
   /** Mean time between two faults of a kind. */
   readonly faults: ReadonlyMap<FaultName, number>;
@@ -55,6 +57,7 @@ export function makePlan(world: World, options: PlanOptions): Plan {
     hasLinks: world.chance(0.7) && chassisCount <= LINKS_MAX,
     isSigned: world.chance(0.7),
     isGrown: chassisCount > GROWN_MIN,
+    isWatched: true,
     habits: {
       meanMs: logUniform(world, 100, 2000),
       names: Math.floor(logUniform(world, 2, 12)),

@@ -4,6 +4,7 @@ import type { Seams } from "./chassis.ts";
 import { FAULT_NAMES } from "./faults.ts";
 import { grow } from "./grown.ts";
 import type { Violation } from "./oracle.ts";
+import type { PassageCounts } from "./passage.ts";
 import { makePlan, type Plan, type PlanOptions } from "./plan.ts";
 import { Simulation, type Tally } from "./simulation.ts";
 import { World } from "./world.ts";
@@ -44,6 +45,8 @@ export interface Outcome {
   readonly ackCount: number;
   readonly excusedCount: number;
   readonly tally: Tally;
+  /** null where nobody looked at packets. */
+  readonly passage: PassageCounts | null;
   /** SHA-256 of the log of all that happened. */
   readonly digest: string;
 }
@@ -114,6 +117,7 @@ export async function runSeed(options: RunOptions): Promise<Outcome> {
       excusedCount,
     },
     ...{ tally: simulation.tally, spreadMs: simulation.spread.allMs, digest },
+    passage: simulation.passage?.counts ?? null,
   };
 }
 

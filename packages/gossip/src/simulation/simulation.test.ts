@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { runMany, summaryOf } from "./many.ts";
+import { packetsOf, runMany, summaryOf } from "./many.ts";
 import { type Outcome, replay, runSeed } from "./run.ts";
 
 const LIMIT = { timeout: 160_000 };
@@ -8,6 +8,9 @@ const SEEDS = 200;
 const STORM_MS = 6000;
 /** Generous: two cores that others kept busy took 43 s. */
 const WALL_MAX_MS = 150_000;
+/** Of packets that could be on their way, as parts of those that met the same twice. */
+const EXCUSED_MAX = 0.01;
+const LEFT_OUT_MAX = 2;
 
 function assertFine(outcome: Outcome): void {
   const { violation } = outcome;
@@ -27,6 +30,10 @@ test(`${SEEDS} clusters of 3 to 20 chassis keep every promise`, LIMIT, async (t)
   for (const line of summaryOf(outcomes, (performance.now() - startMs) / 1000)) t.diagnostic(line);
   for (const outcome of outcomes) assertFine(outcome);
   assert.equal(outcomes.length, SEEDS, `${outcomes.length} seeds in ${WALL_MAX_MS / 1000} s`);
+  const { same, leftOut, concurrent, apart, overdue, late } = packetsOf(outcomes);
+  const excused = concurrent + apart + overdue + late;
+  assert.ok(excused <= same * EXCUSED_MAX, `${excused} of ${same} packets may meet something else`);
+  assert.ok(leftOut <= same * LEFT_OUT_MAX, `${leftOut} beside ${same} packets are not looked at`);
 });
 
 test("the same seed gives the same events, another one others", LIMIT, async () => {

@@ -8,10 +8,12 @@ import type { Author, Change } from "@rhone/state/store";
 import { type Chassis, type Seams, startChassis } from "./chassis.ts";
 import { SimulatedDisk } from "./disk.ts";
 import { FAULTS, type FaultName } from "./faults.ts";
+import type { Holdings } from "./holdings.ts";
 import { LinkPath } from "./link-path.ts";
 import { Machine, Process } from "./machine.ts";
 import { NatsPath } from "./nats-path.ts";
 import { Oracle } from "./oracle.ts";
+import { Passage } from "./passage.ts";
 import type { Plan } from "./plan.ts";
 import { Spread } from "./spread.ts";
 import { Underlay } from "./underlay.ts";
@@ -26,6 +28,11 @@ const CHECK_INTERVAL_MS = 1000;
 const CHECKED_MAX = 100;
 /** Of one process: two of the replicator and the membership, those of the paths, requests. */
 const TIMERS_MAX = 40;
+/** Users wait for a barrier that is busy, as the API does: so long, with a look now and then. */
+const WISH_WAIT_MS = 250;
+const WISH_POLL_MS = 2;
+/** Of more chassis, packets are not looked at: there are too many pairs. */
+const PASSAGE_MAX = 128;
 
 /** What happened, by name. */
 export type Tally = Map<string, number>;
@@ -38,6 +45,7 @@ export class Simulation {
   readonly links: LinkPath;
   readonly machines: readonly Machine[];
   readonly oracle: Oracle;
+  readonly passage: Passage | null;
   readonly tally: Tally = new Map();
   readonly spread = new Spread();
   readonly #chassis = new Map<Machine, Chassis>();
@@ -63,7 +71,10 @@ export class Simulation {
       const drift = world.between(-DRIFT_MAX, DRIFT_MAX);
       return new Machine(world, index, new SimulatedDisk(), drift);
     });
-    this.oracle = new Oracle(this.machines);
+    const oracle = new Oracle(this.machines, plan.isWatched);
+    this.oracle = oracle;
+    const isPassage = plan.isWatched && count <= PASSAGE_MAX;
+    this.passage = isPassage ? new Passage(oracle.fail.bind(oracle)) : null;
     for (const machine of this.machines) {
       world.after(world.between(0, 1000), () => this.start(machine));
     }
@@ -75,10 +86,13 @@ export class Simulation {
   /** Starts the chassis of a machine, unless it runs. */
   start(machine: Machine): void {
     if (machine.process !== null) return;
-    const { world, oracle } = this;
+    const { world, oracle, passage } = this;
     const process = new Process(machine);
     machine.process = process;
+    let holdings: Holdings = new Map();
+    let written: readonly DiskRecord[] = [];
     process.onEnd(() => this.spread.stopped(machine, world.nowMs));
+    process.onEnd(() => passage?.stopped(machine));
     world.log(`${machine.name} starts`);
     const chassis = startChassis({
       ...{ process, disk: machine.disk, nats: this.nats.connect(process) },
@@ -88,6 +102,7 @@ export class Simulation {
       onKept: (records) => oracle.kept(machine, records),
       onWrite: (records) => {
         if (process.isDead) return;
+        written = records;
         if (this.#asking === machine) this.#asked = records;
         else oracle.changed(machine, records);
       },
@@ -95,10 +110,16 @@ export class Simulation {
         if (process.isDead) return;
         world.log(`${machine.name} ${source} ${JSON.stringify(entries)}`);
         oracle.authored(machine, portions);
+        passage?.changed(machine, written, chassis.store.vector);
         if (source === "peer") this.spread.changed(machine, chassis.store, world.nowMs);
       },
-      onStart: (store) => oracle.started(machine, store),
+      onStart: (store) => {
+        holdings = oracle.started(machine, store);
+      },
+      passage,
     });
+    const { tables, barrier } = chassis;
+    passage?.started({ machine, tables, barrier }, new Map(holdings));
     this.#chassis.set(machine, chassis);
     this.#introduce(machine, chassis);
   }
@@ -113,6 +134,12 @@ export class Simulation {
     machine.disk.lose();
     machine.knownKeys.clear();
     this.oracle.lostDisk(machine);
+  }
+
+  /** The workers of a chassis, which runs, take no tables up; returns what ends it. */
+  hangWorkers(machine: Machine): () => void {
+    this.world.log(`${machine.name} has workers that hang`);
+    return this.#chassis.get(machine)!.tables.hang();
   }
 
   damageDisk(machine: Machine): void {
@@ -217,18 +244,23 @@ export class Simulation {
     const { world, plan } = this;
     world.after(world.waiting(plan.habits.meanMs), () => {
       if (!this.#isStorm) return;
-      const machine = world.pick(this.machines)!;
-      const chassis = this.#chassis.get(machine);
-      if (chassis !== undefined && machine.process?.isPaused === false) {
-        this.#transact(
-          machine,
-          chassis,
-          wish(world, plan.habits, machine.name, chassis.store),
-          "user",
-        );
-      }
+      this.#wish(world.pick(this.machines)!, world.nowMs + WISH_WAIT_MS);
       this.#expectWish();
     });
+  }
+
+  /** A user wishes for something, and gets it when that does not disturb others. */
+  #wish(machine: Machine, endMs: number): void {
+    const { world, plan } = this;
+    const chassis = this.#chassis.get(machine);
+    const isRunning = machine.process?.isPaused === false;
+    if (!this.#isStorm || chassis === undefined || !isRunning) return;
+    if (chassis.barrier.isBusy && world.nowMs < endMs) {
+      world.after(WISH_POLL_MS, () => this.#wish(machine, endMs));
+      return;
+    }
+    const changes = wish(world, plan.habits, machine.name, chassis.store);
+    this.#transact(machine, chassis, changes, "user");
   }
 
   #expect(name: FaultName, meanMs: number): void {
@@ -269,6 +301,7 @@ export class Simulation {
     if (process === null) return;
     const { store, replicator, membership } = this.#chassis.get(machine)!;
     this.spread.changed(machine, store, this.world.nowMs);
+    if (!this.plan.isWatched) return;
     const [keysMax, peersMax] = [this.oracle.keyCount, this.machines.length - 1];
     const limits: readonly (readonly [string, number, number])[] = [
       ["entries", store.entries().length, keysMax],
