@@ -12,8 +12,8 @@ import { percentile } from "./statistics.ts";
 /** Of one measurement. */
 const WRITES = 40;
 const PAUSE_MS = 100;
-/** Of a thousand chassis, of which a second of virtual time takes half a minute. */
-const FEW_WRITES = 8;
+/** Of a thousand chassis, where each takes some seconds of a processor. */
+const FEW_WRITES = 4;
 const SHORT_PAUSE_MS = 25;
 const resourceLimits = { maxOldGenerationSizeMb: 7168, maxYoungGenerationSizeMb: 256 };
 const LOSS_RATE = 0.01;
