@@ -136,7 +136,7 @@ export class Gathering {
     this.#dueMs = dueMs;
     const delayMs = dueMs - now();
     if (delayMs > 0 || this.#durationMs > SHORT_MS) {
-      this.#cancelTimer = setTimer(() => this.compile(), delayMs);
+      this.#cancelTimer = setTimer(() => this.compile(), Math.max(0, delayMs));
       return;
     }
     // Before what was sent now is on its way: what is said about it goes out together with it.
