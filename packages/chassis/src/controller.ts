@@ -50,6 +50,8 @@ export class Controller {
   /** Says when they are compiled. */
   readonly #gathering: Gathering;
   #failure: Error | null = null;
+  /** Of the state that could not be compiled; null when the newest could. */
+  #failedRevision: number | null = null;
   /** Marks so far; those that the last compilation knew of; and the edition that came of it. */
   #marked = 0;
   #compiled = 0;
@@ -74,7 +76,10 @@ export class Controller {
       self: options.chassis,
       vector: () => store.vector,
       begin: (edition) => this.#begin(edition),
-      hurry: () => this.#gathering.follow(),
+      hurry: () => {
+        // What cannot be compiled would not be, again.
+        if (store.revision !== this.#failedRevision) this.#gathering.follow();
+      },
       onOverdue: (names, edition) => {
         options.log.warn({ names, edition }, "tables begin that not all are known to hold");
       },
@@ -261,8 +266,10 @@ export class Controller {
         if (awaited.marked <= marked) awaited.edition ??= this.#edition;
       }
       this.#failure = null;
+      this.#failedRevision = null;
     } catch (error) {
       this.#failure = error as Error;
+      this.#failedRevision = state.revision;
       log.error({ error, revision: state.revision }, "cannot compile; the old tables stay");
     }
     this.#announceWorkers();

@@ -5,12 +5,17 @@ import { Gathering } from "./gathering.ts";
 
 async function start(t: TestContext) {
   const clock = new VirtualClock();
-  const { now, setTimer } = clock;
+  const { setTimer } = clock;
+  let skippedMs = 0;
+  const now = (): number => clock.now() + skippedMs;
   const compiledMs: number[] = [];
-  const state = { waitingCount: 0, isCrowded: false, askDueMs: 0 };
+  const state = { durationMs: 0, waitingCount: 0, isCrowded: false, askDueMs: 0 };
   const gathering = new Gathering({
     ...{ now, setTimer, waiting: () => state },
-    compile: () => void compiledMs.push(now()),
+    compile: () => {
+      compiledMs.push(now());
+      skippedMs += state.durationMs;
+    },
   });
   t.after(() => gathering.stop());
   gathering.compile();
@@ -54,6 +59,20 @@ test("generations do not come faster than at their pace", async (t) => {
     gathering.mark();
   };
   assert.deepEqual(await after(gather), [0, 25]);
+});
+
+test("what takes long leaves as much time to everything else", async (t) => {
+  const { state, gathering, after } = await start(t);
+  state.durationMs = 40;
+  gathering.compile();
+  assert.deepEqual(await after(() => gathering.follow()), [40]);
+  state.durationMs = 30;
+  gathering.compile();
+  const hurry = (): void => {
+    gathering.mark();
+    gathering.hurry();
+  };
+  assert.deepEqual(await after(hurry), [30]);
 });
 
 test("what others ask about waits until they ask", async (t) => {

@@ -87,7 +87,7 @@ export class Gathering {
   hurry(): void {
     const nowMs = this.#options.now();
     this.#hurryUntilMs = nowMs + HURRY_MS;
-    if (this.#cancelTimer !== null) this.#scheduleAt(nowMs);
+    if (this.#cancelTimer !== null) this.#scheduleAt(Math.max(nowMs, this.#restedMs));
   }
 
   /** Packets begin under a generation, so that one less waits. */
@@ -124,10 +124,15 @@ export class Gathering {
     const isQuiet = gatherMs === GATHER_MS && nowMs - this.#compiledAtMs >= QUIET_MS;
     const mostMs = isHurried ? GATHER_MS : gatherMs;
     const gatheredMs = nowMs + (isQuiet ? 0 : Math.min(gatherMs, mostMs));
-    const pacedMs = Math.max(gatheredMs, this.#compiledAtMs + paceMs, fromMs);
-    const dueMs = isHurried ? gatheredMs : pacedMs;
+    const pacedMs = Math.max(this.#compiledAtMs + paceMs, fromMs);
+    const dueMs = Math.max(gatheredMs, this.#restedMs, isHurried ? 0 : pacedMs);
     if (this.#cancelTimer !== null && this.#dueMs <= dueMs) return;
     this.#scheduleAt(dueMs);
+  }
+
+  /** Until then everything else has its turn: compiling takes half of the time at most. */
+  get #restedMs(): number {
+    return this.#compiledAtMs + 2 * this.#durationMs;
   }
 
   #scheduleAt(dueMs: number): void {
