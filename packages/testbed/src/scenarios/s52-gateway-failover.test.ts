@@ -37,6 +37,8 @@ const BUSY_MS = 2500;
 const LOST_MIN = 5;
 /** Pings go on for so long before and after. */
 const AROUND_MS = 10 * PING_MS;
+/** The last announcement comes half a second after the first. */
+const ANNOUNCING_MS = 1000;
 /** In which a member that fought would have come back. */
 const QUIET_MS = 4000;
 const AGREED_MS = 20_000;
@@ -214,6 +216,7 @@ test("S52: a gateway is taken over, announced, kept, and handed over", LIMIT, as
       await untilAt(second, epoch + 1, ["c", second]);
     });
     assertLoss(t, "killed", lost, KILLED_MS);
+    await sleep(ANNOUNCING_MS);
   };
   await withCapture({ namespace, device: "lan", filter }, announced, async (capture) => {
     const fields = ["eth.src", "arp.src.proto_ipv4", "arp.dst.proto_ipv4"];
