@@ -52,7 +52,7 @@ function addChassis(registry: Registry, context: ApiContext): void {
     {
       name: "rhone_beginnings_total",
       labelNames: ["outcome"],
-      help: "Generations that came into force: overdue ones while somebody did not answer.",
+      help: "Generations that came into force: apart or overdue ones not with all at once.",
     },
     Object.entries(beginnings).map(([outcome, count]) => [{ outcome }, count]),
   );
