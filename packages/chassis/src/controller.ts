@@ -7,12 +7,13 @@
 import type { Report } from "@rhone/dataplane-worker/plan";
 import { Barrier } from "@rhone/gossip/barrier";
 import type { Status } from "@rhone/gossip/claim";
+import type { GatewayTurn } from "@rhone/gossip/claim-changes";
 import { Gathering } from "@rhone/gossip/gathering";
+import { PortClaims } from "@rhone/gossip/port-claims";
 import { setRealTimer } from "@rhone/gossip/transport";
 import { get, type State } from "@rhone/state/state";
 import type { Store } from "@rhone/state/store";
 import type { Logger } from "pino";
-import { claimChanges, type GatewayTurn } from "./claims.ts";
 import { CompileError } from "./compile-error.ts";
 import { type CompileCounts, Compiler } from "./compiler.ts";
 import type { Dataplane } from "./dataplane.ts";
@@ -61,17 +62,18 @@ export class Controller {
   /** What somebody waits for: marks, and the edition with all of them once it is compiled. */
   readonly #awaited = new Set<{ readonly marked: number; edition: number | null }>();
   #epoch = epochAt(Date.now());
-  /** Dead chassis, with the state's revision when that was found: what they say later counts. */
-  readonly #deadSince = new Map<string, number>();
-  /** Ports that move here, and whose guests have been heard. */
-  readonly #awake = new Set<string>();
+  readonly #claims: PortClaims;
 
   constructor(options: ControllerOptions) {
     this.#options = options;
     this.#compiler = new Compiler((error) => {
       options.log.error({ error }, "a step of the compilation failed; everything was compiled");
     });
-    const { store } = options;
+    const { store, chassis, devices, turnAt, log } = options;
+    this.#claims = new PortClaims({
+      ...{ chassis, store, turnAt, devices: () => devices.list() },
+      onFailure: (error) => log.error({ error }, "cannot claim ports"),
+    });
     this.barrier = new Barrier({
       self: options.chassis,
       vector: () => store.vector,
@@ -148,8 +150,7 @@ export class Controller {
   /** Hears of each change of another chassis' status. */
   onMember(chassis: string, status: Status): void {
     this.barrier.onMember(chassis, status);
-    if (status === "dead") this.#deadSince.set(chassis, this.#options.store.revision);
-    else this.#deadSince.delete(chassis);
+    this.#claims.onMember(chassis, status);
     this.mark(); // It may have had a port that another one has the device of.
   }
 
@@ -216,15 +217,13 @@ export class Controller {
     const port = devices.portOf(index);
     if (port === undefined) return;
     log.info({ port }, "the guest of a port that moves here has been heard");
-    this.#awake.add(port);
-    this.#announceClaims();
-    this.#awake.delete(port); // If that failed, the next such frame comes with a new generation.
+    this.#claims.activate(port);
     this.#gathering.compile(true);
   }
 
   /** This chassis begins or ends to forward for a gateway: as above, in the same turn. */
   takeTurn(): void {
-    this.#announceClaims();
+    this.#claims.announce();
     this.#reconcile(true);
   }
 
@@ -273,7 +272,7 @@ export class Controller {
       log.error({ error, revision: state.revision }, "cannot compile; the old tables stay");
     }
     this.#announceWorkers();
-    this.#announceClaims();
+    this.#claims.announce();
   }
 
   /** Tells the others how many workers there are to be. */
@@ -284,20 +283,6 @@ export class Controller {
     if (own === undefined || own.workers === workers) return;
     const result = store.transact([{ op: "put", document: { ...own, workers } }], "chassis");
     if (!result.ok) log.error({ error: result.error }, "cannot announce the workers");
-  }
-
-  /** Tells the others which ports this chassis claims. */
-  #announceClaims(): void {
-    const { chassis, store, devices, turnAt, log } = this.#options;
-    const changes = claimChanges(store.snapshot(), {
-      ...{ chassis, devices: devices.list() },
-      isDead: ({ value, version }) => version.clock <= (this.#deadSince.get(value.chassis) ?? 0),
-      isAwake: (port) => this.#awake.has(port),
-      turnAt,
-    });
-    if (changes.length === 0) return;
-    const result = store.transact(changes, "chassis");
-    if (!result.ok) log.error({ error: result.error }, "cannot claim ports");
   }
 }
 

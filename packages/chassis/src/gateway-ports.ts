@@ -3,6 +3,7 @@
  * gateways (gossip), and what comes of it to the fences of the devices, the claims, the tables, and
  * the outside. Runs on the control thread.
  */
+import type { GatewayTurn } from "@rhone/gossip/claim-changes";
 import { STOPPING_MS } from "@rhone/gossip/gateway";
 import { Gateways, type GatewaysOptions, type Turn } from "@rhone/gossip/gateways";
 import type { Group } from "@rhone/gossip/group";
@@ -14,7 +15,6 @@ import type { Port } from "@rhone/state/schema";
 import { get, type State } from "@rhone/state/state";
 import type { Store } from "@rhone/state/store";
 import type { Logger } from "pino";
-import type { GatewayTurn } from "./claims.ts";
 import type { DeviceView } from "./devices.ts";
 import { turnText } from "./gateway-text.ts";
 

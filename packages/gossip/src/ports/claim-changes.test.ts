@@ -4,7 +4,7 @@ import { bindingName, type Claim, claimsOf, holderOf } from "@rhone/state/claim"
 import type { PortDocument } from "@rhone/state/schema";
 import { complete, type Document } from "@rhone/state/schema";
 import { EMPTY_STATE, get, type State, withEntries } from "@rhone/state/state";
-import { claimChanges } from "./claims.ts";
+import { claimChanges } from "./claim-changes.ts";
 
 type Phase = "up" | "refused";
 

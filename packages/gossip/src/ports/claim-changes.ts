@@ -16,11 +16,19 @@ import {
 import type { Binding, BindingDocument, Port } from "@rhone/state/schema";
 import { get, type State } from "@rhone/state/state";
 import type { Change } from "@rhone/state/store";
-import type { DeviceView } from "./devices.ts";
+
+/** A device of a port at this chassis, or that should be there. */
+export interface ClaimedDevice {
+  readonly port: string;
+  /** "up" when it is open; any other is not. */
+  readonly phase: string;
+  /** What there is to say of it, mostly "". */
+  readonly detail: string;
+}
 
 export interface Claimant {
   readonly chassis: string;
-  readonly devices: readonly Pick<DeviceView, "port" | "phase" | "detail">[];
+  readonly devices: readonly ClaimedDevice[];
   /** Whether who claims is dead, and has claimed nothing since. */
   isDead(claim: Claim): boolean;
   /** Whether the guest of a port that moves here has been heard. */
