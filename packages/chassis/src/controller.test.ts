@@ -1,6 +1,8 @@
 /** The controller with a real data plane, on an address of the loopback device. */
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
+import { GENERATIONS_HELD, HELD_MS } from "@rhone/dataplane-worker/table-history";
+import { EDITIONS_HELD, HELD_MS as SIMULATED_HELD_MS } from "@rhone/gossip/simulated-tables";
 import { createMemoryStore } from "@rhone/state/memory-store";
 import { pino } from "pino";
 import { compile } from "./compile.ts";
@@ -64,4 +66,8 @@ test("a port more is a step, a switch more is not, and the workers run both", LI
   await put({ kind: "switch", name: "db" });
   assert.equal(controller.compilations.full.networks, before.full.networks + 1);
   assert.equal(controller.failure, "");
+});
+
+test("simulated workers hold as many generations as real ones, for as long", () => {
+  assert.deepEqual([EDITIONS_HELD, SIMULATED_HELD_MS], [GENERATIONS_HELD, HELD_MS]);
 });

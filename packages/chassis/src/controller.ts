@@ -5,12 +5,14 @@
  * state, however many events there were. A compilation that fails leaves the old tables in force.
  */
 import type { Report } from "@rhone/dataplane-worker/plan";
+import { GENERATIONS_HELD } from "@rhone/dataplane-worker/table-history";
 import { Barrier } from "@rhone/gossip/barrier";
 import type { Status } from "@rhone/gossip/claim";
 import type { GatewayTurn } from "@rhone/gossip/claim-changes";
 import { Gathering } from "@rhone/gossip/gathering";
 import { PortClaims } from "@rhone/gossip/port-claims";
 import { setRealTimer } from "@rhone/gossip/transport";
+import { writeTurn } from "@rhone/gossip/write-turn";
 import { get, type State } from "@rhone/state/state";
 import type { Store } from "@rhone/state/store";
 import type { Logger } from "pino";
@@ -23,8 +25,6 @@ import { epochAt, type StampKeys } from "./stamp-keys.ts";
 
 /** Between two looks at what the workers have, while somebody waits for it: not all is told. */
 const APPLIED_POLL_MS = 2;
-/** So long a write waits for the others to agree on those before it. */
-const WRITE_WAIT_MS = 250;
 
 export interface ControllerOptions {
   readonly chassis: string;
@@ -76,6 +76,7 @@ export class Controller {
     });
     this.barrier = new Barrier({
       self: options.chassis,
+      editionsMax: GENERATIONS_HELD,
       vector: () => store.vector,
       begin: (edition) => this.#begin(edition),
       hurry: () => {
@@ -91,6 +92,7 @@ export class Controller {
     this.#gathering = new Gathering({
       compile: (isUrgent) => this.#reconcile(isUrgent),
       waiting: () => this.barrier,
+      editionsMax: GENERATIONS_HELD,
       now: () => performance.now(),
       setTimer: setRealTimer,
     });
@@ -155,11 +157,12 @@ export class Controller {
   }
 
   /** Resolves when a write will not keep all from agreeing on those before it, or after a limit. */
-  async mayWrite(): Promise<void> {
-    const deadline = performance.now() + WRITE_WAIT_MS;
-    while (this.barrier.isBusy && performance.now() < deadline) {
-      await this.#progress(APPLIED_POLL_MS);
-    }
+  mayWrite(): Promise<void> {
+    return writeTurn({
+      isBusy: () => this.barrier.isBusy,
+      now: () => performance.now(),
+      pause: (ms) => this.#progress(ms),
+    });
   }
 
   /** Resolves true when every worker runs what is known now, false after the time is up. */

@@ -6,6 +6,7 @@ import type { Status } from "../membership/claim.ts";
 import { MemoryBus } from "../memory-transport.ts";
 import { Replicator } from "../replicator.ts";
 import { seededRandom } from "../seeded-random.ts";
+import { EDITIONS_HELD } from "../simulation/tables.ts";
 import { VirtualClock } from "../virtual-clock.ts";
 import { Barrier } from "./barrier.ts";
 import { Gathering } from "./gathering.ts";
@@ -49,7 +50,7 @@ export class Member {
       ...{ store, transport, self, now, setTimer, random: cluster.random },
     });
     this.barrier = new Barrier({
-      ...{ self: name, now, setTimer, vector: () => store.vector },
+      ...{ self: name, editionsMax: EDITIONS_HELD, now, setTimer, vector: () => store.vector },
       begin: (edition) => {
         this.begun.push({ ...this.compiled.find((t) => t.edition === edition)!, atMs: now() });
         cluster.onBegin(this);
@@ -58,7 +59,7 @@ export class Member {
       hurry: () => this.gathering.follow(),
     });
     this.gathering = new Gathering({
-      ...{ now, setTimer, waiting: () => this.barrier },
+      ...{ now, setTimer, waiting: () => this.barrier, editionsMax: EDITIONS_HELD },
       compile: (isUrgent) => this.#compile(isUrgent),
     });
     store.onChange((entries, source) => {

@@ -4,6 +4,8 @@ import type { SetTimer, Transport } from "../transport.ts";
 
 export interface BarrierOptions {
   readonly self: string;
+  /** As many as workers hold: what has been given to them before is not there any more. */
+  readonly editionsMax: number;
   /** Of the store, now. */
   readonly vector: () => Vector;
   /** Lets packets begin under an edition. */

@@ -26,7 +26,7 @@ function start(t: TestContext) {
   let vector = { a: 1 };
   const begun: number[] = [];
   const barrier = new Barrier({
-    ...{ self: "a", now, setTimer, vector: () => vector, hurry: () => {} },
+    ...{ self: "a", editionsMax: 8, now, setTimer, vector: () => vector, hurry: () => {} },
     begin: (edition) => void begun.push(edition),
   });
   t.after(() => barrier.stop());

@@ -60,7 +60,7 @@ export interface BeginCounts {
 
 export class Barrier {
   readonly #options: BarrierOptions;
-  readonly #log = new EditionLog();
+  readonly #log: EditionLog;
   /** Up to which write of each chassis all may begin. */
   readonly #released = new Map<string, number>();
   /** Up to which write of each chassis the tables go that are begun. */
@@ -87,6 +87,7 @@ export class Barrier {
 
   constructor(options: BarrierOptions) {
     this.#options = options;
+    this.#log = new EditionLog(options.editionsMax);
     this.#questions = new OpenQuestions(this.#log, options.vector);
   }
 

@@ -23,13 +23,16 @@ export interface Edition extends Content {
   hasReminded: boolean;
 }
 
-/** As many as workers hold (table-history.ts in dataplane-worker). */
-const EDITIONS_MAX = 8;
-
 export class EditionLog {
+  readonly #editionsMax: number;
   /** The newest first. */
   #list: Edition[] = [];
   #begun = 0;
+
+  /** Remembers as many as workers hold. */
+  constructor(editionsMax: number) {
+    this.#editionsMax = editionsMax;
+  }
 
   /** The newest first: those that are not begun, and some that were. */
   get all(): readonly Edition[] {
@@ -51,7 +54,7 @@ export class EditionLog {
 
   add(edition: Edition): void {
     this.#list.unshift(edition);
-    if (this.#list.length > EDITIONS_MAX) this.#list.pop();
+    if (this.#list.length > this.#editionsMax) this.#list.pop();
   }
 
   /** All up to `edition` are held. */

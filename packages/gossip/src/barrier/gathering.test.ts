@@ -11,7 +11,7 @@ async function start(t: TestContext) {
   const compiledMs: number[] = [];
   const state = { durationMs: 0, waitingCount: 0, isCrowded: false, askDueMs: 0 };
   const gathering = new Gathering({
-    ...{ now, setTimer, waiting: () => state },
+    ...{ now, setTimer, waiting: () => state, editionsMax: 8 },
     compile: () => {
       compiledMs.push(now());
       skippedMs += state.durationMs;

@@ -22,11 +22,6 @@ const SHORT_MS = 5;
 const HURRY_MS = 50;
 /** The same where others wait for us: their questions do not come quite as regularly as asked. */
 const PACE_ASKED_MS = 10;
-/** Generations that may wait to begin, of those that workers hold; */
-const WAITING_MAX = 4;
-/** and once they have waited for so long that no packet of one before them is on its way. */
-const WAITING_LONG_MAX = 7;
-
 /** What has been compiled and not begun, as a Barrier says it. */
 export interface Waiting {
   readonly waitingCount: number;
@@ -40,6 +35,8 @@ export interface GatheringOptions {
   /** Compiles what is known now, and publishes it. */
   readonly compile: (isUrgent: boolean) => void;
   readonly waiting: () => Waiting;
+  /** Generations that workers hold, 2 or more: one that packets begin under, and those that wait. */
+  readonly editionsMax: number;
   /** Milliseconds of a clock that never steps. */
   readonly now: () => number;
   readonly setTimer: SetTimer;
@@ -100,9 +97,9 @@ export class Gathering {
   /** Compiles now; unless it is urgent, not while too many generations wait to begin. */
   compile(isUrgent = false): void {
     const { compile, waiting, now } = this.#options;
-    const { waitingCount, isCrowded } = waiting();
+    const { waitingCount } = waiting();
     this.stop();
-    this.#isDammed = !isUrgent && waitingCount >= (isCrowded ? WAITING_LONG_MAX : WAITING_MAX);
+    this.#isDammed = !isUrgent && waitingCount >= this.#waitingMax;
     if (this.#isDammed) {
       this.#scheduleAt(now() + PACE_MS);
       return;
@@ -110,6 +107,16 @@ export class Gathering {
     this.#compiledAtMs = now();
     compile(isUrgent);
     this.#durationMs = now() - this.#compiledAtMs;
+  }
+
+  /**
+   * Generations that may wait to begin. Half of those that workers hold are for packets that began
+   * under one before; once what waits has waited for so long that none of these is on its way, all
+   * but the one that packets begin under.
+   */
+  get #waitingMax(): number {
+    const { waiting, editionsMax } = this.#options;
+    return waiting().isCrowded ? editionsMax - 1 : editionsMax >> 1;
   }
 
   /** Nothing that was marked is compiled any more. */

@@ -20,7 +20,7 @@ import type { SimulatedDisk } from "./disk.ts";
 import { Keyring } from "./keyring.ts";
 import type { Process } from "./machine.ts";
 import type { Passage } from "./passage.ts";
-import { SimulatedTables } from "./tables.ts";
+import { EDITIONS_HELD, SimulatedTables } from "./tables.ts";
 
 type OpenStore = (stored: Stored) => Store;
 
@@ -127,7 +127,7 @@ function startTables(
     },
   });
   const plain = new Barrier({
-    ...{ self: name, now, setTimer, vector: () => store.vector },
+    ...{ self: name, editionsMax: EDITIONS_HELD, now, setTimer, vector: () => store.vector },
     begin: (edition) => {
       // Workers that hang are not waited for without end.
       if (!tables.begin(edition)) passage?.leftOut(machine, [name]);
@@ -139,7 +139,7 @@ function startTables(
   });
   const barrier = seams.barrier?.(plain) ?? plain;
   const gathering = new Gathering({
-    ...{ now, setTimer, waiting: () => barrier },
+    ...{ now, setTimer, waiting: () => barrier, editionsMax: EDITIONS_HELD },
     compile: (isUrgent) => {
       const content = contentOf(store);
       const edition = tables.publish(content);

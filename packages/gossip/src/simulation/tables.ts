@@ -9,9 +9,9 @@ import type { Process } from "./machine.ts";
 
 const ADOPT_MIN_MS = 0.5;
 const ADOPT_MAX_MS = 6;
-/** Editions that workers hold, and how long one that was replaced. */
-const HELD_MAX = 8;
-const HELD_MS = 1000;
+/** Editions that workers hold, and how long one that was replaced: as table-history.ts has them. */
+export const EDITIONS_HELD = 8;
+export const HELD_MS = 1000;
 
 export interface Table extends Content {
   readonly edition: number;
@@ -101,7 +101,7 @@ export class SimulatedTables {
       const table = this.#coming.shift()!;
       const held = [table, ...this.#held];
       // What packets begin under stays, even where all others are newer.
-      if (held.length > HELD_MAX) held.splice(held.at(-1) === this.#begun ? -2 : -1, 1);
+      if (held.length > EDITIONS_HELD) held.splice(held.at(-1) === this.#begun ? -2 : -1, 1);
       this.#held = held;
       this.#follow();
       this.#options.onHeld(table.edition);
