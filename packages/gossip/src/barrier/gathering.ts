@@ -35,7 +35,7 @@ export interface GatheringOptions {
   /** Compiles what is known now, and publishes it. */
   readonly compile: (isUrgent: boolean) => void;
   readonly waiting: () => Waiting;
-  /** Generations that workers hold, 2 or more: one that packets begin under, and those that wait. */
+  /** Generations that workers hold, 2 or more: the one that packets begin under among them. */
   readonly editionsMax: number;
   /** Milliseconds of a clock that never steps. */
   readonly now: () => number;

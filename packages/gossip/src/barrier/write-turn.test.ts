@@ -18,7 +18,7 @@ async function turnMs({ clock }: Cluster, { barrier }: Member, limitMs: number):
   return tookMs;
 }
 
-test("a write is taken at once where nothing is open, and once what is has been agreed on", async () => {
+test("a write is taken at once where nothing is open, else when it is agreed on", async () => {
   await withCluster(async (cluster, a) => {
     assert.equal(await turnMs(cluster, a, 0), 0);
     a.write("one");

@@ -3,7 +3,7 @@
  * before it. Run by the control thread.
  */
 
-/** So long a write waits at the most: chassis that do not agree must not keep users from writing. */
+/** So long a write waits at most: chassis that do not agree must not keep users from writing. */
 export const WRITE_WAIT_MS = 250;
 /** Between two looks: what others say comes without a call. */
 const LOOK_MS = 2;
