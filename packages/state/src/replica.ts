@@ -9,6 +9,7 @@ import {
   TOMBSTONE_TICKS_MAX,
   ticksAt,
 } from "./clock.ts";
+import type { Contents, Disk, DiskRecord, Stored } from "./disk.ts";
 import { Examiner } from "./examiner.ts";
 import {
   type Cursor,
@@ -40,31 +41,6 @@ import {
   type Write,
 } from "./write.ts";
 
-/** All that is held about one name; no writes: forget it. */
-export interface DiskRecord {
-  readonly kind: string;
-  readonly name: string;
-  readonly writes: readonly Write[];
-}
-
-/** Where writes survive a restart. */
-export interface Disk {
-  /**
-   * Keeps all of it or nothing; throws when it cannot. At most one record a name; of the vector
-   * there is what is new.
-   */
-  write(records: readonly DiskRecord[], advances: Vector): void;
-  close(): void;
-}
-
-/** What a disk holds. */
-export interface Stored {
-  readonly portions: readonly Portion[];
-  readonly vector: Vector;
-  /** What was wrong with it, and what became of it; null when nothing was. */
-  readonly repair: string | null;
-}
-
 export interface ReplicaOptions {
   /** Name of the chassis whose changes the store makes. */
   readonly origin: string;
@@ -83,7 +59,6 @@ const NOTHING: Stored = { portions: [], vector: {}, repair: null };
 const GONE: Settled = { writes: [], put: null, entry: null, isPartial: false };
 
 export class Replica implements Store {
-  readonly repair: string | null;
   readonly #origin: string;
   readonly #disk: Disk;
   readonly #signer: Signer | null;
@@ -101,6 +76,7 @@ export class Replica implements Store {
   /** Deletions of clocks below it are forgotten. */
   #expiredTo = 0;
   #storageError: string | null = null;
+  #repair: string | null;
 
   constructor(options: ReplicaOptions) {
     const { origin, disk, stored = NOTHING, signer = null, wallClock = () => 0 } = options;
@@ -108,7 +84,7 @@ export class Replica implements Store {
     this.#disk = disk;
     this.#signer = signer;
     this.#wallClock = wallClock;
-    this.repair = stored.repair;
+    this.#repair = stored.repair;
     this.#examiner = new Examiner(this.#ledger, signer);
     const writes = stored.portions.flatMap((portion) =>
       portion.texts.flatMap((text) => readWrite(text, portion.seal) ?? []),
@@ -129,6 +105,10 @@ export class Replica implements Store {
 
   get storageError(): string | null {
     return this.#storageError;
+  }
+
+  get repair(): string | null {
+    return this.#repair;
   }
 
   get vector(): Vector {
@@ -319,18 +299,35 @@ export class Replica implements Store {
     for (const key of this.#unwritten) all.set(key, this.#ledger.get(key) ?? GONE);
     for (const [key, held] of records) all.set(key, held);
     try {
-      this.#disk.write(
-        [...all].map(([key, { writes }]) => ({ ...splitKey(key), writes })),
-        { ...clocks, ...advances },
-      );
+      this.#disk.write(diskRecords(all), { ...clocks, ...advances });
+      this.#storageError = null;
     } catch (error) {
-      this.#storageError = error instanceof Error ? error.message : String(error);
-      return false;
+      this.#storageError = this.#renewDisk(error, all, advances);
     }
+    if (this.#storageError !== null) return false;
     this.#unwritten.clear();
     this.#unwrittenClocks.clear();
-    this.#storageError = null;
     return true;
+  }
+
+  /** Null when the disk holds everything after all: it was damaged, and has begun anew. */
+  #renewDisk(
+    error: unknown,
+    records: ReadonlyMap<string, Settled>,
+    advances: Vector,
+  ): string | null {
+    const contents = (): Contents => ({
+      records: diskRecords(new Map([...this.#ledger.records(), ...records])),
+      vector: { ...this.#ledger.vector, ...advances },
+    });
+    try {
+      const repair = this.#disk.renew?.(error, contents) ?? null;
+      if (repair === null) return messageOf(error);
+      this.#repair = repair;
+      return null;
+    } catch (another) {
+      return messageOf(another);
+    }
   }
 
   /** Puts records in force; returns the entries that are different now. */
@@ -409,6 +406,14 @@ function isSameEntry(a: Entry | null, b: Entry): boolean {
 /** What listeners hear of a document that cannot be read any more. */
 function tombstoneOf(entry: Entry | null): Entry | null {
   return entry === null || entry.value === null ? null : { ...entry, value: null };
+}
+
+function diskRecords(records: ReadonlyMap<string, Settled>): DiskRecord[] {
+  return [...records].map(([key, { writes }]) => ({ ...splitKey(key), writes }));
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function splitKey(key: string): { readonly kind: string; readonly name: string } {

@@ -3,20 +3,21 @@
  * synchronous FULL). Run by the control thread.
  *
  * One process has the file at a time: the lock is exclusive and ends with the process, however that
- * ends. A file that is damaged is moved aside; what is sound in it is kept, and the peers bring the
- * rest.
+ * ends. A file that is damaged is moved aside. At the start what is sound in it is kept, and the
+ * peers bring the rest; of a running process everything is in memory, and is written anew.
  */
-import { hash } from "node:crypto";
-import { copyFileSync, existsSync, readFileSync, renameSync } from "node:fs";
-import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { copyFileSync, existsSync, linkSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { DatabaseSync } from "node:sqlite";
+import type { Contents, Disk, DiskRecord, Stored } from "./disk.ts";
 import type { Vector } from "./ledger.ts";
 import type { Result } from "./problem.ts";
-import { type Disk, type DiskRecord, Replica, type Stored } from "./replica.ts";
+import { Replica } from "./replica.ts";
 import type { Signer } from "./signer.ts";
 import { portionsOfFormat1 } from "./sqlite-format-1.ts";
 import { journalDamage } from "./sqlite-journal.ts";
+import { digestOf, digestOfClock, SqliteWriter } from "./sqlite-writer.ts";
 import type { Store } from "./store.ts";
-import { isSeal, type Portion, readWrite, type Seal, sealedBytes } from "./write.ts";
+import { isSeal, type Portion, readWrite, type Seal } from "./write.ts";
 
 /** "Rhon" as an integer: the mark in the header of files that are ours. */
 const APPLICATION_ID = 0x52686f6e;
@@ -48,11 +49,13 @@ const TABLES = `
     digest TEXT NOT NULL
   ) STRICT, WITHOUT ROWID`;
 
+/** Behind the name of a file: what SQLite keeps beside it. */
+const JOURNALS = ["-wal", "-shm"];
+const SUFFIXES = ["", ...JOURNALS];
 /** Behind the name of a file whose journal is damaged. */
 const JOURNAL_AS_FOUND = "-wal-as-found";
 
 const HASH_SIZE = 32; // bytes
-const DIGEST_SIZE = 16; // bytes
 
 export interface SqliteStoreOptions {
   /** The file; made when it does not exist, its directory is not. */
@@ -72,7 +75,10 @@ export function openSqliteStore(options: SqliteStoreOptions): Result<Store> {
   const { path } = options;
   try {
     const { database, stored } = openOrRepair(path);
-    return { ok: true, value: new Replica({ ...options, disk: new SqliteDisk(database), stored }) };
+    return {
+      ok: true,
+      value: new Replica({ ...options, disk: new SqliteDisk(path, database), stored }),
+    };
   } catch (error) {
     const message = `state file ${path}: ${explain(error)}`;
     return { ok: false, error: { code: "unusable", message, problems: [] } };
@@ -112,8 +118,7 @@ function openOrRepair(path: string): Opened {
   const count = sound.reduce((sum, { texts }) => sum + texts.length, 0);
   const repair = `the file was damaged (${damage}) and is now ${aside}; ${count} writes were sound`;
   // Without a vector: whatever a peer has is asked for.
-  const disk = new SqliteDisk(database);
-  disk.write(recordsOf(sound), {});
+  new SqliteWriter(database).write(recordsOf(sound), {});
   return { database, stored: { portions: sound, vector: {}, repair } };
 }
 
@@ -146,7 +151,7 @@ function prepare(database: DatabaseSync, path: string): void {
   } else if (application === APPLICATION_ID && format === 1) {
     const portions = portionsOfFormat1(database);
     database.exec(`BEGIN; DROP TABLE entries; ${TABLES}; PRAGMA user_version = ${FORMAT}`);
-    new SqliteDisk(database).insert(recordsOf(portions), {});
+    new SqliteWriter(database).insert(recordsOf(portions), {});
     database.exec("COMMIT");
   } else if (application === APPLICATION_ID && format === FORMAT) {
     const check = numberOrText(database, "PRAGMA integrity_check(1)");
@@ -184,13 +189,17 @@ function salvage(path: string): readonly Portion[] {
 
 /** Renames the file and what belongs to it; returns its new name. */
 function moveAside(path: string): string {
-  let number = 1;
-  while (existsSync(`${path}.damaged-${number}`)) number++;
-  const aside = `${path}.damaged-${number}`;
-  for (const suffix of ["", "-wal", "-shm", JOURNAL_AS_FOUND]) {
+  const aside = nameAside(path);
+  for (const suffix of [...SUFFIXES, JOURNAL_AS_FOUND]) {
     if (existsSync(path + suffix)) renameSync(path + suffix, aside + suffix);
   }
   return aside;
+}
+
+function nameAside(path: string): string {
+  let number = 1;
+  while (existsSync(`${path}.damaged-${number}`)) number++;
+  return `${path}.damaged-${number}`;
 }
 
 function isDamage(error: unknown): boolean {
@@ -283,16 +292,6 @@ function isBlob(value: unknown): value is Uint8Array {
   return value instanceof Uint8Array;
 }
 
-/** Names a seal in the file, and says whether it is still the one that was written. */
-function digestOf(seal: Seal): Buffer {
-  const bytes = Buffer.concat([sealedBytes(seal), seal.signature]);
-  return hash("sha256", bytes, "buffer").subarray(0, DIGEST_SIZE);
-}
-
-function digestOfClock(origin: string, clock: number): string {
-  return hash("sha256", `${origin} ${clock}`).slice(0, DIGEST_SIZE);
-}
-
 function recordsOf(portions: readonly Portion[]): DiskRecord[] {
   const writes = portions.flatMap(({ seal, texts }) =>
     texts.flatMap((text) => readWrite(text, seal) ?? []),
@@ -304,63 +303,59 @@ function recordsOf(portions: readonly Portion[]): DiskRecord[] {
 }
 
 class SqliteDisk implements Disk {
-  readonly #database: DatabaseSync;
-  readonly #forget: StatementSync;
-  readonly #putWrite: StatementSync;
-  readonly #putSeal: StatementSync;
-  readonly #putClock: StatementSync;
-  /** As the file has them. */
-  readonly #clocks = new Map<string, number>();
+  readonly #path: string;
+  #database: DatabaseSync;
+  #writer: SqliteWriter;
 
-  constructor(database: DatabaseSync) {
+  constructor(path: string, database: DatabaseSync) {
+    this.#path = path;
     this.#database = database;
-    this.#forget = database.prepare("DELETE FROM writes WHERE kind = ? AND name = ?");
-    this.#putWrite = database.prepare("INSERT OR REPLACE INTO writes VALUES (?, ?, ?, ?)");
-    this.#putSeal = database.prepare(
-      "INSERT OR IGNORE INTO seals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    );
-    this.#putClock = database.prepare("INSERT OR REPLACE INTO vector VALUES (?, ?, ?)");
+    this.#writer = new SqliteWriter(database);
   }
 
   write(records: readonly DiskRecord[], vector: Vector): void {
-    this.#database.exec("BEGIN IMMEDIATE");
-    try {
-      this.insert(records, vector);
-      this.#database.exec("COMMIT");
-      for (const [origin, clock] of Object.entries(vector)) this.#clocks.set(origin, clock);
-    } catch (error) {
-      // After some errors (a full disk) SQLite has rolled back already.
-      if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
-      throw error;
-    }
+    if (!this.#database.isOpen) throw new Damaged("a damaged file could not be replaced", []);
+    this.#writer.write(records, vector);
   }
 
-  /** The same within a transaction of the caller's. */
-  insert(records: readonly DiskRecord[], vector: Vector): void {
-    const digests = new Map<Seal, Uint8Array>();
-    for (const { kind, name, writes } of records) {
-      this.#forget.run(kind, name);
-      for (const { seal, text } of writes) {
-        const digest = digests.get(seal) ?? this.#writeSeal(seal);
-        digests.set(seal, digest);
-        this.#putWrite.run(kind, name, digest, text);
-      }
+  renew(error: unknown, contents: () => Contents): string | null {
+    if (!isDamage(error)) return null;
+    const fresh = `${this.#path}.new`;
+    for (const suffix of SUFFIXES) rmSync(fresh + suffix, { force: true });
+    const { records, vector } = contents();
+    const { database } = open(fresh);
+    try {
+      new SqliteWriter(database).write(records, vector);
+    } finally {
+      database.close(); // That ends its journal.
     }
-    for (const [origin, clock] of Object.entries(vector)) {
-      if (this.#clocks.get(origin) === clock) continue;
-      this.#putClock.run(origin, clock, digestOfClock(origin, clock));
-    }
+    const aside = this.#replaceBy(fresh);
+    const count = records.reduce((sum, { writes }) => sum + writes.length, 0);
+    const what = `damaged (${(error as Error).message}) while it was in use, and is now ${aside}`;
+    return `the file was ${what}; all ${count} writes are in a new one`;
   }
 
   close(): void {
-    this.#database.close();
+    if (this.#database.isOpen) this.#database.close();
   }
 
-  #writeSeal(seal: Seal): Uint8Array {
-    const { origin, clock, part, parts, previous, signer, hashes, signature } = seal;
-    const digest = digestOf(seal);
-    const blob = Buffer.from(hashes.join(""), "hex");
-    this.#putSeal.run(origin, clock, part, parts, previous, signer, blob, signature, digest);
-    return digest;
+  /** Puts `fresh` in the place of the file, which gets the name that is returned. */
+  #replaceBy(fresh: string): string {
+    const path = this.#path;
+    const aside = nameAside(path);
+    try {
+      this.close();
+    } catch {
+      // It cannot be written to; it is closed all the same.
+    }
+    // There is a file of that name at any time, and no journal is ever beside another file's.
+    if (existsSync(path)) linkSync(path, aside);
+    for (const suffix of JOURNALS) {
+      if (existsSync(path + suffix)) renameSync(path + suffix, aside + suffix);
+    }
+    renameSync(fresh, path);
+    this.#database = open(path).database;
+    this.#writer = new SqliteWriter(this.#database);
+    return aside;
   }
 }

@@ -2,11 +2,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { bindingName } from "./claim.ts";
+import type { Disk, DiskRecord } from "./disk.ts";
 import type { Vector } from "./ledger.ts";
 import { createMemoryStore } from "./memory-store.ts";
 import { everythingOf, put as peerPut } from "./peer-fixture.ts";
 import type { Entry } from "./record.ts";
-import { type Disk, type DiskRecord, Replica } from "./replica.ts";
+import { Replica } from "./replica.ts";
 import { get } from "./state.ts";
 import { CHANGES_MAX, type Change, type Store } from "./store.ts";
 

@@ -115,7 +115,7 @@ export interface Store {
   onChange(listener: Listener): () => void;
   /** Why the disk did not take the latest writes of peers; null when all is stored. */
   readonly storageError: string | null;
-  /** What was wrong with the disk at the start, and what became of it; null when nothing was. */
+  /** What was last found wrong with what the disk held, and became of it; null: nothing was. */
   readonly repair: string | null;
   close(): void;
 }

@@ -3,7 +3,8 @@
  * that the simulation knows of how those parts are made stands in this file.
  */
 import { steadyClock } from "@rhone/state/clock";
-import { type Disk, type DiskRecord, Replica, type Stored } from "@rhone/state/replica";
+import type { Disk, DiskRecord, Stored } from "@rhone/state/disk";
+import { Replica } from "@rhone/state/replica";
 import type { Signer } from "@rhone/state/signer";
 import type { Listener, Store } from "@rhone/state/store";
 import { Barrier } from "../barrier/barrier.ts";

@@ -3,8 +3,9 @@
  * a write that a crash interrupts is there whole or not at all, as SQLite promises. Damage is
  * found at the next start, as the checksums of the state file promise.
  */
+
+import type { Disk, DiskRecord, Stored } from "@rhone/state/disk";
 import type { Vector } from "@rhone/state/ledger";
-import type { Disk, DiskRecord, Stored } from "@rhone/state/replica";
 import type { Portion, Write } from "@rhone/state/write";
 import type { Process } from "./machine.ts";
 

@@ -2,7 +2,8 @@
  * A cluster that has been there for long, before it starts: every disk holds what each chassis says
  * of itself, and every machine has the certificates of all.
  */
-import { type DiskRecord, Replica } from "@rhone/state/replica";
+import type { DiskRecord } from "@rhone/state/disk";
+import { Replica } from "@rhone/state/replica";
 import { Keyring } from "./keyring.ts";
 import { introductionOf, type Simulation } from "./simulation.ts";
 

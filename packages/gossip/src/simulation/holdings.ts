@@ -1,5 +1,5 @@
 /** What is held about names, as the writes that it is made of: how the oracle sees a store. */
-import type { DiskRecord } from "@rhone/state/replica";
+import type { DiskRecord } from "@rhone/state/disk";
 import { settle } from "@rhone/state/settle";
 import type { Store } from "@rhone/state/store";
 import { compareWrites, readWrite, type Write } from "@rhone/state/write";

@@ -2,7 +2,7 @@
  * Chassis with a bug each, made by putting something wrong between the shipped parts. A simulation
  * that does not find them would not find their like in the product either.
  */
-import type { Disk } from "@rhone/state/replica";
+import type { Disk } from "@rhone/state/disk";
 import type { Signer } from "@rhone/state/signer";
 import type { Store } from "@rhone/state/store";
 import type { Barrier } from "../barrier/barrier.ts";

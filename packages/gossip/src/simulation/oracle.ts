@@ -15,8 +15,9 @@
  *   mixed      a packet meets another state at its second half than at its first (passage.ts)
  *   threw      an exception that nobody caught
  */
+
+import type { DiskRecord } from "@rhone/state/disk";
 import type { Entry } from "@rhone/state/record";
-import type { DiskRecord } from "@rhone/state/replica";
 import type { Commit, Store } from "@rhone/state/store";
 import { hashOf, type Portion } from "@rhone/state/write";
 import {

@@ -14,8 +14,9 @@
  * are not, nobody has begun more, and all of them take part with it. Tables that did not begin as
  * agreed are left out of the second. How often either is, is counted.
  */
+
+import type { DiskRecord } from "@rhone/state/disk";
 import type { Vector } from "@rhone/state/ledger";
-import type { DiskRecord } from "@rhone/state/replica";
 import type { Write } from "@rhone/state/write";
 import type { Barrier, BeginCounts } from "../barrier/barrier.ts";
 import { areSame, type Held, type Holdings, isWithin, keyOfRecord } from "./holdings.ts";

@@ -3,7 +3,7 @@
  * then a calm in which everybody has to come to the same. Runs in one process on virtual time, with
  * the classes that a real chassis runs.
  */
-import type { DiskRecord } from "@rhone/state/replica";
+import type { DiskRecord } from "@rhone/state/disk";
 import type { Author, Change } from "@rhone/state/store";
 import { type Chassis, type Seams, startChassis } from "./chassis.ts";
 import { SimulatedDisk } from "./disk.ts";
