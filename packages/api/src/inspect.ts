@@ -1,6 +1,6 @@
 /** What can only be read: health, counters, pipeline, peers, chassis. */
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
-import { identitiesOf } from "@rhone/state/identities";
+import { allIdentitiesOf } from "@rhone/state/identities";
 import { get } from "@rhone/state/state";
 import type { ApiContext } from "./context.ts";
 import { problemResponse } from "./problem.ts";
@@ -38,9 +38,9 @@ export function addInspection(app: OpenAPIHono, context: ApiContext): void {
   addView(app, "/v1/pipeline", "The stages of this chassis", stages, () => context.pipeline());
   const peers = z.array(peerView);
   addView(app, "/v1/peers", "Other chassis, as seen here", peers, () => context.peers());
-  const identities = "The sets of labels that ports have, by number";
+  const identities = "The reserved identities, and the sets of labels that ports have, by number";
   addView(app, "/v1/identities", identities, z.array(identityView), () =>
-    identitiesOf(context.store.snapshot().ports),
+    allIdentitiesOf(context.store.snapshot().ports),
   );
   const cluster = "The cluster, as seen here";
   addView(app, "/v1/cluster", cluster, clusterView, () => context.cluster());

@@ -150,6 +150,8 @@ export const healthView = z
 export const identityView = z
   .object({
     number: count.describe("The same at every chassis that knows the same ports."),
+    reserved: z.string().optional().describe("Its name, where no labels make it."),
+    meaning: z.string().optional().describe("Of one that is reserved: what has it."),
     labels: z.record(z.string(), z.string()),
     ports: z.array(z.string()).describe("Those that have just these labels."),
   })

@@ -110,7 +110,9 @@ test("shows resources as tables and as JSON", LIMIT, async () => {
   assert.match(identities, /^\d{10} +app=web +vm1 vm2 vm3$/m);
   const number = /^(\d+) +app=db/m.exec(identities)![1]!;
   assert.match((await ask("get", "identity", number)).stdout, /^\d+ +app=db +vm4 vm5$/m);
-  assert.match((await ask("get", "identity", "1")).stderr, /no identity 1/);
+  assert.match(identities, /^1 +reserved:host +the chassis itself/m);
+  assert.match((await ask("get", "identity", "2")).stdout, /^2 +reserved:world +addresses/m);
+  assert.match((await ask("get", "identity", "200")).stderr, /no identity 200/);
   const missing = await ask("get", "port", "vm9");
   assert.equal(missing.code, 1);
   assert.match(missing.stderr, /no port vm9/);

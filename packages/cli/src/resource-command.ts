@@ -9,9 +9,10 @@ import type {
 } from "@rhone/api/context";
 import type { AclMatch } from "@rhone/state/acl";
 import type { StagePlace } from "@rhone/state/dataplane";
-import type { Identity } from "@rhone/state/identities";
+import type { IdentityRow } from "@rhone/state/identities";
 import type { Labels } from "@rhone/state/labels";
 import type { Vip } from "@rhone/state/load-balancer";
+import { RESERVED_PREFIX } from "@rhone/state/reserved-identities";
 import type { UserKind } from "@rhone/state/schema";
 import { endText, formatLabels, matchText } from "@rhone/state/text";
 import type { Command } from "commander";
@@ -110,7 +111,7 @@ async function get(kind: string, name: string | undefined, options: ServerOption
   const client = clientOf(options);
   const path = `/v1/${PLURALS[singular]}`;
   if (singular === "identity") {
-    const all = await client.get<Identity[]>(path);
+    const all = await client.get<IdentityRow[]>(path);
     const wanted = name === undefined ? all : all.filter(({ number }) => String(number) === name);
     if (wanted.length === 0 && name !== undefined) {
       throw new UserError(`no identity ${name}`, EXIT_FAILED);
@@ -133,10 +134,11 @@ async function get(kind: string, name: string | undefined, options: ServerOption
   });
 }
 
-const IDENTITY_HEADER = ["number", "labels", "ports"];
+const IDENTITY_HEADER = ["number", "labels", "ports", "meaning"];
 
-function identityRow({ number, labels, ports }: Identity): string[] {
-  return [String(number), formatLabels(labels) || "none", ports.join(" ")];
+function identityRow({ number, reserved, labels, ports, meaning }: IdentityRow): string[] {
+  const name = reserved === undefined ? formatLabels(labels) : RESERVED_PREFIX + reserved;
+  return [String(number), name, ports.join(" "), meaning ?? ""];
 }
 
 function pathOf(singular: string, name: string): string {

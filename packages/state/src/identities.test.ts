@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
-import { IDENTITY_INIT, identitiesOf } from "./identities.ts";
+import { allIdentitiesOf, identitiesOf } from "./identities.ts";
 import type { Labels } from "./labels.ts";
 import type { LiveEntry } from "./record.ts";
+import { IDENTITY_INIT } from "./reserved-identities.ts";
 import { complete, type Port } from "./schema.ts";
 import { formatLabels } from "./text.ts";
 
@@ -82,4 +83,29 @@ test("of two that want a number the older has it, and goes on having it", () => 
   const first = hash("app=1") < hash("app=2") ? "app=1" : "app=2";
   assert.equal(numbers(one, other)[first], 7);
   assert.deepEqual(numbers(one, other), numbers(other, one));
+});
+
+test("the reserved ones are there with Cilium's numbers, and never those of labels", () => {
+  const all = allIdentitiesOf([entry("vm1", { app: "web" }), entry("vm2", {}), entry("vm3", {})]);
+  const names = all.map(({ number, reserved, ports }) => [number, reserved, ports.join(" ")]);
+  assert.deepEqual(names.slice(0, -1), [
+    ...[
+      [1, "host", ""],
+      [2, "world", ""],
+      [3, "unmanaged", ""],
+      [4, "health", ""],
+    ],
+    ...[
+      [5, "init", "vm2 vm3"],
+      [6, "remote-node", ""],
+      [7, "kube-apiserver", ""],
+    ],
+    ...[
+      [8, "ingress", ""],
+      [9, "world-ipv4", ""],
+      [10, "world-ipv6", ""],
+    ],
+  ]);
+  assert.deepEqual(all.at(-1), identitiesOf([entry("vm1", { app: "web" })])[0]);
+  assert.equal(allIdentitiesOf([]).length, 10);
 });

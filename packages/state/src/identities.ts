@@ -4,17 +4,18 @@
  * whose last port goes has no number any more: there is nothing to collect. Run by the control
  * thread; no packet carries the number, and no rule asks for it.
  *
- * The numbers below 256 mean what they mean in Cilium (its documentation, "Identity", "Special
- * Identities"); the others have the first bit set, which none of Cilium's has.
+ * Numbers below 256 are reserved; the others have the first bit set, which none of Cilium's has.
  */
 import { createHash } from "node:crypto";
 import type { Labels } from "./labels.ts";
 import { compareText, compareVersions, type LiveEntry, type Version } from "./record.ts";
+import {
+  IDENTITY_INIT,
+  RESERVED_IDENTITIES,
+  type ReservedIdentity,
+} from "./reserved-identities.ts";
 import type { Port } from "./schema.ts";
 import { formatLabels } from "./text.ts";
-
-/** Of ports that have no labels: Cilium's `init`. */
-export const IDENTITY_INIT = 5;
 
 const FROM_LABELS = 0x80000000;
 
@@ -25,6 +26,9 @@ export interface Identity {
   /** Names of those that have just these labels, in their order. */
   readonly ports: readonly string[];
 }
+
+/** One that is reserved, or a set of labels. */
+export type IdentityRow = Identity & Partial<ReservedIdentity>;
 
 /** 31 bits for a set of labels; the attempt is 0, and one more for each number that was taken. */
 export type IdentityHash = (labels: string, attempt: number) => number;
@@ -60,6 +64,18 @@ export function identitiesOf(
   return [...taken]
     .sort(([a], [b]) => a - b)
     .map(([number, { labels, ports }]) => ({ number, labels, ports: ports.sort(compareText) }));
+}
+
+/** The same, and those that are reserved, by number. */
+export function allIdentitiesOf(ports: readonly LiveEntry<Port>[]): IdentityRow[] {
+  const sets = identitiesOf(ports);
+  const without = sets.find(({ number }) => number === IDENTITY_INIT)?.ports ?? [];
+  const reserved = RESERVED_IDENTITIES.map((identity) => ({
+    ...identity,
+    labels: {},
+    ports: identity.number === IDENTITY_INIT ? without : [],
+  }));
+  return [...reserved, ...sets.filter(({ number }) => number !== IDENTITY_INIT)];
 }
 
 function claimsOf(ports: readonly LiveEntry<Port>[]): Claim[] {

@@ -39,6 +39,17 @@ test("what Kubernetes takes for no label is none here", () => {
   assert.match(refusal({ ...port, labels: many }), /at most 32 labels/);
 });
 
+test("nobody gives a port an identity that is reserved, and no rule asks for one", () => {
+  const labels = { "reserved:world": "", app: "web" };
+  const own = "/labels: labels without reserved: in front, which the router alone gives";
+  assert.equal(refusal({ ...port, labels }), own);
+  const rule = { kind: "acl", name: "r", switch: "s", direction: "to-port", priority: 1 };
+  assert.match(
+    refusal({ ...rule, match: { sourceLabels: labels }, action: "allow" }),
+    /^\/match\/sourceLabels: labels of ports; what is reserved:… is told by source or dest/,
+  );
+});
+
 test("labels that two change at the same time are both there", () => {
   const base = registersOf("port", { ...port, labels: { app: "web", "a/b~c": "1" } });
   const left = difference(

@@ -6,6 +6,7 @@
 import { z } from "zod";
 import { text } from "./fields.ts";
 import { compareText } from "./record.ts";
+import { RESERVED_PREFIX } from "./reserved-identities.ts";
 
 export const LABELS_MAX = 32;
 const PREFIX_LENGTH_MAX = 253;
@@ -23,18 +24,29 @@ const VALUE = "nothing, or 1 to 63 of a-z, A-Z, 0-9, -, _ and ., a letter or dig
 const COUNT = `at most ${LABELS_MAX} labels`;
 const SOME = "at least one label";
 
-const byKey = z
-  .record(
-    z.string(),
-    text(VALUE, (value) => value === "" || PART.test(value)),
-  )
-  .refine((labels) => Object.keys(labels).every(isKey), { params: { expected: KEY } })
-  .refine((labels) => Object.keys(labels).length <= LABELS_MAX, { params: { expected: COUNT } });
+const OWN = `labels without ${RESERVED_PREFIX} in front, which the router alone gives`;
+const OF_PORTS = `labels of ports; what is ${RESERVED_PREFIX}… is told by source or destination`;
 
-export const labelsSchema = byKey.describe("Labels by key.");
+/** `reservedText` is what was expected where a key is of a reserved identity. */
+function labelsByKey(reservedText: string) {
+  const isReserved = (key: string): boolean => key.startsWith(RESERVED_PREFIX);
+  const isKnown = (key: string): boolean => isReserved(key) || isKey(key);
+  return z
+    .record(
+      z.string(),
+      text(VALUE, (value) => value === "" || PART.test(value)),
+    )
+    .refine((labels) => !Object.keys(labels).some(isReserved), {
+      params: { expected: reservedText },
+    })
+    .refine((labels) => Object.keys(labels).every(isKnown), { params: { expected: KEY } })
+    .refine((labels) => Object.keys(labels).length <= LABELS_MAX, { params: { expected: COUNT } });
+}
+
+export const labelsSchema = labelsByKey(OWN).describe("Labels by key.");
 
 /** Of a port's labels: it has all of these. */
-export const selectorSchema = byKey
+export const selectorSchema = labelsByKey(OF_PORTS)
   .refine((labels) => Object.keys(labels).length > 0, { params: { expected: SOME } })
   .describe("Labels that a port has, all of them.");
 

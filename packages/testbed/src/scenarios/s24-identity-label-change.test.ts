@@ -9,7 +9,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { succeeded } from "@rhone/cli/rest-client";
-import { IDENTITY_INIT, type Identity } from "@rhone/state/identities";
+import type { Identity } from "@rhone/state/identities";
+import { IDENTITY_INIT } from "@rhone/state/reserved-identities";
 import { dropsOf, useLab } from "../lab-fixture.ts";
 import { withPortFlows } from "../port-flows.ts";
 import { hitsOf, type RuleSpec, setRules } from "../rules.ts";
