@@ -115,15 +115,22 @@ export class Ledger {
       this.#seals.set(key, held);
       this.#insert(held);
     }
+    // First of all what is new: a seal must not go with its last write when another one comes.
+    for (const [key, next] of records) this.#addNew(key, next);
     for (const [key, next] of records) this.#replace(key, next);
     for (const origin of this.#emptied.keys()) this.#tidy(origin);
   }
 
+  #addNew(key: string, next: Settled): void {
+    const known = new Set(this.#records.get(key)?.writes);
+    for (const write of next.writes) if (!known.has(write)) this.#add(write);
+  }
+
   #replace(key: string, next: Settled): void {
-    const before = this.#records.get(key);
     const kept = new Set(next.writes);
-    for (const write of before?.writes ?? []) if (!kept.delete(write)) this.#drop(write);
-    for (const write of kept) this.#add(write);
+    for (const write of this.#records.get(key)?.writes ?? []) {
+      if (!kept.has(write)) this.#drop(write);
+    }
     if (next.isPartial) this.#partials.add(key);
     else this.#partials.delete(key);
     if (next.writes.length === 0) this.#records.delete(key);

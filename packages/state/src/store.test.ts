@@ -144,6 +144,24 @@ test("merging counts news only and says what it did not take", () => {
   assert.equal(a.root, b.root);
 });
 
+test("of a transaction one part may be outlived by what brings the other part", () => {
+  const a = createMemoryStore("a");
+  const b = createMemoryStore("b");
+  commit(b, put("web"), put("db"));
+  const [first] = everythingOf(b);
+  const isOf = (name: string) => (text: string) => text.includes(`"${name}"`);
+  const [web, db] = ["web", "db"].map((name) => ({
+    seal: first!.seal,
+    texts: first!.texts.filter(isOf(name)),
+  }));
+  a.merge([web!]);
+  commit(b, remove("web"));
+  const deletion = everythingOf(b).filter(({ seal }) => seal.clock === 2);
+  assert.equal(a.merge([...deletion, db!]).news, 2);
+  assert.deepEqual(a.entries(), b.entries());
+  assert.equal(a.root, b.root);
+});
+
 test("of what a later version wrote nothing is lost, and what can be read is in force", () => {
   const store = createMemoryStore("a");
   const later = [
