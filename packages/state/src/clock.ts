@@ -10,7 +10,10 @@
 export const TICK_MS = 1000 / 16;
 const EPOCH_MS = Date.UTC(2026, 0, 1);
 
-/** How far ahead of our wall clock a peer's writes may be: a wrong time zone, not more. */
+/**
+ * How far ahead of our wall clock a peer's writes may be: by the wrong time zone, and by bursts of
+ * more transactions than there are ticks (docs/decisions/0026).
+ */
 export const AHEAD_TICKS_MAX = (26 * 3_600_000) / TICK_MS;
 /** How long deletions are remembered at least. */
 export const TOMBSTONE_TICKS = (24 * 3_600_000) / TICK_MS;

@@ -339,6 +339,18 @@ test("what is far ahead of the clock is not taken, before it is time", () => {
   assert.ok(a.revision > b.revision, "later than what it knew");
 });
 
+test("many changes within a moment put the clock ahead, and peers take them all the same", () => {
+  const wallClock = (): number => Date.UTC(2030, 0, 1);
+  const [a, b] = ["a", "b"].map((name) => createMemoryStore(name, { wallClock }));
+  for (let i = 0; i < 500; i++) commit(a!, put("web", `${i}`));
+  const { news, refused } = b!.merge(everythingOf(a!), a!.vector);
+  assert.ok(news > 0);
+  assert.deepEqual(refused, []);
+  commit(b!, put("web", "later"));
+  assert.deepEqual(a!.merge(everythingOf(b!), b!.vector).refused, []);
+  assert.equal(a!.root, b!.root);
+});
+
 test("listeners hear of each commit once, in order, also of those that they cause", () => {
   const store = createMemoryStore("a");
   const heard: string[] = [];
