@@ -3,6 +3,8 @@
  * new, and shares the rest. What comes of it is what `compile` makes of the new state, word for
  * word. Run by the control thread.
  */
+import { compareVersions, type LiveEntry } from "@rhone/state/record";
+import type { Switch } from "@rhone/state/schema";
 import type { State } from "@rhone/state/state";
 import { changeExactTable, type ExactEntry, type ExactImage } from "@rhone/tables/exact-table";
 import type { PlainSection, TableImages } from "@rhone/tables/generation";
@@ -71,7 +73,7 @@ export function compileStep(
 function reasonFor(last: Last, state: State, self: Self): FullReason | null {
   const before = last.state;
   const areNetworksSame =
-    areSame(before.switches, state.switches) &&
+    areSwitchesAlike(before.switches, state.switches) &&
     areSame(before.routers, state.routers) &&
     areSame(before.loadBalancers, state.loadBalancers);
   if (!areNetworksSame) return "networks";
@@ -83,6 +85,19 @@ function reasonFor(last: Last, state: State, self: Self): FullReason | null {
 
 function areSame<T>(a: readonly T[], b: readonly T[]): boolean {
   return a === b || (a.length === b.length && a.every((entry, i) => entry === b[i]));
+}
+
+/** Whether tables have the same of all of them: what describes a switch is nothing to them. */
+function areSwitchesAlike(
+  a: readonly LiveEntry<Switch>[],
+  b: readonly LiveEntry<Switch>[],
+): boolean {
+  const isAlike = (entry: LiveEntry<Switch>, other: LiveEntry<Switch>): boolean =>
+    entry === other ||
+    (entry.name === other.name &&
+      compareVersions(entry.created, other.created) === 0 &&
+      entry.value.maxStaleSeconds === other.value.maxStaleSeconds);
+  return a === b || (a.length === b.length && a.every((entry, i) => isAlike(entry, b[i]!)));
 }
 
 /** The sections that have something of every port. */

@@ -120,6 +120,13 @@ test("what is not in the tables makes nothing but a new number", () => {
   const after = compiler.compile(store.snapshot(), self);
   assert.equal(bytesMade(before, after), 0);
   assert.equal(after.generation, before.generation + 1);
+  put(store, { kind: "switch", name: "s3", description: "what people read" });
+  const described = compiler.compile(store.snapshot(), self);
+  assert.equal(bytesMade(after, described), 0);
+  assert.deepEqual(described, compile(store.snapshot(), self));
+  put(store, { kind: "switch", name: "s3", maxStaleSeconds: 30 });
+  assert.deepEqual(compiler.compile(store.snapshot(), self), compile(store.snapshot(), self));
+  assert.deepEqual([compiler.counts.steps, compiler.counts.full.networks], [2, 1]);
 });
 
 test("a state that cannot be compiled is named, and the next one that can is compiled", () => {

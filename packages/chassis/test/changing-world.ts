@@ -79,7 +79,7 @@ export class ChangingWorld {
     else if (what < 89) this.self = { ...this.self, workers: how % 2 === 0 ? [0] : [0, 1] };
     else if (what < 91) this.#put(balancer(which, how));
     else if (what < 93) this.#put(router(`r${which % 2}`, how));
-    else if (what < 94) this.#put({ kind: "switch", name: SWITCHES[which % SWITCHES.length]! });
+    else if (what < 94) this.#put(network(which, how));
     else if (what < 95) this.#delete("switch", SWITCHES[which % SWITCHES.length]!);
     else if (what < 96) this.#put(chassis(CHASSIS[which % CHASSIS.length]!, how));
     else if (what < 97) this.self = { ...this.self, keys: { made: stampKeys, epoch: how % 3 } };
@@ -177,6 +177,12 @@ function asked(how: number): AclDocument["match"] {
 function chassis(name: string, how: number): Document {
   const underlay = `192.168.${how % 2}.${1 + CHASSIS.indexOf(name)}`;
   return { kind: "chassis", name, underlay, workers: 2, version: "1" };
+}
+
+function network(which: number, how: number): Document {
+  const described = how % 2 === 0 ? { description: `how ${how}` } : {};
+  const limited = how % 3 === 0 ? { maxStaleSeconds: 5 + (how % 5) } : {};
+  return { kind: "switch", name: SWITCHES[which % SWITCHES.length]!, ...described, ...limited };
 }
 
 function router(name: string, how: number): Document {
