@@ -19,7 +19,6 @@ import { Replicator } from "@rhone/gossip/replicator";
 import { Signers } from "@rhone/gossip/signers";
 import { setRealTimer } from "@rhone/gossip/transport";
 import { hasCarrier, hasDevice, receiveQueueCount } from "@rhone/netio/device";
-import { DEVICES_MAX } from "@rhone/rings/counters";
 import { steadyClock } from "@rhone/state/clock";
 import { openSqliteStore } from "@rhone/state/sqlite-store";
 import type { Store } from "@rhone/state/store";
@@ -31,7 +30,7 @@ import { Cluster, identityOf } from "./cluster.ts";
 import { compile } from "./compile.ts";
 import { type Config, configuredClusterKey, tunnelMtu, workersMax } from "./config.ts";
 import { Controller, workersOf } from "./controller.ts";
-import { Dataplane } from "./dataplane.ts";
+import { Dataplane, devicesMax } from "./dataplane.ts";
 import { Devices } from "./devices.ts";
 import { DirectTunnel } from "./direct-tunnel.ts";
 import { EarlySenders } from "./early-senders.ts";
@@ -84,9 +83,7 @@ export function compose(config: Config): DependencyContainer {
   single(tokens.DATAPLANE, makeDataplane);
   single(tokens.DEVICES, (parts) => {
     const dataplane = parts.resolve(tokens.DATAPLANE);
-    const { tunnelProgram } = dataplane.memory;
-    // The last places are those of the tunnel's queues.
-    const most = DEVICES_MAX - (tunnelProgram?.count ?? 0);
+    const most = devicesMax(dataplane.memory);
     const machine = { queuesOf: receiveQueueCount, hasDevice };
     return new Devices(config.name, config.driver, dataplane, machine, most);
   });

@@ -15,6 +15,7 @@ import {
 import { BEGUN_EDITION_SIZE, BegunEdition } from "@rhone/rings/begun-edition";
 import { COUNTERS_SIZE, Counters } from "@rhone/rings/counters";
 import { DEVICE_FENCES_SIZE, DeviceFences } from "@rhone/rings/device-fences";
+import { DeviceQueues } from "@rhone/rings/device-queues";
 import { KNOWLEDGE_TIME_SIZE, KnowledgeTime } from "@rhone/rings/knowledge-time";
 import { createPool, type Pool, type PoolSize } from "@rhone/rings/pool";
 import { RingConsumer, RingProducer, ringWords } from "@rhone/rings/ring";
@@ -50,6 +51,8 @@ export class DataplaneMemory {
   readonly fencesBuffer = new SharedArrayBuffer(DEVICE_FENCES_SIZE);
   /** All open until somebody says otherwise. */
   readonly fences = new DeviceFences(this.fencesBuffer);
+  readonly queuesBuffer = DeviceQueues.create();
+  readonly queues = new DeviceQueues(this.queuesBuffer);
   readonly begunBuffer = new SharedArrayBuffer(BEGUN_EDITION_SIZE);
   readonly begun = new BegunEdition(this.begunBuffer);
   /** `[from][to]`. */

@@ -10,10 +10,12 @@ import type { Allotment } from "@rhone/dataplane-worker/allotment";
 import type { Driver, Report, SlotAccount, TablesEdition } from "@rhone/dataplane-worker/plan";
 import { GENERATIONS_HELD } from "@rhone/dataplane-worker/table-history";
 import { closePort } from "@rhone/netio/movable-port";
+import { DEVICES_MAX } from "@rhone/rings/counters";
 import type { WorkerStatus } from "@rhone/rings/worker-status";
 import { type Usage, usageOf } from "@rhone/tables/connection-memory";
 import type { Generation } from "@rhone/tables/generation";
 import { DataplaneMemory, type MemoryOptions } from "./dataplane-memory.ts";
+import { FURTHER_QUEUES_MAX, FurtherQueues } from "./further-queues.ts";
 import { firstAllotment, isIdle, nextAllotment } from "./next-allotment.ts";
 import { type LedgerEntry, PortLedger } from "./port-ledger.ts";
 import { WorkerThreads } from "./worker-threads.ts";
@@ -41,6 +43,7 @@ export class Dataplane {
   readonly #options: DataplaneOptions;
   readonly #threads: WorkerThreads;
   readonly #ledger = new PortLedger();
+  readonly #further: FurtherQueues;
   readonly #whenSettled: (() => void)[] = [];
   /** Workers that died and are not replaced yet, and why. */
   readonly #lost = new Map<number, Error>();
@@ -66,6 +69,7 @@ export class Dataplane {
     this.#wanted = workers;
     this.#tables = [{ image: tables, edition: 0 }];
     this.memory = new DataplaneMemory(options);
+    this.#further = new FurtherQueues(this.#ledger, this.memory.queues, devicesMax(this.memory));
     this.#allotment = firstAllotment(this.#wantedWorkers, this.memory.sockets.length);
     const endpoint = { address: underlay, port: underlayPort };
     this.#threads = new WorkerThreads(this.memory, workers, endpoint, {
@@ -115,6 +119,12 @@ export class Dataplane {
   /** The worker that has a device, NOBODY when it is closed. */
   workerOf(index: number): number {
     return this.#allotment.devices[index]!;
+  }
+
+  /** Names of the queues that a worker has of devices whose first one may be another's. */
+  furtherQueuesOf(worker: number): string[] {
+    const names = [...this.#further.names()];
+    return names.filter(([index]) => this.workerOf(index) === worker).map(([, name]) => name);
   }
 
   /** From now on there should be so many workers, 1 to as many as the memory is for. */
@@ -172,6 +182,7 @@ export class Dataplane {
   }
 
   fenceDevice(index: number, isFenced: boolean): void {
+    this.#further.setNarrow(index, isFenced);
     if (isFenced) this.memory.fences.set(index, Number.NEGATIVE_INFINITY);
     else this.memory.fences.remove(index);
   }
@@ -199,6 +210,7 @@ export class Dataplane {
     this.#isStopping = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
     await this.#threads.stop();
+    for (const [, { state }] of this.#ledger.unheld()) if (state !== null) closePort(state);
     this.memory.close();
   }
 
@@ -222,6 +234,10 @@ export class Dataplane {
         break;
       case "opened":
         if (entry !== undefined) entry.state = report.state;
+        this.#further.take(report.index, entry?.device ?? null, report.further);
+        break;
+      case "adopted":
+        this.#further.serve(report.index);
         break;
       case "detached": {
         const owner = this.workerOf(report.index);
@@ -235,6 +251,10 @@ export class Dataplane {
       case "refused":
         if (entry !== undefined) {
           Object.assign(entry, { holder: null, state: null, isRefused: true });
+        }
+        this.#further.lose(report.index);
+        for (const index of this.#further.takeFrom(report.index)) {
+          this.#whenSettled.push(() => this.#closeFurther(index));
         }
         break;
     }
@@ -342,10 +362,17 @@ export class Dataplane {
   }
 
   #close(index: number): void {
+    for (const further of this.#further.takeFrom(index)) this.#closeFurther(further);
     const { holder } = this.#ledger.get(index) ?? { holder: null };
     this.#ledger.delete(index);
     if (holder !== null) this.#threads.post(holder, { type: "close", index });
     else queueMicrotask(() => this.#onReport(0, { type: "closed", index, detail: "closed" }));
+  }
+
+  /** Closes a queue that goes with its device. */
+  #closeFurther(index: number): void {
+    const holder = this.#further.close(index);
+    if (holder !== null) this.#threads.post(holder, { type: "close", index });
   }
 
   /** Ends workers that have nothing, when nothing is on its way to them. */
@@ -373,4 +400,9 @@ export class Dataplane {
       this.#threads.start(worker, { slots, tables, allotment, paths });
     });
   }
+}
+
+/** Devices that there is a place for: the last places are those of queues. */
+export function devicesMax({ tunnelProgram }: DataplaneMemory): number {
+  return DEVICES_MAX - (tunnelProgram?.count ?? 0) - FURTHER_QUEUES_MAX;
 }

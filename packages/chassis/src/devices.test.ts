@@ -30,7 +30,8 @@ function stateWith(ports: readonly PortSpec[]): State {
 const OPENED = {
   type: "opened",
   index: 0,
-  state: { driver: "tap", descriptor: 9 },
+  state: { driver: "tap", descriptor: 9, device: 0 },
+  further: [],
 } as const;
 
 const machine = { queuesOf: () => 0, hasDevice: () => false };
@@ -152,7 +153,7 @@ test("a device that has more queues than its port serves is opened again", () =>
   devices.follow(state);
   const served = [0, 1].map((queue) => ({ queue }) as XdpQueueState);
   const port = { driver: "af-xdp", program: 9, ringSize: 64, queues: served, lent: [] } as const;
-  devices.report({ type: "opened", index: 0, state: { ...port, isNative: true } });
+  devices.report({ type: "opened", index: 0, state: { ...port, isNative: true }, further: [] });
   assert.equal(devices.list()[0]!.detail, "");
   devices.retry();
   queues = 4;
@@ -161,7 +162,7 @@ test("a device that has more queues than its port serves is opened again", () =>
   assert.ok(devices.report({ type: "closed", index: 0, detail: "closed" }));
   devices.follow(state);
   assert.deepEqual(recorder.calls, ["open t1 as 0", "close 0", "open t1 as 0"]);
-  devices.report({ type: "opened", index: 0, state: { ...port, isNative: false } });
+  devices.report({ type: "opened", index: 0, state: { ...port, isNative: false }, further: [] });
   assert.match(devices.list()[0]!.detail, /its driver has no XDP/);
 });
 

@@ -139,7 +139,9 @@ export class Devices {
 
   /** Takes in what a worker says; true when something changed that peers or tables must know. */
   report(report: Report): boolean {
-    if (!("index" in report) || report.type === "awakened") return false;
+    if (!("index" in report) || report.type === "awakened" || report.type === "adopted") {
+      return false;
+    }
     const record = this.#records.get(report.index);
     if (record === undefined) return false;
     const { phase: before, detail: known } = record;

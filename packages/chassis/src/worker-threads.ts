@@ -98,6 +98,7 @@ export class WorkerThreads {
       ...{ statuses: memory.statusBuffers, doorbells: memory.doorbells },
       knowledge: memory.knowledgeBuffer,
       fences: memory.fencesBuffer,
+      queues: memory.queuesBuffer,
       counters: memory.counterBuffers[worker]!,
       ruleCounters: memory.ruleCounterBuffers[worker]!,
       clockOriginMs: performance.timeOrigin,

@@ -42,12 +42,13 @@ function stateOf(dataplane: Dataplane, worker: number): WorkerView["state"] | nu
 }
 
 function workerView(
-  { memory, allotment }: Dataplane,
+  dataplane: Dataplane,
   devices: Devices,
   tunnel: DirectTunnel | null,
   worker: number,
   state: WorkerView["state"],
 ): WorkerView {
+  const { memory, allotment } = dataplane;
   const counters = memory.counters[worker]!;
   const countOf = (map: Uint8Array): number => map.filter((owner) => owner === worker).length;
   return {
@@ -57,7 +58,7 @@ function workerView(
       .list()
       .filter((device) => device.worker === worker)
       .map(({ device }) => device)
-      .concat(tunnel?.queuesOf(worker) ?? []),
+      .concat(dataplane.furtherQueuesOf(worker), tunnel?.queuesOf(worker) ?? []),
     tunnelSockets: countOf(allotment.sockets),
     ringDepth: memory.ringDepth(worker),
     ...counters.worker(),

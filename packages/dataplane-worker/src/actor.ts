@@ -17,6 +17,7 @@ import { BegunEdition } from "@rhone/rings/begun-edition";
 import { NOBODY, WORKERS_MAX } from "@rhone/rings/buckets";
 import { Counters, DEVICES_MAX } from "@rhone/rings/counters";
 import { DeviceFences } from "@rhone/rings/device-fences";
+import { DEVICE_QUEUES_MAX, DeviceQueues } from "@rhone/rings/device-queues";
 import { KnowledgeTime } from "@rhone/rings/knowledge-time";
 import { RingConsumer, RingProducer } from "@rhone/rings/ring";
 import { RuleCounters } from "@rhone/rings/rule-counters";
@@ -86,6 +87,7 @@ export class Actor {
     );
     core.knowledge = new KnowledgeTime(plan.knowledge);
     core.fences = new DeviceFences(plan.fences);
+    core.queues = new DeviceQueues(plan.queues);
     core.onAwakened = (index) => this.#report({ type: "awakened", index });
     this.#core = core;
     this.#underlay = new UdpUnderlay({
@@ -155,7 +157,9 @@ export class Actor {
     const { queues, address } = this.#plan.underlay;
     const outerSize = outerSizeOf(parseEndpoint(address));
     const tunnel = queues === null ? null : { queues, outerSize };
-    const context = { allocator: this.#allocator, counters, tunnel };
+    // As many as there may ever be workers: with their number the kernel would spread flows anew.
+    const queueCount = Math.min(this.#plan.workersMax, DEVICE_QUEUES_MAX);
+    const context = { allocator: this.#allocator, counters, tunnel, queueCount };
     return new WorkerPorts(context, this.#poller, (report) => this.#report(report));
   }
 

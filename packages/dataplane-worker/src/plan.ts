@@ -44,6 +44,8 @@ export interface WorkerPlan {
   readonly knowledge: SharedArrayBuffer;
   /** Of the whole chassis: device-fences.ts. */
   readonly fences: SharedArrayBuffer;
+  /** Of the whole chassis: device-queues.ts. */
+  readonly queues: SharedArrayBuffer;
   readonly counters: SharedArrayBuffer;
   readonly ruleCounters: SharedArrayBuffer;
   /** Of the whole chassis; a worker touches only the buckets that it owns. */
@@ -102,7 +104,15 @@ export type Report =
   | { readonly type: "begun"; readonly edition: number }
   /** The last word: null when it was told to stop. */
   | { readonly type: "ended"; readonly error: Error | null }
-  | { readonly type: "opened"; readonly index: number; readonly state: PortState }
+  | {
+      readonly type: "opened";
+      readonly index: number;
+      readonly state: PortState;
+      /** Further queues of the device, which wait to be adopted each under an index of its own. */
+      readonly further: readonly PortState[];
+    }
+  /** A port that moved here is in service. */
+  | { readonly type: "adopted"; readonly index: number }
   /** A port that moves; null when there is none. */
   | { readonly type: "detached"; readonly index: number; readonly state: PortState | null }
   | { readonly type: "account"; readonly number: number; readonly slots: SlotAccount }

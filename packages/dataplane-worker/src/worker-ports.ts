@@ -7,13 +7,11 @@ import { type AfXdpOptions, adoptAfXdp, openAfXdp } from "@rhone/netio/af-xdp";
 import type { Poller } from "@rhone/netio/doorbell";
 import type { MovablePort, PortState } from "@rhone/netio/movable-port";
 import type { Port, PortContext } from "@rhone/netio/port";
-import { adoptTap, openTap } from "@rhone/netio/tap";
+import { adoptTap, openTapQueues } from "@rhone/netio/tap";
 import type { TunnelQueues } from "@rhone/netio/tunnel-program";
 import { DEVICES_MAX, TUNNEL_DEVICE } from "@rhone/rings/counters";
 import type { Driver, Report } from "./plan.ts";
 import { queueOfIndex } from "./tunnel-queues.ts";
-
-const OPENERS = { "af-packet": openAfPacket, "af-xdp": openAfXdp, tap: openTap } as const;
 
 /** Entries of the rings of all the tunnel's queues together, and of each at least. */
 const TUNNEL_RING_SIZE = 2048;
@@ -23,6 +21,8 @@ const TUNNEL_RING_MIN = 256;
 export interface PortsContext extends Omit<PortContext, "index"> {
   /** The tunnel's queues, and bytes of outer headers; null: it has none. */
   readonly tunnel: { readonly queues: TunnelQueues; readonly outerSize: number } | null;
+  /** Queues that a device gets which can have as many as are wanted. */
+  readonly queueCount: number;
 }
 
 export class WorkerPorts {
@@ -56,14 +56,9 @@ export class WorkerPorts {
   openPort(index: number, device: string, driver: Driver): void {
     if (this.byIndex[index] !== null) this.closePort(index, "reopened");
     try {
-      const queue = this.#queueOf(index);
-      const context = this.#contextOf(index);
-      const port =
-        queue < 0
-          ? OPENERS[driver](device, context)
-          : openAfXdp(device, context, this.#queueOptions(queue));
+      const { port, further } = this.#open(index, device, driver);
       this.#add(index, port);
-      this.#report({ type: "opened", index, state: port.state });
+      this.#report({ type: "opened", index, state: port.state, further });
     } catch (error) {
       // The device is missing or refuses: the control thread decides when to try again.
       this.#report({ type: "refused", index, detail: (error as Error).message });
@@ -81,6 +76,7 @@ export class WorkerPorts {
     // Not what the port says: it has lent some of our own already.
     if (state.driver === "af-xdp") this.slotsMoved += state.lent.length;
     this.#add(index, port);
+    this.#report({ type: "adopted", index });
   }
 
   closePort(index: number, detail: string): void {
@@ -105,6 +101,20 @@ export class WorkerPorts {
 
   closeAll(): void {
     for (const port of [...this.open, ...this.tunnel]) port.close();
+  }
+
+  #open(index: number, device: string, driver: Driver): Opened {
+    const context = this.#contextOf(index);
+    const queue = this.#queueOf(index);
+    if (queue >= 0) return alone(openAfXdp(device, context, this.#queueOptions(queue)));
+    switch (driver) {
+      case "af-packet":
+        return alone(openAfPacket(device, context));
+      case "af-xdp":
+        return alone(openAfXdp(device, context));
+      case "tap":
+        return openTapQueues(device, context, this.#context.queueCount);
+    }
   }
 
   /** The tunnel's queue of that index, -1 when it is a device's. */
@@ -143,4 +153,14 @@ export class WorkerPorts {
     this.byIndex[index] = null;
     return port;
   }
+}
+
+interface Opened {
+  readonly port: MovablePort;
+  /** Further queues of its device, which are ports of their own. */
+  readonly further: readonly PortState[];
+}
+
+function alone(port: MovablePort): Opened {
+  return { port, further: [] };
 }

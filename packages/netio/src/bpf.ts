@@ -17,6 +17,7 @@ const LOAD_TRIES = 10;
 const ATTRIBUTES_SIZE = 128; // bytes; the kernel accepts more than it knows when the rest is zero
 
 export const MAP_TYPE_XSKMAP = 17;
+export const PROG_TYPE_SOCKET_FILTER = 1;
 export const PROG_TYPE_SCHED_CLS = 3;
 export const PROG_TYPE_XDP = 6;
 export const ATTACH_XDP = 37;
@@ -49,6 +50,24 @@ export const jumpIfGreater = (target: number, source: number, offset: number): I
 /** Goes on `offset` instructions further when the lower half of the register is not the value. */
 export const jumpUnlessEqual = (target: number, value: number, offset: number): Instruction =>
   instruction(0x56, target, 0, offset, value);
+export const jumpIfEqual = (target: number, value: number, offset: number): Instruction =>
+  instruction(0x16, target, 0, offset, value);
+export const xor = (target: number, source: number): Instruction =>
+  instruction(0xaf, target, source, 0, 0);
+export const multiply32Immediate = (target: number, value: number): Instruction =>
+  instruction(0x24, target, 0, 0, value);
+export const shiftRight32Immediate = (target: number, value: number): Instruction =>
+  instruction(0x74, target, 0, 0, value);
+/**
+ * Loads from the frame of which register 6 has the context into register 0, most significant byte
+ * first; behind the frame's end the program ends and returns 0. Registers 1 to 5 are lost.
+ */
+export const loadFrameWord = (at: number): Instruction => instruction(0x20, 0, 0, 0, at);
+export const loadFrameHalf = (at: number): Instruction => instruction(0x28, 0, 0, 0, at);
+export const loadFrameByte = (at: number): Instruction => instruction(0x30, 0, 0, 0, at);
+/** As `loadFrameWord`, at the sum of a register and a number. */
+export const loadFrameWordBehind = (source: number, at: number): Instruction =>
+  instruction(0x40, 0, source, 0, at);
 export const storeHalf = (target: number, source: number, offset: number): Instruction =>
   instruction(0x6b, target, source, offset, 0);
 export const loadWord = (target: number, source: number, offset: number): Instruction =>

@@ -48,7 +48,12 @@ export type PortState =
       readonly hiding: number;
       readonly overruns: number | null;
     }
-  | { readonly driver: "tap"; readonly descriptor: number }
+  | {
+      readonly driver: "tap";
+      readonly descriptor: number;
+      /** Device index that its frames are counted and known under, whichever queue it is. */
+      readonly device: number;
+    }
   | {
       readonly driver: "af-xdp";
       /** What holds the XDP program on the device; -1 when that is not the port's. */

@@ -4,7 +4,11 @@
  * moved into. Run by the worker that owns the port.
  *
  * The device that is opened here is the one that the workload sees. It is made when there is none
- * of that name, and then ends with the port; one that was made before, by `ip tuntap add`, stays.
+ * of that name, and then ends with its last queue; one that was made before, by `ip tuntap add`,
+ * stays.
+ *
+ * Each queue is a port of its own, which any worker may have: the kernel puts a flow's frames on
+ * one of them always (tap-steering.ts), and takes frames from each.
  */
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
@@ -14,6 +18,7 @@ import type { MovablePort, PortState } from "./movable-port.ts";
 import * as native from "./native.ts";
 import { allocate, putText } from "./native-memory.ts";
 import type { PortContext } from "./port.ts";
+import { steerByFlow } from "./tap-steering.ts";
 import * as virtio from "./virtio-header.ts";
 
 const SYS_IOCTL = process.arch === "arm64" ? 29n : 16n;
@@ -50,43 +55,85 @@ const outgoing = new MessageVector({
   controlSize: 0,
 });
 
+/** Of one device. */
+export interface OpenTap {
+  readonly port: MovablePort;
+  /** Its further queues: each waits to be adopted, by any worker, or to be closed. */
+  readonly further: readonly TapState[];
+}
+
+type TapState = Extract<PortState, { driver: "tap" }>;
+
 /**
- * Opens, or makes, the TAP device of that name. Throws when the name is that of another kind of
- * device, or the kernel refuses.
+ * Opens, or makes, the TAP device of that name, with so many queues; with one, when it was made for
+ * one or the kernel does not spread flows as we want it. Throws when the name is that of another
+ * kind of device, or the kernel refuses.
  */
-export function openTap(device: string, context: PortContext): MovablePort {
-  putText(path, "/dev/net/tun");
-  const flags = O_RDWR | O_NONBLOCK | O_CLOEXEC;
-  const descriptor = check(libc.open(path.address, flags), "open /dev/net/tun");
+export function openTapQueues(device: string, context: PortContext, queues: number): OpenTap {
+  const opened = [openFile()];
+  const [first] = opened as [number];
   try {
-    attach(descriptor, device);
+    const mayHaveMany = attachFirst(first, device);
     headerSize.words[0] = virtio.SIZE;
-    check(control(descriptor, TUNSETVNETHDRSZ, headerSize.address), "set TUNSETVNETHDRSZ");
-    const hasUdp = control(descriptor, TUNSETOFFLOAD, BigInt(OFFLOADS | UDP_OFFLOADS)) === 0;
-    if (!hasUdp) check(control(descriptor, TUNSETOFFLOAD, BigInt(OFFLOADS)), "set TUNSETOFFLOAD");
-    return new TapPort(descriptor, context);
+    check(control(first, TUNSETVNETHDRSZ, headerSize.address), "set TUNSETVNETHDRSZ");
+    const hasUdp = control(first, TUNSETOFFLOAD, BigInt(OFFLOADS | UDP_OFFLOADS)) === 0;
+    if (!hasUdp) check(control(first, TUNSETOFFLOAD, BigInt(OFFLOADS)), "set TUNSETOFFLOAD");
+    // The program first: no frame is ever spread in another way.
+    if (queues > 1 && mayHaveMany && steerByFlow(first)) openFurther(device, queues, opened);
+    const further = opened.slice(1).map((descriptor): TapState => {
+      return { driver: "tap", descriptor, device: context.index };
+    });
+    return { port: new TapPort(first, context), further };
   } catch (error) {
-    libc.close(descriptor);
+    for (const descriptor of opened) libc.close(descriptor);
     throw error;
   }
 }
 
-/** Goes on with a port that another thread detached, or died with. */
-export function adoptTap(
-  { descriptor }: Extract<PortState, { driver: "tap" }>,
-  context: PortContext,
-): MovablePort {
-  return new TapPort(descriptor, context);
+/** The same with one queue. */
+export function openTap(device: string, context: PortContext): MovablePort {
+  return openTapQueues(device, context, 1).port;
 }
 
-function attach(descriptor: number, device: string): void {
-  putText(request, device);
-  const flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
-  request.view.setUint16(REQUEST_FLAGS, flags | IFF_MULTI_QUEUE, true);
-  if (control(descriptor, TUNSETIFF, request.address) === 0) return;
+/** Goes on with a port that another thread detached, or died with. */
+export function adoptTap(
+  { descriptor, device }: TapState,
+  context: Omit<PortContext, "index">,
+): MovablePort {
+  return new TapPort(descriptor, { ...context, index: device });
+}
+
+function openFile(): number {
+  putText(path, "/dev/net/tun");
+  return check(libc.open(path.address, O_RDWR | O_NONBLOCK | O_CLOEXEC), "open /dev/net/tun");
+}
+
+/** Whether the device can have more queues than this one. */
+function attachFirst(descriptor: number, device: string): boolean {
+  if (attach(descriptor, device, IFF_MULTI_QUEUE)) return true;
   // A device that stays may have been made with one queue.
-  request.view.setUint16(REQUEST_FLAGS, flags, true);
-  check(control(descriptor, TUNSETIFF, request.address), `open the TAP device "${device}"`);
+  if (attach(descriptor, device, 0)) return false;
+  throw new native.NativeError(`open the TAP device "${device}"`, errno());
+}
+
+/** False when the kernel refuses, as `errno` says. */
+function attach(descriptor: number, device: string, flags: number): boolean {
+  putText(request, device);
+  const all = flags | IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+  request.view.setUint16(REQUEST_FLAGS, all, true);
+  return control(descriptor, TUNSETIFF, request.address) === 0;
+}
+
+/** A device has 256 queues at most, and others may have some: fewer are no failure. */
+function openFurther(device: string, queues: number, opened: number[]): void {
+  while (opened.length < queues) {
+    const descriptor = openFile();
+    if (!attach(descriptor, device, IFF_MULTI_QUEUE)) {
+      libc.close(descriptor);
+      return;
+    }
+    opened.push(descriptor);
+  }
 }
 
 function control(descriptor: number, command: bigint, argument: bigint): number {
@@ -144,7 +191,7 @@ class TapPort implements MovablePort {
   }
 
   get state(): PortState {
-    return { driver: "tap", descriptor: this.#descriptor };
+    return { driver: "tap", descriptor: this.#descriptor, device: this.#context.index };
   }
 
   detach(): PortState {

@@ -6,6 +6,7 @@ import { BUCKET_COUNT, bucketOf, HELD, WORKERS_MAX } from "@rhone/rings/buckets"
 import type { Counters } from "@rhone/rings/counters";
 import { DEVICES_MAX } from "@rhone/rings/counters";
 import { DeviceFences } from "@rhone/rings/device-fences";
+import { DeviceQueues } from "@rhone/rings/device-queues";
 import { DROP } from "@rhone/rings/drop-reason";
 import { KnowledgeTime } from "@rhone/rings/knowledge-time";
 import * as packet from "@rhone/rings/packet";
@@ -89,6 +90,8 @@ export class Core {
   knowledge = new KnowledgeTime();
   /** Which devices may be used now. */
   fences = new DeviceFences();
+  /** By which queues the devices send that have several. */
+  queues = new DeviceQueues();
   /**
    * Takes a packet with FLAG_AHEAD that the running stage is to refuse, to judge it again under
    * newer tables. False when it is to be refused now.

@@ -1,6 +1,7 @@
 /**
- * Stage 15, output: to the device of the logical port. A device belongs to one worker; a frame for
- * another's goes to that worker as it is, with nothing left to do but to send it.
+ * Stage 15, output: to the device of the logical port. A device, or each of its queues, belongs to
+ * one worker; a frame for another's goes to that worker as it is, with nothing left to do but to
+ * send it.
  */
 import { NOBODY } from "@rhone/rings/buckets";
 import { DROP } from "@rhone/rings/drop-reason";
@@ -27,9 +28,10 @@ export function deliver(core: Core, slot: number, port: number): void {
     core.drop(slot, DROP["device-down"]);
     return;
   }
-  packet.setDevice(slot, device);
+  const queue = core.queues.indexOf(device, packet.flowHash(slot));
+  packet.setDevice(slot, queue);
   packet.setStage(slot, DELIVERY);
-  sendOff(core, slot, device);
+  sendOff(core, slot, queue);
 }
 
 /** The same with a packet that has nothing left to do but to leave by `device`. */
