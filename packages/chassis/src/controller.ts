@@ -159,7 +159,7 @@ export class Controller {
   /** Resolves when a write will not keep all from agreeing on those before it, or after a limit. */
   mayWrite(): Promise<void> {
     return writeTurn({
-      isBusy: () => this.barrier.isBusy,
+      barrier: this.barrier,
       now: () => performance.now(),
       pause: (ms) => this.#progress(ms),
     });

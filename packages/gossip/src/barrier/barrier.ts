@@ -28,7 +28,7 @@ import type { Status } from "../membership/claim.ts";
 import * as subjects from "../subjects.ts";
 import { type Asked, AskPace } from "./ask-pace.ts";
 import type { BarrierOptions, Company } from "./barrier-options.ts";
-import { type Content, type Edition, EditionLog } from "./edition-log.ts";
+import { type Content, type Edition, EditionLog, raise } from "./edition-log.ts";
 import { type Ask, type BarrierMessage, decode, encode } from "./messages.ts";
 import { OpenQuestions } from "./open-questions.ts";
 
@@ -105,6 +105,12 @@ export class Barrier {
   /** Whether a write would better come a moment later, since all are about to agree on what is. */
   get isBusy(): boolean {
     return this.isCrowded || this.#pace.isOpen(this.#options.now());
+  }
+
+  /** Whether something that we have written has not been released. */
+  get hasOpenWrite(): boolean {
+    const { self, vector } = this.#options;
+    return (vector()[self] ?? 0) > this.#knownOf(self);
   }
 
   /** When our next writes may be asked about, in milliseconds of the clock. */
@@ -437,11 +443,5 @@ export class Barrier {
     const subject =
       to === undefined ? subjects.barrierNews(self) : subjects.barrierAnswers(self, to);
     this.#company?.transport.publish(subject, encode(message));
-  }
-}
-
-function raise(clocks: Map<string, number>, vector: Vector): void {
-  for (const [name, clock] of Object.entries(vector)) {
-    if (clock > (clocks.get(name) ?? 0)) clocks.set(name, clock);
   }
 }

@@ -77,3 +77,10 @@ export class EditionLog {
     return this.#list.find((each) => each.heldMs !== null && each.revision <= revision);
   }
 }
+
+/** Lets `clocks` go up to at least what `vector` says of each chassis. */
+export function raise(clocks: Map<string, number>, vector: Vector): void {
+  for (const [name, clock] of Object.entries(vector)) {
+    if (clock > (clocks.get(name) ?? 0)) clocks.set(name, clock);
+  }
+}

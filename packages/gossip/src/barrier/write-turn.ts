@@ -5,20 +5,34 @@
 
 /** So long a write waits at most: chassis that do not agree must not keep users from writing. */
 export const WRITE_WAIT_MS = 250;
+/** The same where none of our writes is among those that wait: who writes much, waits longest. */
+export const QUIET_WRITE_WAIT_MS = 50;
 /** Between two looks: what others say comes without a call. */
 const LOOK_MS = 2;
 
+/** As a Barrier says it. */
+export interface Turn {
+  /** Whether a write would better come later. */
+  readonly isBusy: boolean;
+  /** Whether a write of ours is among what waits. */
+  readonly hasOpenWrite: boolean;
+}
+
 export interface WriteTurnOptions {
-  /** Whether a write would better come later, as a Barrier says it. */
-  readonly isBusy: () => boolean;
+  readonly barrier: Turn;
   /** Milliseconds of a clock that never steps. */
   readonly now: () => number;
   /** Resolves after so many milliseconds, or earlier when there is reason to look again. */
   readonly pause: (ms: number) => Promise<void>;
 }
 
-/** Resolves when nothing is open, at once if nothing is; after WRITE_WAIT_MS in any case. */
-export async function writeTurn({ isBusy, now, pause }: WriteTurnOptions): Promise<void> {
-  const endMs = now() + WRITE_WAIT_MS;
-  while (isBusy() && now() < endMs) await pause(LOOK_MS);
+/** How long a write that comes now waits at most. */
+export function writeWaitMs({ hasOpenWrite }: Turn): number {
+  return hasOpenWrite ? WRITE_WAIT_MS : QUIET_WRITE_WAIT_MS;
+}
+
+/** Resolves when nothing is open, at once if nothing is; after writeWaitMs in any case. */
+export async function writeTurn({ barrier, now, pause }: WriteTurnOptions): Promise<void> {
+  const endMs = now() + writeWaitMs(barrier);
+  while (barrier.isBusy && now() < endMs) await pause(LOOK_MS);
 }

@@ -5,6 +5,7 @@
  */
 import type { DiskRecord } from "@rhone/state/disk";
 import type { Author, Change } from "@rhone/state/store";
+import { writeWaitMs } from "../barrier/write-turn.ts";
 import { type Chassis, type Seams, startChassis } from "./chassis.ts";
 import { SimulatedDisk } from "./disk.ts";
 import { FAULTS, type FaultName } from "./faults.ts";
@@ -29,7 +30,6 @@ const CHECKED_MAX = 100;
 /** Of one process: two of the replicator and the membership, those of the paths, requests. */
 const TIMERS_MAX = 40;
 /** Users wait for a barrier that is busy, as the API does: so long, with a look now and then. */
-const WISH_WAIT_MS = 250;
 const WISH_POLL_MS = 2;
 /** Of more chassis, packets are not looked at: there are too many pairs. */
 const PASSAGE_MAX = 128;
@@ -244,19 +244,20 @@ export class Simulation {
     const { world, plan } = this;
     world.after(world.waiting(plan.habits.meanMs), () => {
       if (!this.#isStorm) return;
-      this.#wish(world.pick(this.machines)!, world.nowMs + WISH_WAIT_MS);
+      this.#wish(world.pick(this.machines)!, null);
       this.#expectWish();
     });
   }
 
   /** A user wishes for something, and gets it when that does not disturb others. */
-  #wish(machine: Machine, endMs: number): void {
+  #wish(machine: Machine, endMs: number | null): void {
     const { world, plan } = this;
     const chassis = this.#chassis.get(machine);
     const isRunning = machine.process?.isPaused === false;
     if (!this.#isStorm || chassis === undefined || !isRunning) return;
-    if (chassis.barrier.isBusy && world.nowMs < endMs) {
-      world.after(WISH_POLL_MS, () => this.#wish(machine, endMs));
+    const untilMs = endMs ?? world.nowMs + writeWaitMs(chassis.barrier);
+    if (chassis.barrier.isBusy && world.nowMs < untilMs) {
+      world.after(WISH_POLL_MS, () => this.#wish(machine, untilMs));
       return;
     }
     const changes = wish(world, plan.habits, machine.name, chassis.store);

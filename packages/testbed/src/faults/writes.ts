@@ -26,7 +26,8 @@ const flood: Fault = {
     const flooding = (async (): Promise<void> => {
       for (let round = 0; !isOver; round++) {
         const body = Array.from({ length: FLOODED_NAMES }, (_, i) => {
-          return { kind: "switch", name: `flood-${i}`, description: `${round}` };
+          const limit = { maxStaleSeconds: 3600 + (round % 2) }; // It is in the tables.
+          return { kind: "switch", name: `flood-${i}`, description: `${round}`, ...limit };
         });
         const { client } = rig.fixture.chassis("c");
         succeeded(await client.request("POST", "/v1/apply", { body }));
