@@ -85,7 +85,7 @@ export function openTapQueues(device: string, context: PortContext, queues: numb
     });
     return { port: new TapPort(first, context), further };
   } catch (error) {
-    for (const descriptor of opened) libc.close(descriptor);
+    closeAll(opened);
     throw error;
   }
 }
@@ -101,6 +101,10 @@ export function adoptTap(
   context: Omit<PortContext, "index">,
 ): MovablePort {
   return new TapPort(descriptor, { ...context, index: device });
+}
+
+function closeAll(descriptors: number[]): void {
+  while (descriptors.length > 0) libc.close(descriptors.pop()!);
 }
 
 function openFile(): number {

@@ -1,6 +1,6 @@
 /**
  * A workload on a TAP device, which has a queue for each worker that there may ever be: workers
- * come and go under traffic, and the queues change hands. Nothing is lost, no flow overtakes itself.
+ * come and go under traffic, and the queues change hands. Nothing is lost or overtakes itself.
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
