@@ -44,6 +44,8 @@ export const countersView = z
       expired: count,
       earlyDropped: count,
       refused: count,
+      arrived: count.describe("Came with a port from the chassis that had it before."),
+      departed: count.describe("Were given to the chassis that their port went to."),
     }),
     early: z
       .object({

@@ -53,6 +53,7 @@ export class Chassis {
     const replicator = parts.resolve(tokens.REPLICATOR);
     parts.resolve(tokens.EARLY_SENDERS).fetchBy((peer) => replicator.wantNow(peer));
     parts.resolve(tokens.KNOWLEDGE);
+    parts.resolve(tokens.CONNECTION_MOVES);
     parts.resolve(tokens.CONVERGENCE);
     parts.resolve(tokens.CONTROLLER).barrier.connect({
       transport: parts.resolve(tokens.TRANSPORT),
@@ -71,6 +72,7 @@ export class Chassis {
     const parts = this.#parts;
     for (const server of this.#servers) await server.close();
     await parts.resolve(tokens.GATEWAY_PORTS).leave();
+    parts.resolve(tokens.CONNECTION_MOVES).stop();
     parts.resolve(tokens.CONVERGENCE).stop();
     parts.resolve(tokens.KNOWLEDGE).stop();
     parts.resolve(tokens.REPLICATOR).stop();
@@ -204,7 +206,8 @@ export class Chassis {
       },
       counters: () => {
         const { compilations, barrier } = parts.resolve(tokens.CONTROLLER);
-        const changes = { compilations, beginnings: barrier.counts };
+        const { counts: moves } = parts.resolve(tokens.CONNECTION_MOVES);
+        const changes = { compilations, beginnings: barrier.counts, moves };
         const { counts } = parts.resolve(tokens.TRANSPORT);
         const { latest } = parts.resolve(tokens.EARLY_SENDERS);
         return countersView(this.#config.name, dataplane, devices, changes, counts, latest);

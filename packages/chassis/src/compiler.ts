@@ -3,7 +3,9 @@
  * comes out is always what `compile` says of the state. Run by the control thread.
  */
 import type { State } from "@rhone/state/state";
+import { Datapaths } from "@rhone/tables/datapaths";
 import type { Generation } from "@rhone/tables/generation";
+import type { Zone } from "@rhone/tables/moved-connections";
 import { PortAppenders } from "@rhone/tables/ports";
 import { type Compilation, compileAll, type Self } from "./compile.ts";
 import { compileStep, FULL_REASONS, type FullReason } from "./compile-step.ts";
@@ -42,6 +44,16 @@ export class Compiler {
     const compilation = this.#next(state, self);
     this.#last = { state, self, compilation };
     return compilation.generation;
+  }
+
+  /** The zone of a port's connections in the tables that were compiled last; null of none. */
+  zoneOf(port: string): Zone | null {
+    if (this.#last === null) return null;
+    const { ports, generation } = this.#last.compilation;
+    const row = ports.rows[ports.vifRows.get(port) ?? -1];
+    if (row === undefined) return null;
+    const datapaths = new Datapaths(generation.sections.datapaths);
+    return { vni: datapaths.key(row.datapath), port: row.key };
   }
 
   #next(state: State, self: Self): Compilation {

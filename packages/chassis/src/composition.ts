@@ -29,6 +29,7 @@ import { container, type DependencyContainer, instanceCachingFactory } from "tsy
 import { Cluster, identityOf } from "./cluster.ts";
 import { compile } from "./compile.ts";
 import { type Config, configuredClusterKey, tunnelMtu, workersMax } from "./config.ts";
+import { ConnectionMoves } from "./connection-moves.ts";
 import { Controller, workersOf } from "./controller.ts";
 import { Dataplane, devicesMax } from "./dataplane.ts";
 import { Devices } from "./devices.ts";
@@ -97,6 +98,7 @@ export function compose(config: Config): DependencyContainer {
   });
   single(tokens.KNOWLEDGE, makeKnowledge);
   single(tokens.GATEWAY_PORTS, makeGatewayPorts);
+  single(tokens.CONNECTION_MOVES, makeConnectionMoves);
   single(tokens.STAMP_KEYS, makeStampKeys);
   single(tokens.RULE_HITS, (parts) => {
     return new RuleHits(parts.resolve(tokens.DATAPLANE).memory.ruleCounters);
@@ -311,6 +313,28 @@ function makeGatewayPorts(parts: DependencyContainer): GatewayPorts {
     announce: (index) => dataplane.announceRouters(index),
     onTurn: () => parts.resolve(tokens.CONTROLLER).takeTurn(),
     onReason: () => parts.resolve(tokens.CONTROLLER).mark(),
+    setTimer: setRealTimer,
+    log: parts.resolve(tokens.LOG),
+  });
+}
+
+function makeConnectionMoves(parts: DependencyContainer): ConnectionMoves {
+  const devices = parts.resolve(tokens.DEVICES);
+  const dataplane = parts.resolve(tokens.DATAPLANE);
+  const membership = parts.resolve(tokens.MEMBERSHIP);
+  return new ConnectionMoves({
+    self: parts.resolve(tokens.CONFIG).name,
+    store: parts.resolve(tokens.STORE),
+    transport: parts.resolve(tokens.TRANSPORT),
+    devices: () => devices.list(),
+    isDead: (chassis) => {
+      return membership.members().some(({ name, status }) => name === chassis && status === "dead");
+    },
+    zoneOf: (port) => parts.resolve(tokens.CONTROLLER).zoneOf(port),
+    collect: (zone, after, limit) => dataplane.collectConnections(zone, after, limit),
+    take: (zone, records) => dataplane.takeConnections(zone, records),
+    forget: (zone) => dataplane.forgetConnections(zone),
+    refusals: parts.resolve(tokens.REFUSALS),
     setTimer: setRealTimer,
     log: parts.resolve(tokens.LOG),
   });

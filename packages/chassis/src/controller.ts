@@ -15,6 +15,7 @@ import { setRealTimer } from "@rhone/gossip/transport";
 import { writeTurn } from "@rhone/gossip/write-turn";
 import { get, type State } from "@rhone/state/state";
 import type { Store } from "@rhone/state/store";
+import type { Zone } from "@rhone/tables/moved-connections";
 import type { Logger } from "pino";
 import { CompileError } from "./compile-error.ts";
 import { type CompileCounts, Compiler } from "./compiler.ts";
@@ -121,6 +122,11 @@ export class Controller {
   /** How the generations so far were compiled. */
   get compilations(): CompileCounts {
     return this.#compiler.counts;
+  }
+
+  /** The zone of a port's connections in the newest tables; null when they do not have it. */
+  zoneOf(port: string): Zone | null {
+    return this.#compiler.zoneOf(port);
   }
 
   /** Marks that state or devices changed. */

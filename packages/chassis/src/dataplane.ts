@@ -14,6 +14,7 @@ import { DEVICES_MAX } from "@rhone/rings/counters";
 import type { WorkerStatus } from "@rhone/rings/worker-status";
 import { type Usage, usageOf } from "@rhone/tables/connection-memory";
 import type { Generation } from "@rhone/tables/generation";
+import { collect, type MovedPage, numbersOf, type Zone } from "@rhone/tables/moved-connections";
 import { DataplaneMemory, type MemoryOptions } from "./dataplane-memory.ts";
 import { FURTHER_QUEUES_MAX, FurtherQueues } from "./further-queues.ts";
 import { firstAllotment, isIdle, nextAllotment } from "./next-allotment.ts";
@@ -191,6 +192,26 @@ export class Dataplane {
   announceRouters(index: number): void {
     const owner = this.workerOf(index);
     if (this.#threads.isPresent(owner)) this.#threads.post(owner, { type: "announce", index });
+  }
+
+  /** Connections in a zone, at most `limit`, from `after` on: those that were not under way. */
+  collectConnections(zone: Zone, after: number, limit: number): MovedPage {
+    return collect(this.memory.connections, zone, after, limit, performance.now() | 0);
+  }
+
+  /** Writes connections into the table; false while buckets are between two workers. */
+  takeConnections(zone: Zone, records: Int32Array): boolean {
+    if (!this.#mayMove() || this.running.length === 0) return false;
+    this.#threads.postAll({ type: "connections", zone, records });
+    return true;
+  }
+
+  /** Removes all connections of a zone; false while buckets are between two workers. */
+  forgetConnections(zone: Zone): boolean {
+    if (!this.#mayMove() || this.running.length === 0) return false;
+    const entries = numbersOf(this.memory.connections, zone);
+    this.#threads.postAll({ type: "departed", zone, entries });
+    return true;
   }
 
   /** Where the slots of each worker are that runs; resolves when all have said so. */

@@ -10,6 +10,7 @@ import { DROP_REASON_COUNT, dropReasonName, dropReasonText } from "@rhone/rings/
 import { mayResume } from "@rhone/wire/resume";
 import { FULL_REASONS, type FullReason } from "./compile-step.ts";
 import type { CompileCounts } from "./compiler.ts";
+import type { MoveCounts } from "./connection-moves.ts";
 import type { Dataplane } from "./dataplane.ts";
 import type { Devices } from "./devices.ts";
 import type { EarlySender } from "./early-senders.ts";
@@ -29,7 +30,11 @@ export function countersView(
   chassis: string,
   dataplane: Dataplane,
   devices: Devices,
-  changes: { readonly compilations: CompileCounts; readonly beginnings: BeginCounts },
+  changes: {
+    readonly compilations: CompileCounts;
+    readonly beginnings: BeginCounts;
+    readonly moves: MoveCounts;
+  },
   topics: readonly TopicCounts[],
   senders: readonly EarlySender[],
 ): CountersView {
@@ -60,7 +65,7 @@ export function countersView(
       ...deviceCounts(workers, index),
     })),
     tunnel: deviceCounts(workers, TUNNEL_DEVICE),
-    connections: dataplane.connections(),
+    connections: { ...dataplane.connections(), ...changes.moves },
     early: {
       held: total(workers, (counters) => counters.early().held),
       released: total(workers, (counters) => counters.early().released),

@@ -26,6 +26,7 @@ import { WorkerStatus } from "@rhone/rings/worker-status";
 import { rebuild } from "@rhone/tables/connections";
 import { Fragments } from "@rhone/tables/fragments";
 import { type Generation, Tables } from "@rhone/tables/generation";
+import { forgetConnections, takeConnections } from "./arriving-connections.ts";
 import { HandOver, type Luggage } from "./bucket-hand-over.ts";
 import { Departures } from "./departures.ts";
 import { EARLY_MAX, EarlyPackets } from "./early-packets.ts";
@@ -246,6 +247,12 @@ export class Actor {
         break;
       case "close":
         this.#ports.closePort(command.index, "closed");
+        break;
+      case "connections":
+        takeConnections(this.#core, command.zone, command.records);
+        break;
+      case "departed":
+        forgetConnections(this.#core, command.zone, command.entries);
         break;
       case "announce":
         announceRouters(this.#core, command.index);

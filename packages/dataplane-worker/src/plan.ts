@@ -7,6 +7,7 @@ import type { PortState } from "@rhone/netio/movable-port";
 import type { TunnelQueues } from "@rhone/netio/tunnel-program";
 import type { Pool } from "@rhone/rings/pool";
 import type { Generation } from "@rhone/tables/generation";
+import type { Zone } from "@rhone/tables/moved-connections";
 import type { Allotment } from "./allotment.ts";
 
 /** Packets that wait between two workers. */
@@ -91,6 +92,10 @@ export type Command =
   | { readonly type: "forget"; readonly worker: number }
   /** A port comes from another worker; null when that one had none. */
   | { readonly type: "adopt"; readonly index: number; readonly state: PortState | null }
+  /** Connections that came with a port: those of its buckets it writes into the table. */
+  | { readonly type: "connections"; readonly zone: Zone; readonly records: Int32Array }
+  /** Entries of a port that went elsewhere: those of its buckets it removes. */
+  | { readonly type: "departed"; readonly zone: Zone; readonly entries: Int32Array }
   /** Asks for an account of its slots, which also says that all before it is done. */
   | { readonly type: "account"; readonly number: number }
   | { readonly type: "stop" };

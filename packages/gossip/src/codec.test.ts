@@ -48,6 +48,11 @@ const messages: Message[] = [
     ...{ type: "sync-reply", from: "c1", portions: [portion], certificates: ["AAAA"] },
     ...{ next: cursor, vector: { c1: 7 }, isBehind: false, hash },
   },
+  { type: "connections-request", from: "c1", port: "vm1", after: 7, isLast: true },
+  ...[null, 8].map((next) => {
+    const records = Uint8Array.from({ length: 208 }, (_, i) => i);
+    return { type: "connections-reply", from: "c1", layout: 1, records, next } as const;
+  }),
 ];
 
 test("every message survives the wire", () => {
@@ -82,9 +87,8 @@ test("random bytes, and messages with random bytes in them, never throw", () => 
 });
 
 test("a field of the wrong type or range is malformed", () => {
-  const [change, heartbeat, , request, , sums, buckets, asked, answered, reply] = messages.map(
-    (message) => packr.unpack(encode(message)),
-  );
+  const [change, heartbeat, , request, , sums, buckets, asked, answered, reply, wanted, moved] =
+    messages.map((message) => packr.unpack(encode(message)));
   const [packed] = change.portions;
   const withSeal = (fields: object) => ({ ...change, portions: [{ ...packed, ...fields }] });
   const wrong: [string, object][] = [
@@ -116,6 +120,13 @@ test("a field of the wrong type or range is malformed", () => {
     ["a question that takes too long", { ...asked, timeoutMs: 1001 }],
     ["an answer that is neither yes nor no", { ...answered, isApplied: 1 }],
     ["few sums", { ...sums, sums: sums.sums.slice(4) }],
+    ["a port that is none", { ...wanted, port: 7 }],
+    ["a place before the first", { ...wanted, after: -1 }],
+    ["perhaps the last", { ...wanted, isLast: "yes" }],
+    ["records with half a word", { ...moved, records: "AAAA" }],
+    ["records without a layout", { ...moved, layout: undefined }],
+    ["more records than fit", { ...moved, records: "AAAA".repeat(50_000) }],
+    ["a place that is text", { ...moved, next: "8" }],
     ["no next", { ...reply, next: undefined }],
     ["a long certificate", { ...reply, certificates: ["A".repeat(2049)] }],
   ];

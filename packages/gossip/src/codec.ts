@@ -115,6 +115,28 @@ export interface AppliedReplyMessage {
   readonly revision: number;
 }
 
+/** Asks for the connections that the receiver has in the zone of a port, from `after` on. */
+export interface ConnectionsRequestMessage {
+  readonly type: "connections-request";
+  readonly from: string;
+  readonly port: string;
+  readonly after: number;
+  /** Whether the port is the sender's now: the receiver may forget them. */
+  readonly isLast: boolean;
+}
+
+/** One page of them. */
+export interface ConnectionsReplyMessage {
+  readonly type: "connections-reply";
+  readonly from: string;
+  /** How the records are laid out: `LAYOUT` of who made them. */
+  readonly layout: number;
+  /** 32-bit words, little-endian. */
+  readonly records: Uint8Array;
+  /** What to ask for next as `after`; null on the last page. */
+  readonly next: number | null;
+}
+
 export type Message =
   | ChangeMessage
   | HeartbeatMessage
@@ -124,13 +146,18 @@ export type Message =
   | SyncReplyMessage
   | SumsReplyMessage
   | AppliedRequestMessage
-  | AppliedReplyMessage;
+  | AppliedReplyMessage
+  | ConnectionsRequestMessage
+  | ConnectionsReplyMessage;
 
 const HASH_SIZE = 32; // bytes
 const SIGNATURE_SIZE_MAX = 64; // bytes
 const CERTIFICATE_LENGTH_MAX = 2048;
 const CERTIFICATES_MAX = 4096;
 const CHASSIS_MAX = 4096;
+const PORT_LENGTH_MAX = 256;
+/** Bytes of connections in one message. */
+export const CONNECTIONS_SIZE_MAX = 128 * 1024;
 /** One question; who wants to wait for longer asks again. */
 export const APPLIED_TIMEOUT_MAX_MS = 1000;
 
@@ -145,6 +172,8 @@ export function encode(message: Message): Uint8Array {
       return packr.pack({ ...message, portions: message.portions.map(packPortion) });
     case "sums-reply":
       return packr.pack({ ...message, sums: toBase64(message.sums) });
+    case "connections-reply":
+      return packr.pack({ ...message, records: toBase64(message.records) });
     default:
       return packr.pack(message);
   }
@@ -176,6 +205,10 @@ export function decode(data: Uint8Array): Message | null {
       return readAppliedRequest(fields, fields["from"]);
     case "applied-reply":
       return readAppliedReply(fields, fields["from"]);
+    case "connections-request":
+      return readConnectionsRequest(fields, fields["from"]);
+    case "connections-reply":
+      return readConnectionsReply(fields, fields["from"]);
     default:
       return null;
   }
@@ -241,6 +274,20 @@ function readAppliedReply(fields: Fields, from: string): AppliedReplyMessage | n
   const { isHeld, isApplied, revision } = fields;
   if (typeof isHeld !== "boolean" || typeof isApplied !== "boolean") return null;
   return isCount(revision) ? { type: "applied-reply", from, isHeld, isApplied, revision } : null;
+}
+
+function readConnectionsRequest(fields: Fields, from: string): ConnectionsRequestMessage | null {
+  const { port, after, isLast } = fields;
+  if (!isText(port, PORT_LENGTH_MAX) || !isCount(after) || typeof isLast !== "boolean") return null;
+  return { type: "connections-request", from, port, after, isLast };
+}
+
+function readConnectionsReply(fields: Fields, from: string): ConnectionsReplyMessage | null {
+  const { layout, next } = fields;
+  const records = fromBase64(fields["records"], CONNECTIONS_SIZE_MAX);
+  if (!isCount(layout) || records === null || records.length % 4 !== 0) return null;
+  if (next !== null && !isCount(next)) return null;
+  return { type: "connections-reply", from, layout, records, next };
 }
 
 function packPortion({ seal, texts }: Portion): Fields {

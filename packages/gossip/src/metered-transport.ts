@@ -16,6 +16,7 @@ export const TOPICS = {
   questions: "Whether a write is in force, asked and answered.",
   membership: "Who lives: pings, their answers, and news.",
   gateways: "Who forwards for a gateway; five times a second, in its group only.",
+  connections: "Connections that move with their port, asked for and answered.",
   other: "All the rest, such as certificates that are renewed.",
 } as const;
 
@@ -130,6 +131,8 @@ function topicOf(subject: string): Topic {
       return "fetches";
     case "applied":
       return "questions";
+    case "connections":
+      return "connections";
     default:
       return "other";
   }

@@ -23,6 +23,11 @@ export function applied(peer: string): string {
   return `rhone.req.${peer}.applied`;
 }
 
+/** Requests for the connections of a port that `peer` had. */
+export function connections(peer: string): string {
+  return `rhone.req.${peer}.connections`;
+}
+
 /** Heartbeats for `peer` alone, which has asked everybody for one. */
 export function answers(peer: string): string {
   return `rhone.req.${peer}.h`;

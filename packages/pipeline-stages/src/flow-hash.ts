@@ -41,6 +41,23 @@ export function sumAt(at: number, isIpv4: boolean): number {
   return source + destination;
 }
 
+/** As `sumOfAddresses`, of addresses as four words each; an IPv4 address is the last of its. */
+export function sumOfWords(
+  words: Int32Array,
+  lowAt: number,
+  highAt: number,
+  isIpv4: boolean,
+): number {
+  if (isIpv4) return mix(words[lowAt + 3]!) + mix(words[highAt + 3]!);
+  let low = 0;
+  let high = 0;
+  for (let i = 0; i < 4; i++) {
+    low = mix(low ^ words[lowAt + i]!);
+    high = mix(high ^ words[highAt + i]!);
+  }
+  return low + high;
+}
+
 /** The finaliser of MurmurHash3. */
 export function mix(value: number): number {
   let hash = value | 0;

@@ -32,8 +32,33 @@ export const HEAD_NEWEST = 9;
 /** What follows from the entries alone. */
 export const HEAD_LISTS: readonly number[] = [HEAD_FREE, HEAD_IN_USE, HEAD_OLDEST, HEAD_NEWEST];
 
-/** The first decision word of an entry. */
+// Words of an entry, as connections.ts has them.
+export const HASH = 0;
+export const VNI_PROTOCOL = 1;
+export const PORT_VERSION = 2;
+export const LOW = 3;
+export const HIGH = 4;
+export const PORTS = 5;
+export const FLAGS = 6;
+export const EXPIRES = 7;
+/** The first decision word. */
 export const DECISIONS = 8;
+export const LOW_REST = 16;
+export const HIGH_REST = 19;
+export const TCP = 22;
+export const SYN_END = 31;
+
+// Of an entry's flags. Its protocol's state stands above them, in eight bits.
+export const REPLY_SEEN = 1;
+/** A rule blocks the connection, replies too. */
+export const BLOCKED = 2;
+/** The first packet came from the high end. */
+export const FROM_HIGH = 4;
+/** Its packets go on to what translations.ts has for it. */
+export const TRANSLATED = 8;
+/** It is one of such packets: replies to it come from what translations.ts has for it. */
+export const REVERSE = 16;
+export const STATE_SHIFT = 8;
 
 const PER_BUCKET = 0;
 const PLACES = 1;
@@ -128,7 +153,8 @@ export function zoneHash(flowHash: number, vniProtocol: number, portVersion: num
   return mixed ^ (mixed >>> 15);
 }
 
-function layoutOf(buffer: SharedArrayBuffer): Layout {
+/** Where things stand in memory that `createConnections` made. */
+export function layoutOf(buffer: SharedArrayBuffer): Layout {
   const words = new Int32Array(buffer);
   const perBucket = words[PER_BUCKET]!;
   const places = words[PLACES]!;

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { getHeapStatistics } from "node:v8";
 import { poolViews } from "@rhone/rings/pool";
 import fc from "fast-check";
+import { listConnections } from "./connection-list.ts";
 import {
   createConnections,
   HEAD_LISTS,
@@ -204,7 +205,7 @@ test("finds, forgets, expires and gives up what the plain twin does", () => {
         sweepAll(now);
         const after = usageOf(memory);
         assert.equal(after.inUse, golden.count(now));
-        assert.equal(connections.list().length, after.inUse);
+        assert.equal(listConnections().length, after.inUse);
         assert.equal(after.inserted - before.inserted, golden.inserted);
         assert.equal(after.earlyDropped - before.earlyDropped, golden.earlyDropped);
         assert.equal(after.refused - before.refused, golden.refused);

@@ -20,20 +20,13 @@
 import { bucketOf } from "@rhone/rings/buckets";
 import { poolViews } from "@rhone/rings/pool";
 import * as memory from "./connection-memory.ts";
+import * as moved from "./moved-connections.ts";
 import * as unreplied from "./unreplied.ts";
 
 export const NONE = -1;
 
-export const REPLY_SEEN = 1;
-/** A rule blocks the connection, replies too. */
-export const BLOCKED = 2;
-/** Its packets go on to what translations.ts has for it. */
-export const TRANSLATED = 8;
-/** It is one of such packets: replies to it come from what translations.ts has for it. */
-export const REVERSE = 16;
-/** The first packet came from the high end. */
-const FROM_HIGH = 4;
-const STATE_SHIFT = 8;
+export const { REPLY_SEEN, BLOCKED, TRANSLATED, REVERSE } = memory;
+const { FROM_HIGH, STATE_SHIFT } = memory;
 const SCALE_SHIFT = 16;
 const SCALE_BITS = 5;
 const SCALE_MASK = 31;
@@ -41,20 +34,9 @@ const ENTRY_SHIFT = 5;
 /** Entries of a full bucket that are looked at for one that has run out and was not yet swept. */
 const EARLY_DROP_LOOKS = 32;
 
-const HASH = 0; // Words of an entry.
-const VNI_PROTOCOL = 1;
-const PORT_VERSION = 2;
-const LOW = 3;
-const HIGH = 4;
-const PORTS = 5;
-const FLAGS = 6;
-const EXPIRES = 7;
-const LOW_REST = 16;
-const HIGH_REST = 19;
-const TCP = 22;
-const SYN_END = 31;
-/** The decision words of the fast path; who writes them says what they mean. */
-const { DECISIONS } = memory;
+const { HASH, VNI_PROTOCOL, PORT_VERSION, LOW, HIGH, PORTS, FLAGS, EXPIRES } = memory;
+const { DECISIONS, LOW_REST, HIGH_REST, TCP, SYN_END } = memory;
+/** The decision words of the fast path: who writes them says what they mean. */
 const DECISION_WORDS = 8;
 /** PORT_VERSION of a free entry: that of one in use has a version. */
 const NOT_IN_USE = 0;
@@ -119,6 +101,20 @@ export function loadIpv6(
   }
 }
 
+/** Loads the key of a connection that came from another chassis, words of moved-connections.ts. */
+export function loadMoved(vni: number, port: number, record: Int32Array, at: number): void {
+  key[0] = (vni << 8) | (record[at + moved.PROTOCOL]! & 0xff);
+  key[1] = (port << 8) | (record[at + moved.VERSION]! & 0xff);
+  key[2] = record[at + moved.LOW + 3]!;
+  key[3] = record[at + moved.HIGH + 3]!;
+  key[4] = record[at + moved.PORTS]!;
+  isFromHigh = (record[at + moved.FLAGS]! & FROM_HIGH) !== 0;
+  for (let i = 0; i < 3; i++) {
+    key[5 + i] = record[at + moved.LOW + i]!;
+    key[8 + i] = record[at + moved.HIGH + i]!;
+  }
+}
+
 /** The loaded key, of the same packet, in the zone of another port. */
 export function loadZone(vni: number, port: number): void {
   key[0] = (vni << 8) | (key[0]! & 0xff);
@@ -180,7 +176,7 @@ export function insert(flowHash: number, nowMs: number): number {
 /** Forgets an entry. */
 export function remove(entry: number): void {
   const at = entriesAt + (entry << ENTRY_SHIFT);
-  const bucket = Math.floor(entry / perBucket);
+  const bucket = bucketOfEntry(entry);
   const number = entry - bucket * perBucket;
   const head = bucketHead(bucket);
   unlink(bucket, words[at + HASH]!, number);
@@ -222,6 +218,18 @@ export function sweep(bucket: number, count: number, nowMs: number): void {
   }
 }
 
+/** The bucket that an entry is in. */
+export function bucketOfEntry(entry: number): number {
+  return Math.floor(entry / perBucket);
+}
+
+/** Whether the entry is in use, in the zone of that port. */
+export function isInZone(entry: number, vni: number, port: number): boolean {
+  const at = entriesAt + (entry << ENTRY_SHIFT);
+  const isPort = words[at + PORT_VERSION]! >>> 8 === port && isInUse(entry);
+  return isPort && words[at + VNI_PROTOCOL]! >>> 8 === vni;
+}
+
 /** Whether the packet of the loaded key runs against the entry's first one. */
 export function isReply(entry: number): boolean {
   const isEntryFromHigh = (words[entriesAt + (entry << ENTRY_SHIFT) + FLAGS]! & FROM_HIGH) !== 0;
@@ -235,7 +243,7 @@ export function hasFlag(entry: number, flag: number): boolean {
 export function setFlag(entry: number, flag: number): void {
   const at = entriesAt + (entry << ENTRY_SHIFT) + FLAGS;
   if ((flag & ~words[at]! & REPLY_SEEN) !== 0) {
-    const bucket = Math.floor(entry / perBucket);
+    const bucket = bucketOfEntry(entry);
     unreplied.remove(bucket, entry - bucket * perBucket);
   }
   words[at]! |= flag;
@@ -301,59 +309,6 @@ export function synEnd(entry: number): number {
 
 export function setSynEnd(entry: number, value: number): void {
   words[entriesAt + (entry << ENTRY_SHIFT) + SYN_END] = value;
-}
-
-/** A connection as plain data, for logs and tests. */
-export interface Connection {
-  readonly vni: number;
-  readonly port: number;
-  readonly protocol: number;
-  /** Of its first packet. */
-  readonly source: readonly number[];
-  readonly destination: readonly number[];
-  readonly sourcePort: number;
-  readonly destinationPort: number;
-  readonly isReplySeen: boolean;
-  readonly isBlocked: boolean;
-  readonly state: number;
-  readonly expires: number;
-}
-
-/** Those of all buckets, what has run out included; exact when the owners rest. */
-export function list(): Connection[] {
-  const found: Connection[] = [];
-  for (let bucket = 0; bucket < memory.BUCKETS; bucket++) {
-    const unused = words[bucketHead(bucket) + memory.HEAD_UNUSED]!;
-    for (let number = 0; number < unused; number++) {
-      const entry = bucket * perBucket + number;
-      if (isInUse(entry)) found.push(decode(entry));
-    }
-  }
-  return found;
-}
-
-function decode(entry: number): Connection {
-  const at = entriesAt + (entry << ENTRY_SHIFT);
-  const isIpv4 = (words[at + PORT_VERSION]! & 0xff) === 4;
-  const rest = (from: number) => (isIpv4 ? [0, 0, 0xffff] : [...words.slice(from, from + 3)]);
-  const low = [...rest(at + LOW_REST), words[at + LOW]!];
-  const high = [...rest(at + HIGH_REST), words[at + HIGH]!];
-  const lowPort = words[at + PORTS]! >>> 16;
-  const highPort = words[at + PORTS]! & 0xffff;
-  const isFromHigh = hasFlag(entry, FROM_HIGH);
-  return {
-    vni: words[at + VNI_PROTOCOL]! >>> 8,
-    port: words[at + PORT_VERSION]! >>> 8,
-    protocol: words[at + VNI_PROTOCOL]! & 0xff,
-    source: isFromHigh ? high : low,
-    destination: isFromHigh ? low : high,
-    sourcePort: isFromHigh ? highPort : lowPort,
-    destinationPort: isFromHigh ? lowPort : highPort,
-    isReplySeen: hasFlag(entry, REPLY_SEEN),
-    isBlocked: hasFlag(entry, BLOCKED),
-    state: state(entry),
-    expires: expires(entry),
-  };
 }
 
 function bucketHead(bucket: number): number {

@@ -149,6 +149,20 @@ export function trackSteady(entry: number, isReply: boolean): boolean {
   return true;
 }
 
+/**
+ * A new entry goes on with what another chassis knew of the connection, which may be older than
+ * what its ends have sent since: the state and the numbers of `words`, eight as in an entry, but no
+ * windows. What comes next of either end begins them, as of a connection that was picked up.
+ */
+export function goOn(entry: number, state: number, words: Int32Array, at: number): void {
+  connections.setState(entry, state);
+  for (const direction of [ORIGINAL, REPLY]) {
+    for (const word of [END, MAX_END, ACKNOWLEDGED]) {
+      connections.setTcpWord(entry, direction, word, words[at + direction * 4 + word]!);
+    }
+  }
+}
+
 function kindOf(): number {
   const isSyn = (flags & tcp.SYN) !== 0;
   const isFin = (flags & tcp.FIN) !== 0;

@@ -9,7 +9,7 @@ import { spawn } from "node:child_process";
 import { text } from "node:stream/consumers";
 import { type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { GatewayStatusView } from "@rhone/api/context";
+import type { CountersView, GatewayStatusView } from "@rhone/api/context";
 import { succeeded } from "@rhone/cli/rest-client";
 import { run } from "@rhone/cli/run";
 import { runtimeCommand, scriptPath } from "@rhone/cli/runtime";
@@ -241,11 +241,17 @@ test("S52: a gateway is taken over, announced, kept, and handed over", LIMIT, as
   assert.match(shown, new RegExp(`^${first} +standby +0 +(stands by for|takes over from)`, "m"));
   assert.match(await rhone("gateway", "list"), new RegExp(`^g +${second} +${taken} `, "m"));
 
+  const arrived = async (): Promise<number> => {
+    const { client } = fixture.chassis(first);
+    return (await client.get<CountersView>("/v1/counters")).connections.arrived;
+  };
+  const before = await arrived();
   const lost = await lossWhile(async () => {
     await putGroup(second);
     await untilAt(first, taken + 1);
   });
   assertLoss(t, "drained", lost, DRAINED_MS);
+  await until("connections came along", async () => (await arrived()) > before);
 });
 
 test("S52: a cable is pulled out, a chassis hangs, one is stopped", LIMIT, async (t) => {

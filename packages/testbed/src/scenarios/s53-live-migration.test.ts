@@ -5,13 +5,14 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { PortStatusView } from "@rhone/api/context";
+import type { CountersView, PortStatusView } from "@rhone/api/context";
 import { succeeded } from "@rhone/cli/rest-client";
 import { run } from "@rhone/cli/run";
 import { runtimeCommand, scriptPath } from "@rhone/cli/runtime";
 import { defaultMac } from "@rhone/state/schema";
 import { withFlows } from "../flows.ts";
 import { ip, layCable } from "../guests.ts";
+import { openIdleConnection } from "../idle-connection.ts";
 import { useLab } from "../lab-fixture.ts";
 import { labOf } from "../topology.ts";
 import { until } from "../until.ts";
@@ -107,9 +108,51 @@ async function moveUnderLoad(move: () => Promise<void>): Promise<string> {
   return `${lost} of ${sent} datagrams lost, ${reordered} late, longest silence ${gapMs} ms`;
 }
 
+/** Of connections that came along with their ports, at a chassis. */
+async function arrivedAt(chassis: string): Promise<number> {
+  const { connections } = await fixture.chassis(chassis).client.get<CountersView>("/v1/counters");
+  return connections.arrived;
+}
+
+test(
+  "S53: a connection that only the client may begin goes on when the server speaks first",
+  LIMIT,
+  async (t) => {
+    await makeMovable();
+    const { client } = fixture.chassis("c");
+    const rule = { switch: "s", port: "vm", direction: "from-port", priority: 100 };
+    const body = { ...rule, match: { protocol: "tcp" }, action: "reject" };
+    succeeded(await client.request("PUT", "/v1/acls/vm-begins-nothing?wait=applied", { body }));
+    t.after(() => client.request("DELETE", "/v1/acls/vm-begins-nothing?wait=applied"));
+    const idle = await openIdleConnection(fixture, { client: "client", server: "vm", to: ADDRESS });
+    try {
+      assert.equal(await idle.speak("one"), "one");
+      const before = await arrivedAt("b");
+      await rhone("migrate", "vm", "--to", "b", "--device", "vm-there", "--wait");
+      await untilAll("b stands by", isStandby("b"));
+      await move("nic-a", "nic-b", true);
+      await untilAll("the port is at b", ({ chassis, up }) => chassis === "b" && up);
+      assert.equal(await idle.speak("two"), "two", "the server speaks first at b");
+      assert.ok((await arrivedAt("b")) > before, "the connection came along");
+
+      // And back, where an entry of the same connection may still be.
+      await rhone("migrate", "vm", "--finish", "--wait");
+      await rhone("migrate", "vm", "--to", "a", "--device", "vm", "--wait");
+      await untilAll("a stands by", isStandby("a"));
+      await move("nic-b", "nic-a", false);
+      succeeded(await client.request("POST", "/v1/ports/vm/activate"));
+      await untilAll("the port is at a", ({ chassis, up }) => chassis === "a" && up);
+      assert.equal(await idle.speak("three"), "three", "the server speaks first at a");
+      await rhone("migrate", "vm", "--finish", "--wait");
+    } finally {
+      await idle.close();
+    }
+  },
+);
+
 test("S53: a guest moves to another chassis under traffic", LIMIT, async (t) => {
-  await makeMovable();
   await fixture.agent("vm");
+  const [{ epoch }] = (await statusAt("c")).claims as [PortStatusView["claims"][number]];
   await rhone("migrate", "vm", "--to", "b", "--device", "vm-there", "--wait");
   await untilAll("b stands by", isStandby("b"));
   const there = await moveUnderLoad(async () => {
@@ -119,7 +162,7 @@ test("S53: a guest moves to another chassis under traffic", LIMIT, async (t) => 
   t.diagnostic(`moved by the guest's announcement: ${there}`);
   await rhone("migrate", "vm", "--finish", "--wait");
   await untilAll("only b has the port", ({ chassis, claims }) => {
-    return chassis === "b" && claims.length === 1 && claims[0]!.epoch === 2;
+    return chassis === "b" && claims.length === 1 && claims[0]!.epoch === epoch + 1;
   });
 
   // And back, where the guest says nothing and whoever moves it does.

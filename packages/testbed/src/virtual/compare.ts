@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import type { Core } from "@rhone/pipeline-stages/core";
-import type { Connection } from "@rhone/tables/connections";
+import type { Connection } from "@rhone/tables/connection-list";
 import { type Address, isIpv4 } from "@rhone/wire/address";
 import type { Connection as GoldenConnection } from "../golden/connections.ts";
 import { GoldenNetwork } from "../golden/network.ts";

@@ -16,6 +16,7 @@ import { SlotAllocator } from "@rhone/rings/slot-allocator";
 import { STAGE_COUNT } from "@rhone/rings/stage";
 import { WORKER_STATUS_SIZE, WorkerStatus } from "@rhone/rings/worker-status";
 import type { State } from "@rhone/state/state";
+import { type Connection, listConnections } from "@rhone/tables/connection-list";
 import * as connections from "@rhone/tables/connections";
 import { Fragments } from "@rhone/tables/fragments";
 import { type Generation, Tables } from "@rhone/tables/generation";
@@ -297,8 +298,8 @@ export class VirtualCluster {
   }
 
   /** The connections of each workload's port that have not run out. */
-  connections(): ReadonlyMap<string, readonly connections.Connection[]> {
-    const live = connections.list().filter(({ expires }) => ((expires - clockMs) | 0) >= 0);
+  connections(): ReadonlyMap<string, readonly Connection[]> {
+    const live = listConnections().filter(({ expires }) => ((expires - clockMs) | 0) >= 0);
     return Map.groupBy(live, ({ vni, port }) => this.#zones.get(`${vni} ${port}`)!);
   }
 
