@@ -23,6 +23,8 @@ const LAYOUT = 1;
 const PAGE_RECORDS = Math.floor(CONNECTIONS_SIZE_MAX / (RECORD_WORDS * 4));
 const REQUEST_TIMEOUT_MS = 500;
 const ATTEMPTS = 3;
+/** Between two of them: who is not reached by NATS may be by a link, or a moment later. */
+const RETRY_MS = 200;
 /** Between two looks whether the tables have the port, or the workers can take connections. */
 const LOOK_MS = 10;
 const LOOKS_MAX = 200;
@@ -166,7 +168,7 @@ export class ConnectionMoves {
         const subject = subjects.connections(other);
         return this.#read(other, await transport.request(subject, request, REQUEST_TIMEOUT_MS));
       } catch {
-        await this.#sleep(LOOK_MS); // Nobody there, or nobody in time.
+        await this.#sleep(RETRY_MS); // Nobody there, or nobody in time.
       }
     }
     return null;

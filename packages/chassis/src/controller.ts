@@ -214,6 +214,7 @@ export class Controller {
     const { devices } = this.#options;
     devices.retry();
     if (devices.isOutdated) this.mark();
+    if (this.#claims.hasFailed) this.#claims.announce(); // The disk was full, say.
     if (epochAt(Date.now()) !== this.#epoch) this.mark(); // The stamps' keys have changed.
   }
 

@@ -36,7 +36,7 @@ const EARLY_DROP_LOOKS = 32;
 
 const { HASH, VNI_PROTOCOL, PORT_VERSION, LOW, HIGH, PORTS, FLAGS, EXPIRES } = memory;
 const { DECISIONS, LOW_REST, HIGH_REST, TCP, SYN_END } = memory;
-/** The decision words of the fast path: who writes them says what they mean. */
+/** Of the fast path's decision: who writes them says what they mean. */
 const DECISION_WORDS = 8;
 /** PORT_VERSION of a free entry: that of one in use has a version. */
 const NOT_IN_USE = 0;

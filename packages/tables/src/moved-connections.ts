@@ -3,7 +3,7 @@
  * out of the table by the control thread there, written into it by the workers here.
  *
  * Reading races with the workers that own the buckets. That is no matter: an entry that is replaced
- * meanwhile is left out, and of what counts on, such as windows, only the order of it is taken.
+ * meanwhile is left out, and TCP's numbers may be a moment old, as they are on arrival anyway.
  *
  *   record, 26 words: 0 protocol   1 version of IP   2 … 5 low, 6 … 9 high address, IPv4 in the
  *   last word   10 ports   11 flags and state as in an entry   12 milliseconds that are left

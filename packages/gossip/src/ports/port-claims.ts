@@ -12,7 +12,7 @@ export interface PortClaimsOptions {
   /** Those that are open, or should be. */
   readonly devices: () => readonly ClaimedDevice[];
   readonly turnAt: Claimant["turnAt"];
-  /** Hears why claims could not be written. */
+  /** Hears why claims could not be written, until they can be again. */
   readonly onFailure: (error: object) => void;
 }
 
@@ -22,6 +22,7 @@ export class PortClaims {
   readonly #deadSince = new Map<string, number>();
   /** Ports that move here, and whose guests have been heard. */
   readonly #awake = new Set<string>();
+  #hasFailed = false;
 
   constructor(options: PortClaimsOptions) {
     this.#options = options;
@@ -33,6 +34,11 @@ export class PortClaims {
     else this.#deadSince.delete(chassis);
   }
 
+  /** Whether the others were not told what they should be: to be tried again. */
+  get hasFailed(): boolean {
+    return this.#hasFailed;
+  }
+
   /** Tells the others which ports this chassis claims. */
   announce(): void {
     const { chassis, store, devices, turnAt, onFailure } = this.#options;
@@ -42,9 +48,13 @@ export class PortClaims {
       isAwake: (port) => this.#awake.has(port),
       turnAt,
     });
+    const before = this.#hasFailed;
+    this.#hasFailed = false;
     if (changes.length === 0) return;
     const result = store.transact(changes, "chassis");
-    if (!result.ok) onFailure(result.error);
+    if (result.ok) return;
+    this.#hasFailed = true;
+    if (!before) onFailure(result.error);
   }
 
   /** The guest of a port that moves here has been heard: it is here from now on. */
