@@ -44,8 +44,10 @@ export const countersView = z
       expired: count,
       earlyDropped: count,
       refused: count,
-      arrived: count.describe("Came with a port from the chassis that had it before."),
-      departed: count.describe("Were given to the chassis that their port went to."),
+      arrived: count.describe(
+        "Came with a port from who had it before; each time that it was asked.",
+      ),
+      departed: count.describe("Were given to who their port went to; each time that it asked."),
     }),
     early: z
       .object({

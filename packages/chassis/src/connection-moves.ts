@@ -58,7 +58,7 @@ export interface ConnectionMovesOptions {
   readonly log: Logger;
 }
 
-/** Connections since the start. */
+/** Connections since the start, each as often as it was asked for: up to three times a move. */
 export interface MoveCounts {
   /** Came with a port. */
   readonly arrived: number;
