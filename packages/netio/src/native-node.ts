@@ -19,10 +19,10 @@ export function bufferAt(address: bigint, size: number): ArrayBuffer {
  * not wait for a compilation that still reads it: the whole process ends by a failed check (Node
  * 26.10, seen as SIGTRAP). So a thread waits before it ends, by a function that V8 has for its own
  * tests. The other way, no direct calls from optimized code (`--no-turbo-fast-api-calls`), makes
- * every call allocate.
+ * every call allocate. The flag that allows it is one of the whole process and stays: another
+ * thread may end at the same time, and would find it taken back.
  */
 export function finishCompiling(): void {
   setFlagsFromString("--allow-natives-syntax");
   new Function("%WaitForBackgroundOptimization()")();
-  setFlagsFromString("--no-allow-natives-syntax");
 }
