@@ -15,7 +15,6 @@ import { GOES_ON } from "@rhone/pipeline-stages/parse";
 import { EARLY_EXPIRED, EARLY_HELD, EARLY_REFUSED, EARLY_RELEASED } from "@rhone/rings/counters";
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
-import { isNewer } from "@rhone/tables/generation";
 import { flowOf, isEarly, readRingPacket, readTunnelPacket, stampToWait } from "./hand-off.ts";
 import type { TableHistory } from "./table-history.ts";
 
@@ -160,7 +159,7 @@ export class EarlyPackets {
 
   /** Whether there are newer tables than those under which a rule refused it. */
   #isNewer(i: number): boolean {
-    return isNewer(this.#options.history.newest.generation, this.#generations[i]!);
+    return this.#options.history.newest.generation >>> 0 !== this.#generations[i]!;
   }
 
   #readAgain(i: number): number {

@@ -21,7 +21,7 @@ import * as packet from "@rhone/rings/packet";
 import { poolViews } from "@rhone/rings/pool";
 import { POST_ROUTING, PRE_ACL, STATEFUL } from "@rhone/rings/stage";
 import { NOT_FOUND } from "@rhone/tables/exact-table";
-import { isNewer, type Tables } from "@rhone/tables/generation";
+import type { Tables } from "@rhone/tables/generation";
 import { PLACEABLE_STAGES } from "@rhone/tables/placement";
 import { LOCATED_HERE } from "@rhone/tables/ports";
 import * as geneve from "@rhone/wire/geneve";
@@ -152,7 +152,7 @@ export function readTunnelPacket(history: TableHistory, core: Core, slot: number
   packet.setFrameAt(slot, at + headerSize);
   packet.setLength(slot, length - headerSize);
   const wasPlaced = packet.stage(slot) === POST_ROUTING ? 0 : packet.FLAG_PLACED;
-  const isAhead = isNewer(resume.generation(view, option), history.newest.generation);
+  const isAhead = history.isAhead(resume.generation(view, option));
   const ahead = isAhead ? packet.FLAG_AHEAD : 0;
   const flags = packet.FLAG_FROM_TUNNEL | wasPlaced | ahead | flagsOf(resume.reason(view, option));
   packet.setFlags(slot, packet.flags(slot) | flags);
@@ -172,7 +172,7 @@ export function isEarly(history: TableHistory, slot: number, reason: number): bo
     reason === DROP["stamp-port"] ||
     reason === DROP["stamp-not-here"];
   if (!isUnknown) return false;
-  return isNewer(resume.generation(view, optionOf(slot)), history.newest.generation);
+  return history.isAhead(resume.generation(view, optionOf(slot)));
 }
 
 /** A number of the flow of a packet that is as it came through the tunnel; others may have it. */

@@ -54,6 +54,25 @@ test("some generations are held, and others are served with the newest", () => {
   assert.equal(past.find(5), again);
 });
 
+test("after weeks without a change the tables before and after one are told apart", () => {
+  for (const quietDays of [20, 24, 25, 30, 49, 50, 100]) {
+    const after = (3_000_000_000 + quietDays * 86_400_000) >>> 0;
+    const [first, second] = [buildTables(3_000_000_000), buildTables(after)];
+    const past = new TableHistory(first);
+    past.hold(second);
+    assert.equal(past.find(3_000_000_000), first, `${quietDays} days`);
+    assert.equal(past.find(after), second);
+    const isAhead = [3_000_000_000, after].map((generation) => past.isAhead(generation));
+    assert.deepEqual(isAhead, [false, false]);
+  }
+});
+
+test("a packet is ahead whose tables are newer than all that are held", () => {
+  const past = new TableHistory(buildTables(6), buildTables(4));
+  const isAhead = [3, 4, 5, 6, 7].map((generation) => past.isAhead(generation));
+  assert.deepEqual(isAhead, [false, false, false, false, true]);
+});
+
 test("what is held and not begun serves packets that began under it, and none that begin", () => {
   const [first, second, third] = [buildTables(3), buildTables(5), buildTables(6)];
   const past = new TableHistory(first);

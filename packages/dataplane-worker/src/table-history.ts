@@ -98,13 +98,31 @@ export class TableHistory {
    * anew, as it were: its chassis has not heard of our changes for a while.
    */
   find(generation: number): Tables {
-    for (let age = 0; age < this.#held.length; age++) {
-      if (isNewer(this.#held[age]!.generation, generation)) continue;
+    const exactAge = this.#ageOf(generation);
+    for (let age = exactAge ?? 0; age < this.#held.length; age++) {
+      if (exactAge === null && isNewer(this.#held[age]!.generation, generation)) continue;
       this.#foundAge = age;
       return this.#held[age]!;
     }
     this.#foundAge = this.#begunAge;
     return this.begun;
+  }
+
+  /** Whether a packet of `generation` began under tables that are newer than all that we hold. */
+  isAhead(generation: number): boolean {
+    return this.#ageOf(generation) === null && isNewer(generation, this.newest.generation);
+  }
+
+  /**
+   * The age of the newest held tables of just that generation, null when there are none. To be
+   * asked before `isNewer`, which is wrong for two that lie further apart than its 2³¹ ticks: those
+   * before and those after a change, where there had been none for weeks.
+   */
+  #ageOf(generation: number): number | null {
+    for (let age = 0; age < this.#held.length; age++) {
+      if (((this.#held[age]!.generation - generation) | 0) === 0) return age;
+    }
+    return null;
   }
 
   /** The newest, as what was found last. */

@@ -326,28 +326,6 @@ test("what was deleted is forgotten when a day is over and all know, by all the 
   assert.deepEqual(a!.merge(again), { news: 0, refused: [] }, "not learned anew");
 });
 
-test("what is far ahead of the clock is not taken, before it is time", () => {
-  let wallMs = Date.UTC(2030, 0, 1);
-  const [now, late] = [() => wallMs, () => wallMs + 3 * DAY_MS];
-  const a = createMemoryStore("a", { wallClock: now });
-  const b = createMemoryStore("b", { wallClock: late });
-  commit(b, put("web"));
-  assert.deepEqual(a.merge(everythingOf(b)).refused, [{ reason: "seal-future", origin: "b" }]);
-  wallMs += 2 * DAY_MS;
-  assert.equal(a.merge(everythingOf(b)).news, 1);
-  commit(a, put("db"));
-  assert.ok(a.revision > b.revision, "later than what it knew");
-});
-
-test("many changes within a moment put the clock ahead, and peers take them all the same", () => {
-  const wallClock = (): number => Date.UTC(2030, 0, 1);
-  const [a, b] = ["a", "b"].map((name) => createMemoryStore(name, { wallClock }));
-  for (let i = 0; i < 500; i++) commit(a!, put("web", `${i}`));
-  const { news, refused } = b!.merge(everythingOf(a!), a!.vector);
-  assert.deepEqual([news > 0, refused], [true, []]);
-  assert.equal(a!.root, b!.root);
-});
-
 test("listeners hear of each commit once, in order, also of those that they cause", () => {
   const store = createMemoryStore("a");
   const heard: string[] = [];

@@ -71,7 +71,7 @@ export interface Generation extends GenerationHeader {
 /**
  * Whether one number of a generation comes after another. They are 32 bits of a clock that goes on
  * for ever, so they are compared by serial number arithmetic (RFC 1982): right for those that are
- * less than 2³¹ ticks apart, four years.
+ * less than 2³¹ ticks apart, 24 days. What must not be wrong for others looks for equality first.
  */
 export function isNewer(generation: number, than: number): boolean {
   return ((generation - than) | 0) > 0;
