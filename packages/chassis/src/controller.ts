@@ -12,7 +12,10 @@ import type { GatewayTurn } from "@rhone/gossip/claim-changes";
 import { Gathering } from "@rhone/gossip/gathering";
 import { PortClaims } from "@rhone/gossip/port-claims";
 import { setRealTimer } from "@rhone/gossip/transport";
+import { WriteBudget } from "@rhone/gossip/write-budget";
 import { writeTurn } from "@rhone/gossip/write-turn";
+import type { Entry } from "@rhone/state/record";
+import { type Kind, USER_KINDS } from "@rhone/state/schema";
 import { get, type State } from "@rhone/state/state";
 import type { Store } from "@rhone/state/store";
 import type { Zone } from "@rhone/tables/moved-connections";
@@ -64,6 +67,7 @@ export class Controller {
   readonly #awaited = new Set<{ readonly marked: number; edition: number | null }>();
   #epoch = epochAt(Date.now());
   readonly #claims: PortClaims;
+  readonly #budget = new WriteBudget(() => performance.now());
 
   constructor(options: ControllerOptions) {
     this.#options = options;
@@ -100,8 +104,10 @@ export class Controller {
     this.#unsubscribe = store.onChange((entries, source) => {
       const isAsked = entries.every(({ version }) => this.barrier.asks(version.origin));
       this.#marked++;
-      if (source === "local") this.#gathering.markWritten();
-      else if (isAsked) this.#gathering.markAsked();
+      if (source === "local") {
+        this.#budget.spend(entries.filter(isUsers).length);
+        this.#gathering.markWritten();
+      } else if (isAsked) this.#gathering.markAsked();
       else this.#gathering.mark();
       this.barrier.onChange();
     });
@@ -166,6 +172,7 @@ export class Controller {
   mayWrite(): Promise<void> {
     return writeTurn({
       barrier: this.barrier,
+      budget: this.#budget,
       now: () => performance.now(),
       pause: (ms) => this.#progress(ms),
     });
@@ -294,6 +301,11 @@ export class Controller {
     const result = store.transact([{ op: "put", document: { ...own, workers } }], "chassis");
     if (!result.ok) log.error({ error: result.error }, "cannot announce the workers");
   }
+}
+
+/** Whether it is of a kind that users write. */
+function isUsers({ kind }: Entry): boolean {
+  return (USER_KINDS as readonly Kind[]).includes(kind);
 }
 
 /** How many workers users want a chassis to have, undefined when they have not said. */

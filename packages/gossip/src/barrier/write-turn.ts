@@ -1,6 +1,6 @@
 /**
  * When a chassis takes a write: a moment later than it comes, while all are about to agree on those
- * before it. Run by the control thread.
+ * before it, and where very much has just been written here. Run by the control thread.
  */
 
 /** So long a write waits at most: chassis that do not agree must not keep users from writing. */
@@ -20,6 +20,8 @@ export interface Turn {
 
 export interface WriteTurnOptions {
   readonly barrier: Turn;
+  /** As a WriteBudget says it. */
+  readonly budget: { readonly isSpent: boolean };
   /** Milliseconds of a clock that never steps. */
   readonly now: () => number;
   /** Resolves after so many milliseconds, or earlier when there is reason to look again. */
@@ -31,8 +33,12 @@ export function writeWaitMs({ hasOpenWrite }: Turn): number {
   return hasOpenWrite ? WRITE_WAIT_MS : QUIET_WRITE_WAIT_MS;
 }
 
-/** Resolves when nothing is open, at once if nothing is; after writeWaitMs in any case. */
-export async function writeTurn({ barrier, now, pause }: WriteTurnOptions): Promise<void> {
-  const endMs = now() + writeWaitMs(barrier);
-  while (barrier.isBusy && now() < endMs) await pause(LOOK_MS);
+/**
+ * Resolves when nothing is open and the budget is not spent, at once if that is so; after
+ * writeWaitMs in any case, or WRITE_WAIT_MS if the budget was spent.
+ */
+export async function writeTurn({ barrier, budget, now, pause }: WriteTurnOptions): Promise<void> {
+  const waitMs = budget.isSpent ? WRITE_WAIT_MS : writeWaitMs(barrier);
+  const endMs = now() + waitMs;
+  while ((barrier.isBusy || budget.isSpent) && now() < endMs) await pause(LOOK_MS);
 }
