@@ -1,7 +1,7 @@
 /**
  * How much a chassis writes without waiting: a token bucket, so that one at which many documents
- * are written in a row leaves time to those who write little elsewhere: all check, merge and compile
- * what one writes. Run by the control thread.
+ * are written in a row leaves time to others, as all check, merge and compile it. Run by the
+ * control thread.
  */
 
 /** Documents in a second, and as many at once. */
