@@ -23,6 +23,7 @@ import {
   VM4,
   VM5,
 } from "../test/network.ts";
+import { assertInOrder, number } from "../test/numbered-frames.ts";
 import { STAGES } from "./pipeline.ts";
 
 /** Ways through the network: there and back, routed and bridged, to here and elsewhere. */
@@ -178,11 +179,13 @@ function run(list: readonly Step[], isFast: boolean, foreign = 0): Outcome {
     worker.run();
     const taken = [worker.toDevice(0), worker.toDevice(2), worker.toWorker(1), worker.toChassis()];
     for (const [i, list] of taken.entries()) {
+      assertInOrder(list);
       frames[i]!.push(...list.map((frame) => Buffer.from(frame).toString("hex")));
     }
   };
   let isUpBefore = false;
   let isSteadyBefore = true;
+  let sent = 0;
   for (const step of list) {
     // In one batch the stages judge all packets by what was before the first; the fast path has
     // taken some of them in by then. That shows where directions meet, or TCP's state changes.
@@ -191,6 +194,7 @@ function run(list: readonly Step[], isFast: boolean, foreign = 0): Outcome {
     isUpBefore = isUp(step);
     isSteadyBefore = isSteady;
     for (const frame of framesOf(step)) {
+      number(frame, ++sent);
       worker.arrivals.stages[0]!.add(worker.receive(frame, WAYS[step.way]!.device));
     }
     if (step.isLast) {

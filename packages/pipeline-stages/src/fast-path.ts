@@ -38,10 +38,11 @@ export function fastPath(core: Core, arrivals: Arrivals): void {
   const crossing = arrivals.stages[POST_ROUTING]!;
   core.walkers.begin();
   if (crossing.count > 0) passCrossing(core, crossing);
-  const fromDevices = arrivals.stages[FIRST]!;
-  if (fromDevices.count > 0) passEntering(core, fromDevices, crossing, FIRST);
+  // Before those from devices: they were taken in before.
   const fromWorkers = arrivals.stages[PRE_ACL]!;
   if (fromWorkers.count > 0) passEntering(core, fromWorkers, crossing, PRE_ACL);
+  const fromDevices = arrivals.stages[FIRST]!;
+  if (fromDevices.count > 0) passEntering(core, fromDevices, crossing, FIRST);
 }
 
 /** Stages 0 to 8 and, for a destination on this chassis, on to 15. */

@@ -115,11 +115,17 @@ function runStages(core: Core, arrivals: Arrivals, running: Batch): void {
   }
 }
 
+/**
+ * What arrives at this stage goes in front of what comes from the stage before: of one flow, who
+ * is further on the way came first. The rings and the tunnel are asked before the devices, and
+ * what the fast path leaves to go on here is followed by those of its flow that walk.
+ */
 function join(core: Core, running: Batch, arriving: Batch): void {
+  if (arriving.count === 0) return;
   const { slots } = running;
-  const room = BATCH_MAX - running.count;
-  const joining = Math.min(room, arriving.count);
-  for (let i = 0; i < joining; i++) slots[running.count + i] = arriving.slots[i]!;
+  const joining = Math.min(BATCH_MAX - running.count, arriving.count);
+  if (running.count > 0) slots.copyWithin(joining, 0, running.count);
+  for (let i = 0; i < joining; i++) slots[i] = arriving.slots[i]!;
   running.count += joining;
   for (let i = joining; i < arriving.count; i++) core.drop(arriving.slots[i]!, DROP["batch-full"]);
   arriving.count = 0;
