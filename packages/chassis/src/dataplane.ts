@@ -254,7 +254,7 @@ export class Dataplane {
         this.#options.onWorkerStarted(worker);
         break;
       case "opened":
-        if (entry !== undefined) entry.state = report.state;
+        this.#ledger.open(report.index, report.state);
         this.#further.take(report.index, entry?.device ?? null, report.further);
         break;
       case "adopted":
@@ -263,16 +263,17 @@ export class Dataplane {
       case "detached": {
         const owner = this.workerOf(report.index);
         this.#threads.post(owner, { type: "adopt", index: report.index, state: report.state });
-        // One that was not open is opened when all is settled, if it still should be.
-        if (entry !== undefined) entry.holder = report.state === null ? null : owner;
-        if (entry !== undefined) entry.state = report.state;
+        // One that was not open, or whose owner has died, is handed on when all is settled.
+        this.#ledger.pass(
+          report.index,
+          report.state,
+          this.#threads.isPresent(owner) ? owner : null,
+        );
         break;
       }
       case "closed":
       case "refused":
-        if (entry !== undefined) {
-          Object.assign(entry, { holder: null, state: null, isRefused: true });
-        }
+        this.#ledger.closed(report.index);
         this.#further.lose(report.index);
         for (const index of this.#further.takeFrom(report.index)) {
           this.#whenSettled.push(() => this.#closeFurther(index));
@@ -312,6 +313,9 @@ export class Dataplane {
       }, RESTART_PAUSE_MS).unref();
     }
     this.#options.onWorkerLost(worker, error);
+    for (const index of this.#ledger.closeFor(worker)) {
+      this.#onReport(worker, { type: "closed", index, detail: "closed" });
+    }
   }
 
   /** Does what can be done now, and looks again soon when something is on its way. */
@@ -384,8 +388,7 @@ export class Dataplane {
 
   #close(index: number): void {
     for (const further of this.#further.takeFrom(index)) this.#closeFurther(further);
-    const { holder } = this.#ledger.get(index) ?? { holder: null };
-    this.#ledger.delete(index);
+    const holder = this.#ledger.close(index);
     if (holder !== null) this.#threads.post(holder, { type: "close", index });
     else queueMicrotask(() => this.#onReport(0, { type: "closed", index, detail: "closed" }));
   }

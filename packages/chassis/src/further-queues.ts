@@ -85,12 +85,9 @@ export class FurtherQueues {
 
   /** The worker that has to close a queue which was taken from its device; null: it is closed. */
   close(index: number): number | null {
-    const entry = this.#ledger.get(index);
-    this.#ledger.delete(index);
-    if (entry !== undefined && entry.holder !== null) return entry.holder;
-    if (entry !== undefined && entry.state !== null) closePort(entry.state);
-    this.#leaving.delete(index);
-    return null;
+    const holder = this.#ledger.close(index);
+    if (holder === null) this.#leaving.delete(index);
+    return holder;
   }
 
   /** Names by index. */

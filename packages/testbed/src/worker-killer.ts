@@ -1,9 +1,9 @@
 /**
  * For tests, loaded into a chassis by NODE_OPTIONS: SIGUSR2 ends the data-plane worker that was
- * started last, in the middle of whatever it does, as if it had run out of memory. SIGPWR makes one
- * hang: each reads the clock once a loop, and the first that does so then never comes back.
+ * started last, in the middle of whatever it does, as if it had run out of memory. SIGPWR makes it
+ * hang: each reads the clock once a loop, and does not come back from there.
  *
- *   word 0      thread that hangs, NOBODY, or ANYBODY: whoever comes first
+ *   word 0      thread that hangs, or NOBODY
  *   word 1 …    by thread: 1 when its loop runs; the pool has threads to spare
  */
 import { setFlagsFromString } from "node:v8";
@@ -20,7 +20,6 @@ const COMPILING_MS = 300;
 const KEY = "rhone-test-worker-killer";
 const HANGING = 0;
 const NOBODY = 0;
-const ANYBODY = -1;
 const THREADS_MAX = 1023;
 
 if (isMainThread) {
@@ -40,16 +39,15 @@ if (isMainThread) {
       setFlagsFromString("--turbo-fast-api-calls");
     }, COMPILING_MS);
   });
-  process.on("SIGPWR", () => Atomics.store(words, HANGING, ANYBODY));
+  process.on("SIGPWR", () => {
+    Atomics.store(words, HANGING, workers.findLast(isWorking)?.threadId ?? NOBODY);
+  });
 } else {
   const words = getEnvironmentData(KEY) as Int32Array;
   const now = performance.now.bind(performance);
   performance.now = () => {
     words[threadId] = 1;
-    if (Atomics.load(words, HANGING) !== NOBODY) {
-      Atomics.compareExchange(words, HANGING, ANYBODY, threadId);
-      while (Atomics.load(words, HANGING) === threadId);
-    }
+    while (Atomics.load(words, HANGING) === threadId);
     return now();
   };
 }

@@ -5,17 +5,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { PortStatusView, WorkersView } from "@rhone/api/context";
+import type { WorkersView } from "@rhone/api/context";
 import { succeeded } from "@rhone/cli/rest-client";
-import { runOrThrow } from "@rhone/cli/run";
 import { socketLosses, withFlows } from "../flows.ts";
 import { type StreamReport, withStreams } from "../iperf.ts";
 import { frameLosses, useLab } from "../lab-fixture.ts";
+import { TapWorkload } from "../tap-workload.ts";
 import { labOf } from "../topology.ts";
 import { until } from "../until.ts";
 
 const LIMIT = { timeout: 240_000 };
-const MTU = "1418";
 const DEVICE = "tap1";
 /** As many as workers may be: 4 where nobody says otherwise. */
 const QUEUES = 4;
@@ -48,42 +47,7 @@ const lab = labOf({
 const fixture = useLab("tap-ports", { lab, workers: 1 });
 
 const client = () => fixture.chassis("a").client;
-
-async function isUp(): Promise<boolean> {
-  const { status } = await client().get<{ status: PortStatusView }>("/v1/ports/vm1");
-  return status.up;
-}
-
-/** The queues of the TAP device that each worker has, the first one by the device's name. */
-async function queues(): Promise<string[][]> {
-  const { workers } = await client().get<WorkersView>("/v1/workers");
-  return workers.map(({ devices }) => devices.filter((name) => name.startsWith(DEVICE)).sort());
-}
-
-async function attach(place: object): Promise<void> {
-  const { mac } = lab.workloads[0]!;
-  const port = { switch: "s", mac, addresses: ["10.0.1.10"], ...place };
-  succeeded(await client().request("PUT", "/v1/ports/vm1?wait=applied", { body: port }));
-}
-
-/** The chassis makes the device; it becomes the workload's in place of the end of a cable. */
-async function giveTap(): Promise<void> {
-  await attach({ chassis: "a", device: DEVICE, driver: "tap" });
-  await until("the device is open", isUp);
-  const [ours, theirs] = [fixture.chassis("a").namespace, fixture.running.namespaceOf("vm1")];
-  const { mac, addresses } = lab.workloads[0]!;
-  const { address, prefixLength } = addresses[0]!;
-  await runOrThrow(["ip", "-n", ours, "link", "set", DEVICE, "netns", theirs]);
-  await runOrThrow(["ip", "-n", theirs, "-batch", "-"], {
-    input: [
-      "link del eth0",
-      `link set ${DEVICE} name eth0 address ${mac} mtu ${MTU} txqueuelen 10000`,
-      "link set eth0 up",
-      `address add ${address}/${prefixLength} dev eth0`,
-      "",
-    ].join("\n"),
-  });
-}
+const tap = new TapWorkload(fixture, "a", "vm1", DEVICE);
 
 async function scale(workers: number): Promise<void> {
   const path = "/v1/chassis/a/dataplane";
@@ -108,18 +72,12 @@ async function drops(): Promise<{ readonly starved: number; readonly other: numb
   };
 }
 
-/** Frames that the kernel had no room for on their way from the workload. */
-async function queueLosses(): Promise<number> {
-  const { stdout } = await fixture.run("vm1", "cat", "/sys/class/net/eth0/statistics/tx_dropped");
-  return Number(stdout);
-}
-
 test("a TAP device has a queue for each worker, whoever serves it", LIMIT, async () => {
-  await giveTap();
-  await until("all queues", async () => (await queues()).flat().length === QUEUES);
+  await tap.give();
+  await until("all queues", async () => (await tap.queues()).flat().length === QUEUES);
   for (const workers of [4, 2, 1]) {
     await scale(workers);
-    const held = await queues();
+    const held = await tap.queues();
     const names = [DEVICE, ...[1, 2, 3].map((number) => `${DEVICE} queue ${number}`)];
     assert.deepEqual(held.flat().sort(), names);
     assert.ok(held.length === workers);
@@ -132,7 +90,7 @@ test("1 → 4 → 2 workers, and not a packet is lost or out of order", LIMIT, a
   await fixture.keepOrder();
   const workloads = ["vm1", "vm2", "vm3"];
   for (const workload of workloads) await fixture.agent(workload);
-  const counted = async () => frameLosses() + (await drops()).starved + (await queueLosses());
+  const counted = async () => frameLosses() + (await drops()).starved + (await tap.losses());
   const lossesBefore = await socketLosses(fixture, workloads);
   const framesBefore = await counted();
   let report: StreamReport;
@@ -165,8 +123,8 @@ test("1 → 4 → 2 workers, and not a packet is lost or out of order", LIMIT, a
 });
 
 test("every queue goes with its device, and no slot with it", LIMIT, async () => {
-  await attach({});
-  await until("no queue", async () => (await queues()).flat().length === 0);
+  await tap.place({});
+  await until("no queue", async () => (await tap.queues()).flat().length === 0);
   const { stdout } = await fixture.run("vm1", "ip", "-o", "link", "show", "type", "tun");
   assert.equal(stdout, "");
   await until("every slot to be somewhere", async () => {
