@@ -23,7 +23,6 @@
  * until it speaks again. So one that hangs costs a single wait, and one of a version that does not
  * know of all this costs nothing.
  */
-import type { Vector } from "@rhone/state/ledger";
 import type { Status } from "../membership/claim.ts";
 import * as subjects from "../subjects.ts";
 import { type Asked, AskPace } from "./ask-pace.ts";
@@ -63,13 +62,12 @@ export class Barrier {
   readonly #log: EditionLog;
   /** Up to which write of each chassis all may begin. */
   readonly #released = new Map<string, number>();
-  /** Up to which write of each chassis the tables go that are begun. */
-  readonly #inForce = new Map<string, number>();
-  #rootInForce = "";
   /** States that all hold, and may begin. */
   readonly #common = new Set<string>();
   /** The others, without those that are dead. */
   readonly #living = new Set<string>();
+  /** How many of them come before this chassis. */
+  #rank = 0;
   /** Of these, who takes part: has spoken, and has let no limit pass since. */
   readonly #partners = new Set<string>();
   /** Up to which of our writes each of them holds tables. */
@@ -154,16 +152,7 @@ export class Barrier {
    * One that `isUrgent` begins when they hold it.
    */
   publish(edition: number, content: Content, isUrgent = false): void {
-    const { now } = this.#options;
-    // What was known at the start is nobody's news.
-    if (this.#log.newest === undefined) {
-      raise(this.#inForce, content.vector);
-      this.#rootInForce = content.root;
-    }
-    this.#log.add({
-      ...{ edition, ...content, isUrgent, publishedMs: now(), heldMs: null },
-      ...{ exact: new Set(), hasReminded: false },
-    });
+    this.#log.add({ edition, ...content, isUrgent, publishedMs: this.#options.now() });
     this.#advance();
   }
 
@@ -186,12 +175,16 @@ export class Barrier {
 
   /** Hears of each change of another chassis' status. */
   onMember(name: string, status: Status): void {
+    const comesBefore = name < this.#options.self ? 1 : 0;
     if (status === "dead") {
-      this.#living.delete(name);
+      if (this.#living.delete(name)) this.#rank -= comesBefore;
       this.#partners.delete(name);
       this.#heldBy.delete(name);
       this.#questions.drop(name);
-    } else this.#living.add(name);
+    } else if (!this.#living.has(name)) {
+      this.#living.add(name);
+      this.#rank += comesBefore;
+    }
     if (status === "alive") this.#askHowFar(name);
     this.#advance();
   }
@@ -230,7 +223,7 @@ export class Barrier {
   }
 
   #onHeld(from: string, clock: number, root: string): void {
-    this.#heldBy.set(from, Math.max(clock, this.#heldBy.get(from) ?? 0));
+    this.#heldBy.set(from, Math.max(clock, this.#heldOf(from)));
     for (const edition of this.#log.waiting) {
       if (edition.root === root) edition.exact.add(from);
     }
@@ -264,7 +257,7 @@ export class Barrier {
   #tellHowFar(to: string): void {
     const { self } = this.#options;
     // Others may hold something else where it did not begin as agreed.
-    const root = this.#common.has(this.#rootInForce) ? this.#rootInForce : "";
+    const root = this.#common.has(this.#log.rootInForce) ? this.#log.rootInForce : "";
     this.#send({ type: "begin", clock: this.#knownOf(self), root }, to);
   }
 
@@ -308,7 +301,9 @@ export class Barrier {
   }
 
   #isSettled({ origin, clock, root }: Asked): boolean {
-    return clock <= this.#knownOf(origin) || this.#common.has(root) || root === this.#rootInForce;
+    return (
+      clock <= this.#knownOf(origin) || this.#common.has(root) || root === this.#log.rootInForce
+    );
   }
 
   /** Releases our own writes in the newest edition that all hold who are waited for. */
@@ -318,16 +313,31 @@ export class Barrier {
       const clock = edition.vector[self] ?? 0;
       if (clock <= this.#knownOf(self)) return;
       const ageMs = nowMs - this.#heldSince(edition);
+      if (ageMs < 0) continue;
+      const isExact = this.#isExact(edition);
       const isOver = ageMs >= ANSWER_WAIT_MS;
-      const awaited = [...this.#partners];
-      const lacking = awaited.filter((name) => (this.#heldBy.get(name) ?? 0) < clock);
-      const isExact = awaited.length > 0 && awaited.every((name) => edition.exact.has(name));
-      const isHeld = lacking.length === 0 && (isExact || ageMs >= EXACT_WAIT_MS);
-      if (ageMs < 0 || !(isHeld || isOver)) continue;
+      const isHeld = (isExact || ageMs >= EXACT_WAIT_MS) && this.#isHeldByAll(clock);
+      if (!isHeld && !isOver) continue;
+      const lacking = [...this.#partners].filter((name) => this.#heldOf(name) < clock);
       this.#giveUp(lacking, edition);
       this.#tellBegin(clock, isExact ? edition.root : "");
       return;
     }
+  }
+
+  /** Asked with each answer, so it costs little while many of a thousand are missing. */
+  #isExact({ exact }: Edition): boolean {
+    const count = this.#partners.size;
+    return count > 0 && exact.size >= count && this.#partners.isSubsetOf(exact);
+  }
+
+  #isHeldByAll(clock: number): boolean {
+    for (const name of this.#partners) if (this.#heldOf(name) < clock) return false;
+    return true;
+  }
+
+  #heldOf(name: string): number {
+    return this.#heldBy.get(name) ?? 0;
   }
 
   #giveUp(names: readonly string[], { edition }: Edition): void {
@@ -359,31 +369,22 @@ export class Barrier {
   }
 
   /** Whether all hold this very state, or nobody is concerned who takes part. */
-  #isAgreed({ root, vector }: Edition): boolean {
-    if (this.#common.has(root) || root === this.#rootInForce) return true;
+  #isAgreed({ root, news }: Edition): boolean {
+    if (this.#common.has(root) || root === this.#log.rootInForce) return true;
     if (this.#partners.size === 0) return true;
     // What came before something that is still missing does not show in the vector.
-    const isTold = Object.keys(vector).some((name) => this.#isNews(name, vector[name]!));
-    return isTold && this.#news(vector).length === 0;
+    return news.length > 0 && !news.some((name) => this.#isAwaited(name));
   }
 
-  #isNews(name: string, clock: number): boolean {
-    return clock > (this.#inForce.get(name) ?? 0);
-  }
-
-  /** Whose writes have not begun, of those who say when they may. */
-  #news(vector: Vector): readonly string[] {
-    const { self } = this.#options;
-    return Object.keys(vector).filter((name) => {
-      // Where nobody takes part, our own are nobody's concern.
-      const isAwaited = name === self ? this.#partners.size > 0 : this.#partners.has(name);
-      return isAwaited && this.#isNews(name, vector[name]!);
-    });
+  /** Whether it says when its writes may begin. */
+  #isAwaited(name: string): boolean {
+    // Where nobody takes part, our own are nobody's concern.
+    return name === this.#options.self ? this.#partners.size > 0 : this.#partners.has(name);
   }
 
   /** Whose writes in the edition are not released. */
-  #blockers({ vector }: Edition): readonly string[] {
-    return this.#news(vector).filter((name) => vector[name]! > this.#knownOf(name));
+  #blockers({ vector, news }: Edition): readonly string[] {
+    return news.filter((name) => this.#isAwaited(name) && vector[name]! > this.#knownOf(name));
   }
 
   #begin(edition: Edition): void {
@@ -396,10 +397,8 @@ export class Barrier {
     // What is urgent here the others begin as soon as they hold it.
     const isTold = this.#common.has(edition.root) || clock <= this.#knownOf(self);
     if (!isTold) this.#tellBegin(clock, edition.isUrgent ? edition.root : "");
-    raise(this.#inForce, edition.vector);
-    this.#rootInForce = edition.root;
     this.#isOutrun = false;
-    this.#log.begin(edition.edition);
+    this.#log.begin(edition);
     begin(edition.edition);
   }
 
@@ -421,8 +420,7 @@ export class Barrier {
       }
     }
     if (this.#hasQuestion) {
-      const rank = [...this.#living].filter((name) => name < this.#options.self).length;
-      dueMs = Math.min(dueMs, Math.max(nowMs + 1, this.#pace.turnMs(rank)));
+      dueMs = Math.min(dueMs, Math.max(nowMs + 1, this.#pace.turnMs(this.#rank)));
     }
     if (dueMs === Number.POSITIVE_INFINITY) return;
     this.#cancelTimer = this.#options.setTimer(() => this.#advance(), Math.ceil(dueMs - nowMs));
@@ -435,7 +433,7 @@ export class Barrier {
 
   /** Up to which write of a chassis nobody need be waited for. */
   #knownOf(name: string): number {
-    return Math.max(this.#released.get(name) ?? 0, this.#inForce.get(name) ?? 0);
+    return Math.max(this.#released.get(name) ?? 0, this.#log.inForceOf(name));
   }
 
   #send(message: BarrierMessage, to?: string): void {

@@ -10,17 +10,23 @@ export interface Content {
   readonly root: string;
 }
 
-export interface Edition extends Content {
+/** Tables that are given to the workers. */
+export interface Published extends Content {
   readonly edition: number;
   /** Whether it begins as soon as it is held, whatever others say. */
   readonly isUrgent: boolean;
   readonly publishedMs: number;
+}
+
+export interface Edition extends Published {
   /** When every worker held it; null until then. */
   heldMs: number | null;
   /** Who said that packets of it meet the same there. */
   readonly exact: Set<string>;
   /** Whether those whose writes are in it were told that we wait for them. */
   hasReminded: boolean;
+  /** Whose writes in it have not begun. Few, where a vector names every chassis. */
+  news: readonly string[];
 }
 
 export class EditionLog {
@@ -28,6 +34,9 @@ export class EditionLog {
   /** The newest first. */
   #list: Edition[] = [];
   #begun = 0;
+  /** Up to which write of each chassis the tables go that are begun. */
+  readonly #inForce = new Map<string, number>();
+  #rootInForce = "";
 
   /** Remembers as many as workers hold. */
   constructor(editionsMax: number) {
@@ -52,8 +61,22 @@ export class EditionLog {
     return this.#list.find(({ heldMs }) => heldMs !== null);
   }
 
-  add(edition: Edition): void {
-    this.#list.unshift(edition);
+  /** Of the tables that are begun. */
+  get rootInForce(): string {
+    return this.#rootInForce;
+  }
+
+  /** Up to which write of a chassis these tables go, 0 for none. */
+  inForceOf(name: string): number {
+    return this.#inForce.get(name) ?? 0;
+  }
+
+  add(published: Published): void {
+    // What was known at the start is nobody's news.
+    if (this.#list.length === 0) this.#putInForce(published);
+    const news = this.#newsAmong(Object.keys(published.vector), published);
+    const heard = { heldMs: null, exact: new Set<string>(), hasReminded: false };
+    this.#list.unshift({ ...published, ...heard, news });
     if (this.#list.length > this.#editionsMax) this.#list.pop();
   }
 
@@ -68,13 +91,24 @@ export class EditionLog {
     return isNews;
   }
 
-  begin(edition: number): void {
-    this.#begun = edition;
+  begin(edition: Edition): void {
+    this.#begun = edition.edition;
+    this.#putInForce(edition);
+    for (const each of this.waiting) each.news = this.#newsAmong(each.news, each);
   }
 
   /** What a packet of that generation runs under here, as workers look for it. */
   find(revision: number): Edition | undefined {
     return this.#list.find((each) => each.heldMs !== null && each.revision <= revision);
+  }
+
+  #putInForce({ vector, root }: Content): void {
+    raise(this.#inForce, vector);
+    this.#rootInForce = root;
+  }
+
+  #newsAmong(names: readonly string[], { vector }: Content): readonly string[] {
+    return names.filter((name) => vector[name]! > this.inForceOf(name));
   }
 }
 

@@ -38,7 +38,8 @@ export class OpenQuestions {
     const at = asks.findIndex((ask) => ask.clock <= clock || isExact(ask));
     const ask = asks[at];
     if (ask === undefined) return null;
-    this.#asks.set(origin, asks.slice(0, at));
+    if (at === 0) this.#asks.delete(origin);
+    else this.#asks.set(origin, asks.slice(0, at));
     const root = isExact(ask) ? ask.root : "";
     return { type: "held", clock: Math.max(clock, ask.clock), root };
   }
