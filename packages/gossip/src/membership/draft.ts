@@ -15,15 +15,18 @@ import {
 /** Times that a piece of news is told, by the logarithm of how many there are. */
 const RETRANSMIT_FACTOR = 4;
 
-/** Maps are copied when they are written first; the state that it began with stays as it was. */
+/**
+ * The maps of the state that it began with are taken over and changed: with a thousand members, a
+ * copy for each message would cost more than all else.
+ */
 export class Draft {
   readonly before: State;
   readonly nowMs: number;
   readonly effects: Effect[] = [];
   incarnation: number;
-  members: ReadonlyMap<string, Member>;
+  readonly #members: Map<string, Member>;
   known: ReadonlySet<string>;
-  news: ReadonlyMap<string, number>;
+  readonly #news: Map<string, number>;
   turn: readonly string[];
   seq: number;
   health: number;
@@ -38,11 +41,11 @@ export class Draft {
     this.before = before;
     this.nowMs = nowMs;
     this.incarnation = before.incarnation;
-    this.members = before.members;
+    this.#members = before.members;
     this.livingCount = before.livingCount;
     this.suspectCount = before.suspectCount;
     this.known = before.known;
-    this.news = before.news;
+    this.#news = before.news;
     this.turn = before.turn;
     this.seq = before.seq;
     this.health = before.health;
@@ -56,8 +59,17 @@ export class Draft {
     return this.before.name;
   }
 
+  get members(): ReadonlyMap<string, Member> {
+    return this.#members;
+  }
+
+  get news(): ReadonlyMap<string, number> {
+    return this.#news;
+  }
+
   state(): State {
-    const { name, incarnation, members, livingCount, suspectCount, known, news, turn } = this;
+    const { name, incarnation, livingCount, suspectCount, known, turn } = this;
+    const [members, news] = [this.#members, this.#news];
     const { seq, health, probeMs, spreadMs, probe, relays } = this;
     return {
       ...{ name, incarnation, members, livingCount, suspectCount, known, news, turn },
@@ -75,16 +87,14 @@ export class Draft {
   }
 
   set(member: Member): void {
-    if (this.members === this.before.members) this.members = new Map(this.members);
-    this.#count(this.members.get(member.name)?.status, -1);
+    this.#count(this.#members.get(member.name)?.status, -1);
     this.#count(member.status, 1);
-    (this.members as Map<string, Member>).set(member.name, member);
+    this.#members.set(member.name, member);
   }
 
   remove(name: string): void {
-    if (this.members === this.before.members) this.members = new Map(this.members);
-    this.#count(this.members.get(name)?.status, -1);
-    (this.members as Map<string, Member>).delete(name);
+    this.#count(this.#members.get(name)?.status, -1);
+    this.#members.delete(name);
     this.#tellTimes(name, 0);
   }
 
@@ -155,9 +165,8 @@ export class Draft {
   }
 
   #tellTimes(name: string, times: number): void {
-    if (this.news === this.before.news) this.news = new Map(this.news);
-    if (times > 0) (this.news as Map<string, number>).set(name, times);
-    else (this.news as Map<string, number>).delete(name);
+    if (times > 0) this.#news.set(name, times);
+    else this.#news.delete(name);
   }
 
   send(to: string, type: Message["type"], seq: number, target = "", way: Way = "surely"): void {

@@ -38,18 +38,19 @@ export interface Relay {
   readonly endMs: number;
 }
 
+/** A step takes it over: what it was given is not to be used again. */
 export interface State {
   readonly name: string;
   readonly incarnation: number;
   /** The others. */
-  readonly members: ReadonlyMap<string, Member>;
+  readonly members: Map<string, Member>;
   /** Those that are not dead, with ourselves, and of these the suspects. */
   readonly livingCount: number;
   readonly suspectCount: number;
   /** Those that there should be, whether or not they were ever heard. */
   readonly known: ReadonlySet<string>;
   /** What is to be told: names, and how many times more. */
-  readonly news: ReadonlyMap<string, number>;
+  readonly news: Map<string, number>;
   /** Who is asked next, the last one first. */
   readonly turn: readonly string[];
   readonly seq: number;

@@ -1,7 +1,8 @@
 /**
  * Who of the cluster lives, found out together: SWIM (Das, Gupta, Motivala 2002) with Lifeguard
  * (Dadgar, Phillips, Currey 2017, arXiv 1707.00788). A state machine without a clock, a network or
- * chance of its own: `step` takes an event and gives the next state and what is to be done.
+ * chance of its own: `step` takes an event and gives the next state and what is to be done. The
+ * state that it was given is used up.
  *
  *   each 500 ms  one other chassis is asked whether it lives (ping → ack), all in turn; whoever
  *                was heard of late lives, and is passed over
