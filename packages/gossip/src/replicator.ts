@@ -23,7 +23,7 @@ import {
 } from "./codec.ts";
 import { Doubts } from "./doubts.ts";
 import { isName } from "./fields.ts";
-import { slownessAmong } from "./pace.ts";
+import { heartbeatPauseMs, slownessAmong } from "./pace.ts";
 import { FORMAT, packChange, packHeartbeat } from "./packed.ts";
 import { type Peer, PeerTable } from "./peer-table.ts";
 import { Puller, type Said } from "./puller.ts";
@@ -46,13 +46,6 @@ const GRACE_MS = 100;
 /** Heartbeats that a connected peer may miss. */
 const SILENCE_INTERVALS = 3;
 const FORGET_INTERVALS = 3600;
-/** Chassis that were started together must not go on in step. */
-const JITTER = 0.1;
-/**
- * … and where each is silent for longer than two intervals, their heartbeats must not come in a
- * burst before silence: any of them is what tells that something is missing.
- */
-const LONG_JITTER = 0.75;
 const REQUESTS = ["sync-request", "sums-request", "buckets-request"] as const;
 /** Who held the same within this time knows of all deletions that are a day old. */
 const SAME_WITHIN_MS = 12 * 3_600_000;
@@ -349,12 +342,7 @@ export class Replicator {
 
   /** After it a peer does not count as connected. */
   #silenceMs(): number {
-    return this.#pauseMs() * SILENCE_INTERVALS;
-  }
-
-  /** Between two heartbeats; any one of them tells that something is missing. */
-  #pauseMs(): number {
-    return this.#intervalMs * slownessAmong(this.#peers.size);
+    return this.#intervalMs * slownessAmong(this.#peers.size) * SILENCE_INTERVALS;
   }
 
   /** Whether every other chassis has held the same as we of late. */
@@ -389,9 +377,7 @@ export class Replicator {
 
   #scheduleHeartbeat(): void {
     const { random, setTimer } = this.#options;
-    const pauseMs = this.#pauseMs();
-    const jitter = pauseMs > 2 * this.#intervalMs ? LONG_JITTER : JITTER;
-    const delayMs = pauseMs * (1 + jitter * (2 * random() - 1));
+    const delayMs = heartbeatPauseMs(this.#intervalMs, this.#peers.size, random());
     this.#cancelTimer = setTimer(() => {
       this.#speak();
       this.#peers.forgetSilent();

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MemoryBus } from "../memory-transport.ts";
-import { slownessAmong } from "../pace.ts";
+import { heartbeatPauseMs, slownessAmong } from "../pace.ts";
 import { INTERVAL_MS } from "../replicator.ts";
 import { heartbeats } from "../subjects.ts";
 import { VirtualClock } from "../virtual-clock.ts";
@@ -66,4 +66,15 @@ test("among many, who speaks less often is heard, and who is silent is not", asy
 test("few peers are heard at full pace", () => {
   for (const count of [0, 1, 16]) assert.equal(slownessAmong(count), 1);
   assert.equal(slownessAmong(160), 10);
+});
+
+test("heartbeats of few are nearly regular, those of many come at any time", () => {
+  for (const [count, shortestMs, longestMs] of [
+    [2, 900, 1100],
+    [32, 1800, 2200],
+    [160, 2500, 17_500],
+  ] as const) {
+    assert.equal(heartbeatPauseMs(1000, count, 0), shortestMs);
+    assert.equal(heartbeatPauseMs(1000, count, 1), longestMs);
+  }
 });

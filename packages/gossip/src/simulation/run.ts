@@ -1,5 +1,7 @@
 /** Runs one seed and says how it went. */
 import process from "node:process";
+import { heartbeatPauseMs } from "../pace.ts";
+import { INTERVAL_MS } from "../replicator.ts";
 import type { Seams } from "./chassis.ts";
 import { FAULT_NAMES } from "./faults.ts";
 import { grow } from "./grown.ts";
@@ -13,8 +15,6 @@ import { World } from "./world.ts";
 export const AGREE_MAX_MS = 10_000;
 /** And to hold each other for alive. */
 const ALIVE_MAX_MS = 60_000;
-/** And to say so of each other: heartbeats of many are seldom. */
-const SAID_MAX_MS = 90_000;
 /** What a peer said before may still lead to fetches for that long; then there are none. */
 const LATE_MS = 3000;
 const REST_MS = 2000;
@@ -86,9 +86,10 @@ export async function runSeed(options: RunOptions): Promise<Outcome> {
     if (!isOver() && !simulation.allAlive) {
       oracle.fail("apart", `not all hold all for alive after ${ALIVE_MAX_MS} ms`);
     }
-    await until(() => simulation.allSayTheSame, SAID_MAX_MS);
+    const saidMaxMs = saidWithinMs(plan.chassisCount);
+    await until(() => simulation.allSayTheSame, saidMaxMs);
     if (!isOver() && !simulation.allSayTheSame) {
-      oracle.fail("apart", `not all say that all hold the same after ${SAID_MAX_MS} ms`);
+      oracle.fail("apart", `not all say that all hold the same after ${saidMaxMs} ms`);
     }
     await world.run(world.nowMs + LATE_MS, isOver);
     const { pullCount } = simulation;
@@ -119,6 +120,11 @@ export async function runSeed(options: RunOptions): Promise<Outcome> {
     ...{ tally: simulation.tally, spreadMs: simulation.spread.allMs, digest },
     passage: simulation.passage?.counts ?? null,
   };
+}
+
+/** All have to say of each other that they hold the same: heartbeats of many are seldom. */
+function saidWithinMs(chassisCount: number): number {
+  return ALIVE_MAX_MS + heartbeatPauseMs(INTERVAL_MS, chassisCount - 1, 1);
 }
 
 /** The command that does the same again. */
