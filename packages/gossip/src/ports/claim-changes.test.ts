@@ -149,6 +149,20 @@ test("a port moves when its guest is heard at the target, and stays there", () =
   assert.equal(world.writes, writes + 1, "only a takes its claim back");
 });
 
+test("who stood by has not claimed first when the port may be anywhere", () => {
+  const world = new World({ chassis: "a", migration: { chassis: "b" } });
+  world.devices.set("a", "up").set("b", "up");
+  world.settle("ab");
+  assert.equal(world.claims, "at a, a 1, b waits");
+  world.port({});
+  world.devices.delete("a");
+  world.devices.set("c", "up");
+  world.settle("ac");
+  assert.equal(world.claims, "at c, b waits, c 1");
+  world.settle("bbb");
+  assert.equal(world.claims, "at c, b 1, c 1");
+});
+
 test("a move can be asked for, taken back, and begun again", () => {
   const world = new World({ chassis: "a" });
   world.devices.set("a", "up").set("b", "up");

@@ -101,6 +101,8 @@ function wordsOf(state: State, claimant: Claimant, name: string, up: boolean): W
   }
   // Of a port that may be anywhere only who can have it now says so.
   if (port.chassis !== undefined || !up) return null;
+  // Who stood by had not claimed it: the next time that it looks it does so anew, after all others.
+  if (own?.value.standby === true) return null;
   return { epoch: epochAnywhere(claimant, own, others), standby: false, up };
 }
 
