@@ -2,6 +2,7 @@
  * One virtual chassis: the parts that the chassis package puts together, on simulated ground. All
  * that the simulation knows of how those parts are made stands in this file.
  */
+
 import { steadyClock } from "@rhone/state/clock";
 import type { Disk, DiskRecord, Stored } from "@rhone/state/disk";
 import { Replica } from "@rhone/state/replica";
@@ -14,15 +15,19 @@ import { decode, type Message } from "../codec.ts";
 import { nextIncarnation } from "../membership/incarnation.ts";
 import { Membership } from "../membership/membership.ts";
 import { FallbackTransport, type Links } from "../peer-link/fallback-transport.ts";
+import type { PortClaims } from "../ports/port-claims.ts";
 import { Refusals } from "../refusals.ts";
 import { Replicator, type Trust } from "../replicator.ts";
 import type { Transport } from "../transport.ts";
+import type { Holder } from "./claim-watch.ts";
 import type { SimulatedDisk } from "./disk.ts";
 import { Keyring } from "./keyring.ts";
-import type { Process } from "./machine.ts";
+import type { Machine, Process } from "./machine.ts";
 import type { Passage } from "./passage.ts";
+import { SimulatedPorts } from "./simulated-ports.ts";
 import { EDITIONS_HELD, SimulatedTables } from "./tables.ts";
 
+type Said = ReturnType<Store["transact"]>;
 type OpenStore = (stored: Stored) => Store;
 
 /** What a mutant puts between the parts; each is the identity when it is left out. */
@@ -32,6 +37,9 @@ export interface Seams {
   readonly transport?: (transport: Transport, process: Process) => Transport;
   readonly keyring?: (keyring: Signer & Trust) => Signer & Trust;
   readonly barrier?: (barrier: Barrier) => Barrier;
+  readonly claims?: (claims: PortClaims, store: Store, process: Process) => PortClaims;
+  /** What chassis make of claims: who has a port. */
+  readonly holder?: Holder;
 }
 
 export interface Chassis {
@@ -40,6 +48,7 @@ export interface Chassis {
   readonly membership: Membership;
   readonly tables: SimulatedTables;
   readonly barrier: Barrier;
+  readonly ports: SimulatedPorts;
 }
 
 export interface ChassisOptions {
@@ -59,6 +68,8 @@ export interface ChassisOptions {
   /** Hears of each change before the replicator does. */
   readonly onChange: Listener;
   readonly onStart: (store: Store) => void;
+  /** Writes what the chassis itself has to say to its store. */
+  readonly onSay: (store: Store, ...said: Parameters<Store["transact"]>) => Said;
   /** Looks at packets; null where nobody does. */
   readonly passage: Passage | null;
 }
@@ -100,19 +111,19 @@ export function startChassis(options: ChassisOptions): Chassis {
     ...(both === null ? {} : { send: both.sendTo.bind(both) }),
     refusals: new Refusals({ now }),
   });
-  const { tables, barrier } = startTables(options, store, membership);
+  const { tables, barrier, ports } = startTables(options, store, membership);
   membership.setKnown(names);
   membership.onStatus((other, status) => world.log(`${name} holds ${other} for ${status}`));
   barrier.connect({ transport, want: (peer) => replicator.want(peer) });
-  return { store, replicator, membership, tables, barrier };
+  return { store, replicator, membership, tables, barrier, ports };
 }
 
 /** As the controller of the chassis package does, with workers that hold what is compiled. */
 function startTables(
-  { process, seams, passage }: ChassisOptions,
+  { process, seams, passage, onSay }: ChassisOptions,
   store: Store,
   membership: Membership,
-): Pick<Chassis, "tables" | "barrier"> {
+): Pick<Chassis, "tables" | "barrier" | "ports"> {
   const { machine, now, setTimer } = process;
   const { name, world } = machine;
   const tables = new SimulatedTables({
@@ -142,10 +153,25 @@ function startTables(
   const gathering = new Gathering({
     ...{ now, setTimer, waiting: () => barrier, editionsMax: EDITIONS_HELD },
     compile: (isUrgent) => {
+      if (process.isDead) return; // Killed in the middle of what it did.
+      ports.follow();
       const content = contentOf(store);
       const edition = tables.publish(content);
-      passage?.published(machine, edition, content.vector);
+      passage?.published(machine, edition, content.vector, isUrgent);
       barrier.publish(edition, content, isUrgent);
+      ports.announce();
+    },
+  });
+  const ports = new SimulatedPorts({
+    ...{ process, store, membership, seam: seams.claims },
+    transact: (...said) => onSay(store, ...said),
+    mark: () => {
+      gathering.mark();
+      world.settled();
+    },
+    compileAtOnce: () => {
+      gathering.compile(true);
+      world.settled();
     },
   });
   store.onChange((entries, source) => {
@@ -156,19 +182,26 @@ function startTables(
     barrier.onChange();
     world.settled(); // What is compiled at once is so in a microtask, before time goes on.
   });
-  const dead = new Set<string>();
+  tellDeaths(machine, membership, passage);
   membership.onStatus((other, status) => {
-    if (status === "dead") passage?.leftOut(machine, [other]);
-    else if (dead.has(other)) passage?.leftOut(machine, [name]);
-    if (status === "dead") dead.add(other);
-    else dead.delete(other);
     barrier.onMember(other, status);
     gathering.mark();
     world.settled();
   });
   gathering.mark();
   world.settled();
-  return { tables, barrier };
+  return { tables, barrier, ports };
+}
+
+/** Who is held for dead is left out; so is who held another one for it. */
+function tellDeaths(machine: Machine, membership: Membership, passage: Passage | null): void {
+  const dead = new Set<string>();
+  membership.onStatus((other, status) => {
+    if (status === "dead") passage?.leftOut(machine, [other]);
+    else if (dead.has(other)) passage?.leftOut(machine, [machine.name]);
+    if (status === "dead") dead.add(other);
+    else dead.delete(other);
+  });
 }
 
 function contentOf({ vector, revision, root }: Store): Content {

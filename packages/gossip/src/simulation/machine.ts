@@ -18,6 +18,8 @@ export class Machine {
   /** By how much somebody has set the wall clock. */
   wallStepMs = 0;
   process: Process | null = null;
+  /** Ports whose devices are plugged in here. */
+  readonly devices = new Set<string>();
   /** Ids of the keys whose certificates it has kept. */
   readonly knownKeys = new Set<string>();
 

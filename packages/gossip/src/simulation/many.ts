@@ -66,7 +66,7 @@ export function summaryOf(outcomes: readonly Outcome[], seconds: number): string
 /** What came of the packets of all outcomes together. */
 export function packetsOf(outcomes: readonly Outcome[]): PassageCounts {
   const sums: PassageCounts = {
-    ...{ same: 0, concurrent: 0, apart: 0, overdue: 0, leftOut: 0, late: 0 },
+    ...{ same: 0, concurrent: 0, apart: 0, overdue: 0, urgent: 0, leftOut: 0, late: 0 },
   };
   for (const { passage } of outcomes) {
     for (const what of Object.keys(sums) as (keyof PassageCounts)[]) {

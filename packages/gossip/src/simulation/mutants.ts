@@ -2,10 +2,14 @@
  * Chassis with a bug each, made by putting something wrong between the shipped parts. A simulation
  * that does not find them would not find their like in the product either.
  */
+
+import { claimAt, claimsOf, epochOf, holderOf } from "@rhone/state/claim";
 import type { Disk } from "@rhone/state/disk";
 import type { Signer } from "@rhone/state/signer";
+import { get } from "@rhone/state/state";
 import type { Store } from "@rhone/state/store";
 import type { Barrier } from "../barrier/barrier.ts";
+import type { PortClaims } from "../ports/port-claims.ts";
 import type { Trust } from "../replicator.ts";
 import type { Transport } from "../transport.ts";
 import type { Seams } from "./chassis.ts";
@@ -168,6 +172,76 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     },
     found: ["apart"],
   },
+  "who loses a port claims it again, above the winner": {
+    seams: {
+      claims: (claims, store, { machine: { name } }) => {
+        const outbid = (): void => {
+          claims.announce();
+          const state = store.snapshot();
+          for (const { value } of state.bindings) {
+            const port = get(state, "port", value.port)?.value;
+            if (value.chassis !== name || port === undefined) continue;
+            const claims = claimsOf(state, port.name);
+            if (holderOf(port, claims) === name) continue;
+            const document = { ...value, epoch: epochOf(claims) + 1 };
+            store.transact([{ op: "put", document }], "chassis");
+          }
+        };
+        return override(claims, { announce: outbid });
+      },
+    },
+    found: ["reclaimed"],
+  },
+  "who is not heard for long is dead for good": {
+    seams: {
+      claims: (claims) => {
+        return override(claims, {
+          onMember: (chassis, status) => {
+            if (status !== "alive") claims.onMember(chassis, "dead");
+          },
+        });
+      },
+    },
+    found: ["reclaimed"],
+  },
+  "a port comes before its guest": {
+    seams: {
+      claims: (claims, store, { machine: { name } }) => {
+        const rush = (): void => {
+          const ports = store.snapshot().ports;
+          const coming = ports.find(({ value }) => value.migration?.chassis === name);
+          if (coming === undefined) claims.announce();
+          else claims.activate(coming.name);
+        };
+        return override(claims, { announce: rush });
+      },
+    },
+    found: ["reclaimed"],
+  },
+  "nobody takes a claim back": {
+    seams: {
+      claims: (claims, store, process) => {
+        const { name } = process.machine;
+        return override(claims, {
+          announce: () => {
+            const gone = store.snapshot().bindings.some(({ value }) => {
+              return value.chassis === name && !process.machine.devices.has(value.port);
+            });
+            if (!gone) claims.announce();
+          },
+        });
+      },
+    },
+    found: ["stale"],
+  },
+  "each counts its own claim first": {
+    seams: {
+      holder: (port, claims, self) => {
+        return claimAt(claims, self) === undefined ? holderOf(port, claims) : self;
+      },
+    },
+    found: ["twice"],
+  },
   "packets begin when its own workers hold the tables": {
     seams: {
       barrier: (barrier) => {
@@ -194,7 +268,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
 };
 
 /** `part` with some of its methods replaced; the others are its own. */
-function override<T extends Disk | (Signer & Trust) | Store | Transport | Barrier>(
+function override<T extends Disk | (Signer & Trust) | Store | Transport | Barrier | PortClaims>(
   part: T,
   methods: Partial<T>,
 ): T {

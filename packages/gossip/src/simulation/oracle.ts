@@ -13,6 +13,7 @@
  *   unbounded  something grows that has a limit
  *   early      packets begin under what somebody does not hold (passage.ts)
  *   mixed      a packet meets another state at its second half than at its first (passage.ts)
+ *   twice, reclaimed, stale   of the ports of guests (claim-watch.ts)
  *   threw      an exception that nobody caught
  */
 
@@ -44,6 +45,9 @@ export type ViolationKind =
   | "unbounded"
   | "early"
   | "mixed"
+  | "twice"
+  | "reclaimed"
+  | "stale"
   | "threw";
 
 export interface Violation {
@@ -133,6 +137,14 @@ export class Oracle {
       this.fail("lost", `${message}, has ${describe(held.get(key))}`);
     }
     return held;
+  }
+
+  /** The replica has `records` from its own chassis among others; listeners hear of it later. */
+  wrote({ name }: Machine, records: readonly DiskRecord[]): void {
+    if (!this.#isWatching) return;
+    for (const { hash, origin } of records.flatMap(({ writes }) => writes)) {
+      if (origin === name) this.#authored.add(hash);
+    }
   }
 
   /** A replica holds `records` now. */

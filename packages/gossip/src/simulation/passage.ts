@@ -11,8 +11,8 @@
  *
  * A chassis that was waited for in vain, that others held for dead, that has just started or that
  * the author of a write did not wait for is left out of both, until it begins the same as all that
- * are not, nobody has begun more, and all of them take part with it. Tables that did not begin as
- * agreed are left out of the second. How often either is, is counted.
+ * are not, nobody has begun more, and all of them take part with it; so is what it wrote.
+ * Tables that did not begin as agreed are left out of the second. How often either is, is counted.
  */
 
 import type { DiskRecord } from "@rhone/state/disk";
@@ -33,6 +33,8 @@ export interface PassageCounts {
   apart: number;
   /** or somebody was waited for in vain. */
   overdue: number;
+  /** or they began at once, since a guest had come. */
+  urgent: number;
   /** From or to a chassis that is left out. */
   leftOut: number;
   /** Under tables that are so old that the other does not hold them any more. */
@@ -60,7 +62,10 @@ interface Known extends Station {
   /** What was compiled last. */
   compiled: Vector;
   counts: BeginCounts;
-  begunAs: "agreed" | "apart" | "overdue";
+  begunAs: "agreed" | "apart" | "overdue" | "urgent";
+  begunRoot: string;
+  /** Editions that begin as soon as they are held. */
+  readonly urgent: Set<number>;
   /** Up to which writes it has to begin before it counts again; null when it counts. */
   leftOutUntil: Map<string, number> | null;
 }
@@ -79,7 +84,7 @@ type Fail = (kind: "early" | "mixed", message: string) => void;
 
 export class Passage {
   readonly counts: PassageCounts = {
-    ...{ same: 0, concurrent: 0, apart: 0, overdue: 0, leftOut: 0, late: 0 },
+    ...{ same: 0, concurrent: 0, apart: 0, overdue: 0, urgent: 0, leftOut: 0, late: 0 },
   };
   readonly #fail: Fail;
   readonly #stations = new Map<string, Known>();
@@ -103,6 +108,8 @@ export class Passage {
     this.#stations.set(machine.name, {
       ...{ ...station, turns, changeCount: 0, changeCounts: [0], compiled: {} },
       ...{ counts: station.barrier.counts, begunAs: "agreed", leftOutUntil: new Map() },
+      begunRoot: station.tables.begun.root,
+      urgent: new Set(),
     });
     // What a crash interrupted may have been kept, and nobody was asked about it.
     const kept = Map.groupBy([...holdings.values()].flat(), ({ clock }) => clock);
@@ -131,11 +138,12 @@ export class Passage {
   }
 
   /** A chassis has compiled all that it knows, and gives it to its workers. */
-  published({ name }: Machine, edition: number, vector: Vector): void {
+  published({ name }: Machine, edition: number, vector: Vector, isUrgent: boolean): void {
     const author = this.#stations.get(name);
     if (author === undefined) return; // Killed by the write that it was told of.
     author.changeCounts[edition] = author.changeCount;
     author.compiled = vector;
+    if (isUrgent) author.urgent.add(edition);
     for (const transaction of this.#pending) {
       const { origin, clock, awaited } = transaction;
       if (origin !== name || awaited !== null || clock > (vector[name] ?? 0)) continue;
@@ -160,7 +168,13 @@ export class Passage {
     if (from === undefined) return;
     const { apart, overdue } = from.barrier.counts;
     const { counts } = from;
-    from.begunAs = apart > counts.apart ? "apart" : overdue > counts.overdue ? "overdue" : "agreed";
+    const { edition, root } = from.tables.begun;
+    // The same state a second time did not begin in another way.
+    if (from.begunRoot !== root) from.begunAs = "agreed";
+    if (apart > counts.apart) from.begunAs = "apart";
+    if (overdue > counts.overdue) from.begunAs = "overdue";
+    if (from.urgent.has(edition)) from.begunAs = "urgent";
+    from.begunRoot = root;
     from.counts = from.barrier.counts;
     this.#checkBeginning(from);
     for (const station of this.#stations.values()) {
@@ -217,7 +231,7 @@ export class Passage {
       this.#pending.delete(transaction);
       for (const other of this.#stations.values()) {
         if (other.machine.name === origin) continue;
-        const isAwaited = awaited?.has(other) && begunAs !== "overdue";
+        const isAwaited = awaited?.has(other) && begunAs !== "overdue" && begunAs !== "urgent";
         if (!isAwaited) this.#leaveOut(other, [[origin, clock]]);
         else if (writes.some((write) => lacks(other, other.tables.newestHeld, write))) {
           const what = `${machine.name} begins what ${origin} wrote at ${clock}`;
@@ -269,13 +283,22 @@ export class Passage {
     else if (met === null) counts.late++;
     else if (this.#isConcurrent(from, begun, to, met)) counts.concurrent++;
     else {
-      const [missing] = beyond(from, begun, to, met);
+      const lacking = beyond(from, begun, to, met);
       const besides = beyond(to, met, from, begun);
+      if ([...lacking, ...besides].every(({ origin }) => this.#isLeftOut(origin))) {
+        counts.leftOut++; // Nobody is asked about what it writes: it begins where it is known.
+        return;
+      }
+      const [missing] = lacking;
       const what = missing ?? besides.find((write) => this.#isKnown(write, begun.revision));
       const how = missing === undefined ? "with" : "without";
       const way = `from ${from.machine.name} to ${to.machine.name} of ${begun.revision}`;
       this.#fail("mixed", `a packet ${way} ends ${how} ${what?.text.slice(0, 160)}`);
     }
+  }
+
+  #isLeftOut(name: string): boolean {
+    return this.#stations.get(name)?.leftOutUntil !== null;
   }
 
   /** Whether nothing is missing, and what is besides was made at the same time as the newest. */

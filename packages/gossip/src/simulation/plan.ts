@@ -27,6 +27,10 @@ export interface Plan {
   /** Whether promises are checked; where one only measures, nobody keeps books. */
   readonly isWatched: boolean;
   readonly habits: Habits;
+  /** Ports whose devices come and go. */
+  readonly guestCount: number;
+  /** Mean time between two things that happen to guests. */
+  readonly guestMeanMs: number;
   /** Mean time between two faults of a kind. */
   readonly faults: ReadonlyMap<FaultName, number>;
 }
@@ -35,6 +39,10 @@ export interface Plan {
 const GROWN_MIN = LINKS_MAX;
 const FAULT_MEAN_MIN_MS = 1000;
 const FAULT_MEAN_MAX_MS = 15_000;
+const GUESTS_RATE = 0.6;
+const GUESTS_MAX = 4;
+const GUEST_MEAN_MIN_MS = 50;
+const GUEST_MEAN_MAX_MS = 1000;
 
 export interface PlanOptions {
   readonly chassisMin: number;
@@ -72,6 +80,8 @@ export function makePlan(world: World, options: PlanOptions): Plan {
         .filter(() => world.chance(0.4))
         .map((name) => [name, logUniform(world, FAULT_MEAN_MIN_MS, FAULT_MEAN_MAX_MS)]),
     ),
+    guestCount: world.chance(GUESTS_RATE) ? 1 + Math.floor(world.random() * GUESTS_MAX) : 0,
+    guestMeanMs: logUniform(world, GUEST_MEAN_MIN_MS, GUEST_MEAN_MAX_MS),
   };
 }
 

@@ -97,6 +97,7 @@ export async function runSeed(options: RunOptions): Promise<Outcome> {
     const pulled = simulation.pullCount - pullCount;
     if (pulled > 0) oracle.fail("unbounded", `${pulled} fetches while all hold the same`);
     if (!isOver()) simulation.checkEnd();
+    if (!isOver()) simulation.checkClaims();
   } catch (error) {
     threw(error);
   } finally {

@@ -4,9 +4,10 @@
  * the classes that a real chassis runs.
  */
 import type { DiskRecord } from "@rhone/state/disk";
-import type { Author, Change } from "@rhone/state/store";
+import type { Author, Change, Store } from "@rhone/state/store";
 import { writeWaitMs } from "../barrier/write-turn.ts";
 import { type Chassis, type Seams, startChassis } from "./chassis.ts";
+import { type Claimant, ClaimWatch } from "./claim-watch.ts";
 import { SimulatedDisk } from "./disk.ts";
 import { FAULTS, type FaultName } from "./faults.ts";
 import type { Holdings } from "./holdings.ts";
@@ -18,21 +19,27 @@ import { Passage } from "./passage.ts";
 import type { Plan } from "./plan.ts";
 import { Spread } from "./spread.ts";
 import { Underlay } from "./underlay.ts";
-import { isSole, keyOfChange, wish } from "./users.ts";
+import { guestName, isSole, keyOfChange, wish, wishGuest } from "./users.ts";
 import type { World } from "./world.ts";
 
 const DRIFT_MAX = 0.0005;
 const FAULT_MIN_MS = 50;
 const FAULT_MAX_MS = 8000;
 const CHECK_INTERVAL_MS = 1000;
+const RESTART_MS = 500;
 /** Chassis whose bounds are looked at each time, in turn. */
 const CHECKED_MAX = 100;
 /** Of one process: two of the replicator and the membership, those of the paths, requests. */
 const TIMERS_MAX = 40;
 /** Users wait for a barrier that is busy, as the API does: so long, with a look now and then. */
 const WISH_POLL_MS = 2;
+/** Of what happens to guests: users put and delete their ports; of the rest, they are heard. */
+const GUEST_WISH_RATE = 0.4;
+const HEARD_RATE = 0.4;
 /** Of more chassis, packets are not looked at: there are too many pairs. */
 const PASSAGE_MAX = 128;
+
+type Said = ReturnType<Store["transact"]>;
 
 /** What happened, by name. */
 export type Tally = Map<string, number>;
@@ -46,6 +53,7 @@ export class Simulation {
   readonly machines: readonly Machine[];
   readonly oracle: Oracle;
   readonly passage: Passage | null;
+  readonly claims: ClaimWatch | null;
   readonly tally: Tally = new Map();
   readonly spread = new Spread();
   readonly #chassis = new Map<Machine, Chassis>();
@@ -75,24 +83,30 @@ export class Simulation {
     this.oracle = oracle;
     const isPassage = plan.isWatched && count <= PASSAGE_MAX;
     this.passage = isPassage ? new Passage(oracle.fail.bind(oracle)) : null;
+    const { holder } = seams;
+    const tell = (what: string): void => this.#count(what);
+    const isClaimed = plan.guestCount > 0;
+    this.claims = isClaimed ? new ClaimWatch(oracle.fail.bind(oracle), tell, holder) : null;
     for (const machine of this.machines) {
       world.after(world.between(0, 1000), () => this.start(machine));
     }
     for (const [name, meanMs] of plan.faults) this.#expect(name, meanMs);
     this.#expectWish();
+    if (plan.guestCount > 0) this.#expectGuest();
     this.#expectCheck();
   }
 
   /** Starts the chassis of a machine, unless it runs. */
   start(machine: Machine): void {
     if (machine.process !== null) return;
-    const { world, oracle, passage } = this;
+    const { world, oracle, passage, claims } = this;
     const process = new Process(machine);
     machine.process = process;
     let holdings: Holdings = new Map();
     let written: readonly DiskRecord[] = [];
     process.onEnd(() => this.spread.stopped(machine, world.nowMs));
     process.onEnd(() => passage?.stopped(machine));
+    process.onEnd(() => claims?.stopped(machine));
     world.log(`${machine.name} starts`);
     const chassis = startChassis({
       ...{ process, disk: machine.disk, nats: this.nats.connect(process) },
@@ -111,15 +125,18 @@ export class Simulation {
         world.log(`${machine.name} ${source} ${JSON.stringify(entries)}`);
         oracle.authored(machine, portions);
         passage?.changed(machine, written, chassis.store.vector);
+        claims?.changed(machine, entries, source === "local", chassis.store.snapshot());
         if (source === "peer") this.spread.changed(machine, chassis.store, world.nowMs);
       },
       onStart: (store) => {
         holdings = oracle.started(machine, store);
       },
+      onSay: (store, changes, by) => this.#transact(machine, store, changes, by ?? "chassis"),
       passage,
     });
     const { tables, barrier } = chassis;
     passage?.started({ machine, tables, barrier }, new Map(holdings));
+    claims?.started(machine, chassis.store.snapshot(), claimantOf(chassis));
     this.#chassis.set(machine, chassis);
     this.#introduce(machine, chassis);
   }
@@ -186,6 +203,11 @@ export class Simulation {
     return this.#sum(({ replicator }) => replicator.counters.pulls);
   }
 
+  /** Nothing is to be claimed any more. */
+  checkClaims(): void {
+    this.claims?.checkEnd();
+  }
+
   checkEnd(): void {
     this.oracle.checkEnd(
       new Map([...this.#chassis].map(([machine, { store }]) => [machine, store])),
@@ -202,28 +224,35 @@ export class Simulation {
 
   /** A user asks one chassis, which runs. */
   ask(machine: Machine, changes: readonly Change[]): void {
-    this.#transact(machine, this.#chassis.get(machine)!, changes, "user");
+    this.#transact(machine, this.#chassis.get(machine)!.store, changes, "user");
   }
 
-  /** As a real chassis does when it starts. */
+  /** As a real chassis does when it starts; where it cannot, it is started again and again. */
   #introduce(machine: Machine, chassis: Chassis): void {
-    this.#transact(machine, chassis, [introductionOf(machine)], "chassis");
+    const { process } = machine;
+    const said = this.#transact(machine, chassis.store, [introductionOf(machine)], "chassis");
+    if (!said.ok) process?.after(RESTART_MS, () => this.#introduce(machine, chassis));
   }
 
-  #transact(machine: Machine, chassis: Chassis, changes: readonly Change[], by: Author): void {
+  #transact(machine: Machine, store: Store, changes: readonly Change[], by: Author): Said {
     const { oracle } = this;
+    // One may lead to another, in the middle of the first.
+    const [asking, asked] = [this.#asking, this.#asked];
     this.#asking = machine;
     this.#asked = [];
     const process = machine.process!;
-    const result = chassis.store.transact(changes, by);
-    this.#asking = null;
+    const result = store.transact(changes, by);
+    const written = this.#asked;
+    this.#asking = asking;
+    this.#asked = asked;
     if (process.isDead) {
       this.#count("writes without an answer");
       for (const change of changes) this.#tellSole(machine, change, false);
     } else if (result.ok) {
       this.#count("writes");
-      oracle.changed(machine, this.#asked);
-      oracle.acknowledged(machine, result.value, chassis.store);
+      oracle.wrote(machine, written);
+      oracle.changed(machine, written);
+      oracle.acknowledged(machine, result.value, store);
       const { revision, entries } = result.value;
       const isNews = by === "user" && entries.length > 0;
       if (isNews) this.spread.written(machine, revision, this.world.nowMs, this.machines);
@@ -231,6 +260,7 @@ export class Simulation {
     } else {
       this.#count(`writes refused: ${result.error.code}`);
     }
+    return result;
   }
 
   #tellSole(machine: Machine, change: Change, isCertain: boolean): void {
@@ -238,6 +268,32 @@ export class Simulation {
     if (!isSole(key, machine.name)) return;
     const value = JSON.stringify(change.op === "put" ? change.document : null);
     this.oracle.toldSole(machine, key, value, isCertain);
+  }
+
+  #expectGuest(): void {
+    const { world, plan } = this;
+    world.after(world.waiting(plan.guestMeanMs), () => {
+      if (!this.#isStorm) return;
+      if (world.chance(GUEST_WISH_RATE)) this.#wish(world.pick(this.machines)!, null, true);
+      else this.#doWithGuest(guestName(Math.floor(world.random() * plan.guestCount)));
+      this.#expectGuest();
+    });
+  }
+
+  /** A device comes or goes, or a guest is heard where its port comes to; users do the rest. */
+  #doWithGuest(port: string): void {
+    const { world } = this;
+    const machine = world.pick(this.machines)!;
+    const chassis = machine.process === null ? undefined : this.#chassis.get(machine);
+    if (world.chance(HEARD_RATE)) {
+      machine.process?.after(0, () => chassis?.ports.awaken(port));
+    } else if (machine.devices.delete(port)) {
+      world.log(`${machine.name} has no device of ${port} any more`);
+      chassis?.ports.devices.unplugged(port);
+    } else {
+      world.log(`${machine.name} has a device of ${port}`);
+      machine.devices.add(port);
+    }
   }
 
   #expectWish(): void {
@@ -250,18 +306,20 @@ export class Simulation {
   }
 
   /** A user wishes for something, and gets it when that does not disturb others. */
-  #wish(machine: Machine, endMs: number | null): void {
+  #wish(machine: Machine, endMs: number | null, isOfGuest = false): void {
     const { world, plan } = this;
     const chassis = this.#chassis.get(machine);
     const isRunning = machine.process?.isPaused === false;
     if (!this.#isStorm || chassis === undefined || !isRunning) return;
     const untilMs = endMs ?? world.nowMs + writeWaitMs(chassis.barrier);
     if (chassis.barrier.isBusy && world.nowMs < untilMs) {
-      world.after(WISH_POLL_MS, () => this.#wish(machine, untilMs));
+      world.after(WISH_POLL_MS, () => this.#wish(machine, untilMs, isOfGuest));
       return;
     }
-    const changes = wish(world, plan.habits, machine.name, chassis.store);
-    this.#transact(machine, chassis, changes, "user");
+    const changes = isOfGuest
+      ? wishGuest(world, plan.guestCount, chassis.store)
+      : wish(world, plan.habits, machine.name, chassis.store);
+    this.#transact(machine, chassis.store, changes, "user");
   }
 
   #expect(name: FaultName, meanMs: number): void {
@@ -316,6 +374,16 @@ export class Simulation {
         this.oracle.fail("unbounded", `${name} has ${count} ${what}, ${max} at most`);
     }
   }
+}
+
+function claimantOf({ membership, ports }: Chassis): Claimant {
+  return {
+    isDead: (name) => {
+      return membership.members().some((each) => each.name === name && each.status === "dead");
+    },
+    awake: () => ports.awake,
+    isUp: (port) => ports.devices.isUp(port),
+  };
 }
 
 /** What a chassis says of itself. */

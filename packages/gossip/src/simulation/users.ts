@@ -15,6 +15,8 @@ export interface Habits {
 }
 
 const MANY_MAX = 6;
+/** The switch of all guests. */
+const GUESTS = "guests";
 
 /** One transaction at chassis `at`, which refuses it when it contradicts the state there. */
 export function wish(world: World, habits: Habits, at: string, store: Store): Change[] {
@@ -27,6 +29,32 @@ export function wish(world: World, habits: Habits, at: string, store: Store): Ch
     changes.set(keyOfChange(change), change);
   }
   return [...changes.values()];
+}
+
+/** Of a port whose device comes and goes. */
+export function guestName(number: number): string {
+  return `guest${number}`;
+}
+
+/** One transaction about a guest's port: where it may be, and that it moves. */
+export function wishGuest(world: World, guestCount: number, store: Store): Change[] {
+  const name = guestName(Math.floor(world.random() * guestCount));
+  const { ports, chassis } = store.snapshot();
+  const before = ports.find((entry) => entry.name === name)?.value;
+  const common = { kind: "port" as const, name, switch: GUESTS, addresses: [], device: name };
+  const at = world.pick(chassis)?.name ?? name;
+  const changes = [put({ kind: "switch", name: GUESTS })];
+  const draw = world.random();
+  const { chassis: source, migration } = before ?? {};
+  if (before !== undefined && draw < 0.1) return [{ op: "delete", kind: "port", name }];
+  if (migration !== undefined && draw < 0.8) {
+    // The move is done, or taken back.
+    changes.push(put({ ...common, chassis: draw < 0.6 ? migration.chassis : source! }));
+  } else if (source !== undefined && source !== at && draw < 0.7) {
+    const move = world.chance(0.2) ? { chassis: at, activate: true } : { chassis: at };
+    changes.push(put({ ...common, chassis: source, migration: move }));
+  } else changes.push(put(world.chance(0.5) ? common : { ...common, chassis: at }));
+  return changes;
 }
 
 /** What it is about, as `kind/name`. */
