@@ -26,7 +26,7 @@ export function contextWith(store: Store): ApiContext {
       tunnel: counts,
       connections: {
         ...{ capacity: 256, inUse: 0, inserted: 0, expired: 0, earlyDropped: 0, refused: 0 },
-        ...{ arrived: 0, departed: 0 },
+        ...{ pickedUp: 0, arrived: 0, departed: 0 },
       },
       early: { held: 2, released: 1, expired: 1, refused: 0, senders: [] },
       beginnings: { agreed: 3, apart: 0, overdue: 0 },

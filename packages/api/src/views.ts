@@ -44,6 +44,9 @@ export const countersView = z
       expired: count,
       earlyDropped: count,
       refused: count,
+      pickedUp: count.describe(
+        "Were begun by an answer, soon after a restart that had lost the question.",
+      ),
       arrived: count.describe(
         "Came with a port from who had it before; each time that it was asked.",
       ),

@@ -91,7 +91,7 @@ export class Chassis {
     const parts = this.#parts;
     const transport = parts.resolve(tokens.TRANSPORT);
     parts.resolve(tokens.GATEWAY_PORTS).connect({
-      incarnation: parts.resolve(tokens.INCARNATION),
+      incarnation: parts.resolve(tokens.LIFE).incarnation,
       refusals: parts.resolve(tokens.REFUSALS),
       transport,
       send: transport.sendTo.bind(transport),

@@ -69,7 +69,7 @@ export function compose(config: Config): DependencyContainer {
   single(tokens.TRANSPORT, (parts) => {
     return new MeteredTransport(parts.resolve(tokens.PATHS) ?? makeNats(parts));
   });
-  single(tokens.INCARNATION, (parts) => {
+  single(tokens.LIFE, (parts) => {
     return beginLife(config.dataDirectory, Date.now(), (error) => {
       parts.resolve(tokens.LOG).error({ err: error }, "the number of this life cannot be kept");
     });
@@ -249,7 +249,7 @@ function makeReplicator(parts: DependencyContainer): Replicator {
     transport: parts.resolve(tokens.TRANSPORT),
     self: {
       name: config.name,
-      incarnation: parts.resolve(tokens.INCARNATION),
+      incarnation: parts.resolve(tokens.LIFE).incarnation,
       underlay: config.underlay,
     },
     now: () => performance.now(),
@@ -363,7 +363,7 @@ function makeMembership(parts: DependencyContainer): Membership {
   const transport = parts.resolve(tokens.TRANSPORT);
   const membership = new Membership({
     name,
-    incarnation: parts.resolve(tokens.INCARNATION),
+    incarnation: parts.resolve(tokens.LIFE).incarnation,
     transport,
     send: transport.sendTo.bind(transport),
     now: () => performance.now(),
@@ -396,6 +396,7 @@ function makeDataplane(parts: DependencyContainer): Dataplane {
     underlayPort: UDP_PORT,
     sourcePorts: config.sourcePorts,
     tables: compile(state, self),
+    isRestart: !parts.resolve(tokens.LIFE).isFirst,
     hasXdpTunnel: config.tunnelDriver === "af-xdp",
     onReport: (_worker, report) => {
       parts.resolve(tokens.CONTROLLER).onReport(report);

@@ -17,6 +17,7 @@ import { COUNTERS_SIZE, Counters } from "@rhone/rings/counters";
 import { DEVICE_FENCES_SIZE, DeviceFences } from "@rhone/rings/device-fences";
 import { DeviceQueues } from "@rhone/rings/device-queues";
 import { KNOWLEDGE_TIME_SIZE, KnowledgeTime } from "@rhone/rings/knowledge-time";
+import { PICK_UP_WINDOW_SIZE, PickUpWindow } from "@rhone/rings/pick-up-window";
 import { createPool, type Pool, type PoolSize } from "@rhone/rings/pool";
 import { RingConsumer, RingProducer, ringWords } from "@rhone/rings/ring";
 import { RULE_COUNTERS_SIZE, RuleCounters } from "@rhone/rings/rule-counters";
@@ -48,6 +49,9 @@ export class DataplaneMemory {
   readonly knowledgeBuffer = new SharedArrayBuffer(KNOWLEDGE_TIME_SIZE);
   /** Infinitely old until somebody says otherwise. */
   readonly knowledge = new KnowledgeTime(this.knowledgeBuffer);
+  readonly pickUpBuffer = new SharedArrayBuffer(PICK_UP_WINDOW_SIZE);
+  /** Closed until somebody opens it. */
+  readonly pickUp = new PickUpWindow(this.pickUpBuffer);
   readonly fencesBuffer = new SharedArrayBuffer(DEVICE_FENCES_SIZE);
   /** All open until somebody says otherwise. */
   readonly fences = new DeviceFences(this.fencesBuffer);

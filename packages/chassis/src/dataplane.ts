@@ -11,6 +11,7 @@ import type { Driver, Report, SlotAccount, TablesEdition } from "@rhone/dataplan
 import { GENERATIONS_HELD } from "@rhone/dataplane-worker/table-history";
 import { closePort } from "@rhone/netio/movable-port";
 import { DEVICES_MAX } from "@rhone/rings/counters";
+import { PICK_UP_MS } from "@rhone/rings/pick-up-window";
 import type { WorkerStatus } from "@rhone/rings/worker-status";
 import { type Usage, usageOf } from "@rhone/tables/connection-memory";
 import type { Generation } from "@rhone/tables/generation";
@@ -30,6 +31,8 @@ const NEWCOMER_MS = 300;
 
 export interface DataplaneOptions extends MemoryOptions {
   readonly workers: number;
+  /** Whether a process before this one had ports, and took its connections with it. */
+  readonly isRestart?: boolean;
   /** The first generation. */
   readonly tables: Generation;
   readonly onReport: (worker: number, report: Report) => void;
@@ -62,6 +65,7 @@ export class Dataplane {
   /** How the other chassis are reached without the kernel's sockets, for workers that start. */
   #paths: SharedArrayBuffer | null = null;
   #timer: NodeJS.Timeout | null = null;
+  #pickUpTimer: NodeJS.Timeout | null = null;
   #isStopping = false;
 
   constructor(options: DataplaneOptions) {
@@ -70,6 +74,7 @@ export class Dataplane {
     this.#wanted = workers;
     this.#tables = [{ image: tables, edition: 0 }];
     this.memory = new DataplaneMemory(options);
+    if (options.isRestart === true) this.#pickUpForAWhile();
     this.#further = new FurtherQueues(this.#ledger, this.memory.queues, devicesMax(this.memory));
     this.#allotment = firstAllotment(this.#wantedWorkers, this.memory.sockets.length);
     const endpoint = { address: underlay, port: underlayPort };
@@ -230,9 +235,16 @@ export class Dataplane {
   async stop(): Promise<void> {
     this.#isStopping = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
+    if (this.#pickUpTimer !== null) clearTimeout(this.#pickUpTimer);
     await this.#threads.stop();
     for (const [, { state }] of this.#ledger.unheld()) if (state !== null) closePort(state);
     this.memory.close();
+  }
+
+  #pickUpForAWhile(): void {
+    const { pickUp } = this.memory;
+    pickUp.open(performance.now());
+    this.#pickUpTimer = setTimeout(() => pickUp.close(), PICK_UP_MS);
   }
 
   get #edition(): number {

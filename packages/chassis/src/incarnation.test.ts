@@ -17,23 +17,22 @@ function directoryOf(t: TestContext): string {
 test("a chassis that starts when its clock was set back has a greater number than before", (t) => {
   const directory = join(directoryOf(t), "data");
   const begin = (wallMs: number) => beginLife(directory, wallMs, assert.ifError);
-  assert.equal(begin(WALL_MS), WALL_MS);
-  assert.equal(begin(WALL_MS - HOUR_MS), WALL_MS + 1);
-  assert.equal(begin(WALL_MS - HOUR_MS), WALL_MS + 2);
-  assert.equal(begin(WALL_MS + HOUR_MS), WALL_MS + HOUR_MS);
+  assert.deepEqual(begin(WALL_MS), { incarnation: WALL_MS, isFirst: true });
+  assert.deepEqual(begin(WALL_MS - HOUR_MS), { incarnation: WALL_MS + 1, isFirst: false });
+  assert.equal(begin(WALL_MS - HOUR_MS).incarnation, WALL_MS + 2);
+  assert.equal(begin(WALL_MS + HOUR_MS).incarnation, WALL_MS + HOUR_MS);
 });
 
 test("a file with something else is none, and one that cannot be written stops nobody", (t) => {
   const directory = directoryOf(t);
   for (const text of ["", "later", "-5", "1.5", "\u0000"]) {
     writeFileSync(join(directory, "incarnation"), text);
-    assert.equal(beginLife(directory, WALL_MS, assert.ifError), WALL_MS, text);
+    const life = beginLife(directory, WALL_MS, assert.ifError);
+    assert.deepEqual(life, { incarnation: WALL_MS, isFirst: true }, text);
   }
   const errors: Error[] = [];
   const inFile = join(directory, "incarnation");
-  assert.equal(
-    beginLife(inFile, WALL_MS, (error) => errors.push(error)),
-    WALL_MS,
-  );
+  const life = beginLife(inFile, WALL_MS, (error) => errors.push(error));
+  assert.equal(life.incarnation, WALL_MS);
   assert.equal(errors.length, 1);
 });

@@ -8,17 +8,25 @@ import { nextIncarnation } from "@rhone/gossip/incarnation";
 
 const FILE = "incarnation";
 
+export interface Life {
+  /** Greater than that of the life before. */
+  readonly incarnation: number;
+  /** Whether none came before, as far as its directory says. */
+  readonly isFirst: boolean;
+}
+
 /**
- * The number of the life that begins. `onUnkept` hears why it could not be kept; that is no reason
+ * The life that begins. `onUnkept` hears why it could not be kept; that is no reason
  * not to start, as a greater one follows from the clock, if that is not set back.
  */
 export function beginLife(
   directory: string,
   wallMs: number,
   onUnkept: (error: Error) => void,
-): number {
+): Life {
   const path = join(directory, FILE);
-  const incarnation = nextIncarnation(readLast(path), wallMs);
+  const last = readLast(path);
+  const incarnation = nextIncarnation(last, wallMs);
   try {
     mkdirSync(directory, { recursive: true });
     const draft = `${path}.new`;
@@ -27,7 +35,7 @@ export function beginLife(
   } catch (error) {
     onUnkept(error as Error);
   }
-  return incarnation;
+  return { incarnation, isFirst: last === null };
 }
 
 /** null when there is none, or something else in its file. */

@@ -23,6 +23,7 @@ import type { Devices } from "./devices.ts";
 import type { DirectTunnel } from "./direct-tunnel.ts";
 import type { EarlySenders } from "./early-senders.ts";
 import type { GatewayPorts } from "./gateway-ports.ts";
+import type { Life } from "./incarnation.ts";
 import type { Knowledge } from "./knowledge.ts";
 import type { PeerAddresses } from "./peer-addresses.ts";
 import type { RuleHits } from "./rule-hits.ts";
@@ -46,7 +47,7 @@ export const TRANSPORT: InjectionToken<MeteredTransport> = Symbol("transport");
 export const REPLICATOR: InjectionToken<Replicator> = Symbol("replicator");
 export const CONVERGENCE: InjectionToken<Convergence> = Symbol("convergence");
 /** The number of this life of the chassis. */
-export const INCARNATION: InjectionToken<number> = Symbol("incarnation");
+export const LIFE: InjectionToken<Life> = Symbol("life");
 export const MEMBERSHIP: InjectionToken<Membership> = Symbol("membership");
 export const KNOWLEDGE: InjectionToken<Knowledge> = Symbol("knowledge");
 export const PEER_ADDRESSES: InjectionToken<PeerAddresses> = Symbol("peer-addresses");

@@ -97,6 +97,7 @@ export class WorkerThreads {
       ...{ fragments: memory.fragments, begun: memory.begunBuffer },
       ...{ statuses: memory.statusBuffers, doorbells: memory.doorbells },
       knowledge: memory.knowledgeBuffer,
+      pickUp: memory.pickUpBuffer,
       fences: memory.fencesBuffer,
       queues: memory.queuesBuffer,
       counters: memory.counterBuffers[worker]!,

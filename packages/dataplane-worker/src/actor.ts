@@ -19,6 +19,7 @@ import { Counters, DEVICES_MAX } from "@rhone/rings/counters";
 import { DeviceFences } from "@rhone/rings/device-fences";
 import { DEVICE_QUEUES_MAX, DeviceQueues } from "@rhone/rings/device-queues";
 import { KnowledgeTime } from "@rhone/rings/knowledge-time";
+import { PickUpWindow } from "@rhone/rings/pick-up-window";
 import { RingConsumer, RingProducer } from "@rhone/rings/ring";
 import { RuleCounters } from "@rhone/rings/rule-counters";
 import { SlotAllocator } from "@rhone/rings/slot-allocator";
@@ -87,6 +88,7 @@ export class Actor {
       new Fragments(plan.fragments),
     );
     core.knowledge = new KnowledgeTime(plan.knowledge);
+    core.pickUp = new PickUpWindow(plan.pickUp);
     core.fences = new DeviceFences(plan.fences);
     core.queues = new DeviceQueues(plan.queues);
     core.onAwakened = (index) => this.#report({ type: "awakened", index });

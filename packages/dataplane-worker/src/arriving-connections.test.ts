@@ -11,6 +11,7 @@ import {
   VM1,
   VM4,
 } from "@rhone/pipeline-stages/test-network";
+import * as acls from "@rhone/tables/acls";
 import { type Connection, listConnections } from "@rhone/tables/connection-list";
 import { installedConnections } from "@rhone/tables/connection-memory";
 import * as connections from "@rhone/tables/connections";
@@ -32,6 +33,14 @@ const SERVER: Ends = {
 };
 const CLIENT_V6: Ends = { ...CLIENT, from: "fd00:0:0:1::10", to: "fd00:0:0:2::10" };
 const SERVER_V6: Ends = { ...SERVER, from: "fd00:0:0:2::10", to: "fd00:0:0:1::10" };
+
+/** The server begins nothing. */
+const SILENT: acls.AclRule = {
+  ...{ direction: acls.FROM_PORT, datapath: 1, port: VM4, protocol: acls.ANY_PROTOCOL },
+  ...{ source: null, destination: null, counter: -1 },
+  ...{ sourcePorts: acls.ANY_PORT, destinationPorts: acls.ANY_PORT },
+  action: acls.ACTION_DROP,
+};
 
 /** A worker on which every connection of the tests before has run out and is swept. */
 let nowMs = 1;
@@ -128,6 +137,32 @@ test("what packets began meanwhile the other way round is put right", () => {
   takeConnections(worker.core, zone, records);
   assert.equal(listed(worker, VM4).length, 1);
   assert.deepEqual(listed(worker, VM4)[0]!.source, [...ip(CLIENT.from)]);
+});
+
+test("what an answer picked up gives way to what is known of it", () => {
+  const worker = freshWorker(buildTables(1, [SILENT]));
+  const back = { flags: tcp.ACK, sequence: 500, acknowledgment: 101, payload: 4 };
+  const answer = tcpFrame(SERVER, [80, 1006], back);
+  send(
+    worker,
+    tcpFrame(CLIENT, [1006, 80], { flags: tcp.ACK, sequence: 101 }),
+    VM1_DEVICE,
+    VM4_DEVICE,
+  );
+  const records = collect(worker, VM4);
+  records[moved.FLAGS]! |= connections.BLOCKED;
+  records[moved.LEFT_MS] = 100;
+  const zone = zoneOf(worker, VM4);
+  forgetConnections(worker.core, zone, moved.numbersOf(memory, zone));
+  worker.core.pickUp.open(worker.core.nowMs);
+  send(worker, answer, VM4_DEVICE, VM1_DEVICE);
+  assert.deepEqual(listed(worker, VM4)[0]!.source, [...ip(CLIENT.from)]);
+  assert.deepEqual([...collect(worker, VM4)], [], "and is not passed on");
+  takeConnections(worker.core, zone, records);
+  const [entry, ...others] = listed(worker, VM4);
+  assert.deepEqual(others, []);
+  assert.equal(entry!.isBlocked, true);
+  assert.equal(entry!.expires, worker.core.nowMs + 100);
 });
 
 test("what is older than the entry that is there changes nothing but who has answered", () => {

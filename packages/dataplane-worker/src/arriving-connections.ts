@@ -12,6 +12,7 @@ import * as tracker from "@rhone/tables/tcp-tracker";
 import * as translations from "@rhone/tables/translations";
 import * as ipv4 from "@rhone/wire/ipv4";
 
+const { REPLY_SEEN, BLOCKED, TRANSLATED, REVERSE, PICKED_UP } = connections;
 const address = new Int32Array(4);
 
 /** Writes records without a flaw into the table, in the zone of the port as it is here. */
@@ -36,8 +37,9 @@ function take(core: Core, { vni, port }: moved.Zone, records: Int32Array, at: nu
   if (known !== connections.NONE) {
     const isFresher = ((connections.expires(known) - core.nowMs) | 0) >= leftMs;
     // Packets have come meanwhile: the entry is right, if it knows who began.
-    if (isFresher && !connections.isReply(known)) {
-      connections.setFlag(known, records[at + moved.FLAGS]! & connections.REPLY_SEEN);
+    const isRight = !connections.isReply(known) && !connections.hasFlag(known, PICKED_UP);
+    if (isFresher && isRight) {
+      connections.setFlag(known, records[at + moved.FLAGS]! & REPLY_SEEN);
       return;
     }
     connections.remove(known);
@@ -49,7 +51,6 @@ function take(core: Core, { vni, port }: moved.Zone, records: Int32Array, at: nu
   if (records[at + moved.PROTOCOL] === ipv4.PROTOCOL_TCP) {
     tracker.goOn(entry, state, records, at + moved.TCP);
   }
-  const { REPLY_SEEN, BLOCKED, TRANSLATED, REVERSE } = connections;
   const flags = REPLY_SEEN | BLOCKED | TRANSLATED | REVERSE;
   connections.setFlag(entry, records[at + moved.FLAGS]! & flags);
   for (let i = 0; i < 4; i++) address[i] = records[at + moved.TRANSLATION + i]!;

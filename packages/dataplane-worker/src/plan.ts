@@ -43,6 +43,8 @@ export interface WorkerPlan {
   readonly doorbells: readonly number[];
   /** Of the whole chassis: knowledge-time.ts. */
   readonly knowledge: SharedArrayBuffer;
+  /** Of the whole chassis: pick-up-window.ts. */
+  readonly pickUp: SharedArrayBuffer;
   /** Of the whole chassis: device-fences.ts. */
   readonly fences: SharedArrayBuffer;
   /** Of the whole chassis: device-queues.ts. */

@@ -23,6 +23,7 @@ import { isIcmpV4, isIcmpV6 } from "./is-icmp.ts";
 import { GOES_ON } from "./parse.ts";
 import { isIcmpError, quoted, readQuotedPacket } from "./quoted-packet.ts";
 
+const { PICKED_UP } = connections;
 const view = poolViews().view;
 /** What the last look-up found, whether or not the packet fits to it. */
 let found = connections.NONE;
@@ -63,16 +64,47 @@ export function commit(core: Core, slot: number, port: number): number {
   }
   if (entry === connections.NONE) {
     if (isStale(core, port)) return DROP["knowledge-stale"];
-    entry = connections.insert(hash, core.nowMs);
+    entry = begin(core, slot, hasSegment);
   }
   if (entry === connections.NONE) return DROP["connections-full"];
   packet.setEntry(slot, entry);
   const isReply = connections.isReply(entry);
-  if (isReply) connections.setFlag(entry, connections.REPLY_SEEN);
-  else connections.clearFlag(entry, connections.BLOCKED);
+  const isSure = isConnection(entry, isReply, hasSegment);
+  if (!isReply) connections.clearFlag(entry, connections.BLOCKED);
+  else if (isSure) connections.setFlag(entry, connections.REPLY_SEEN);
   const lifetime = hasSegment ? tracker.track(entry, isReply) : lifetimeOf(slot, entry);
-  if (!isLaterTcp(slot)) connections.setExpires(entry, (core.nowMs + lifetime) | 0);
+  if (isSure && !isLaterTcp(slot)) connections.setExpires(entry, (core.nowMs + lifetime) | 0);
   return GOES_ON;
+}
+
+/**
+ * A new entry for the packet whose key and segment are loaded, or NONE. Of an answer the receiver
+ * began the connection, and nothing that its sender says prolongs it until that one is heard.
+ */
+function begin(core: Core, slot: number, hasSegment: boolean): number {
+  const { nowMs } = core;
+  const hash = packet.flowHash(slot);
+  if (!hasSegment || !tracker.isUnderWay()) return connections.insert(hash, nowMs);
+  const isAnswer = (packet.connection(slot) & packet.CONNECTION_REPLY) !== 0;
+  const entry = isAnswer
+    ? connections.insertForAnswer(hash, nowMs)
+    : connections.insert(hash, nowMs);
+  if (entry === connections.NONE) return entry;
+  tracker.pickUp(entry);
+  connections.setExpires(entry, (nowMs + timeouts.PICKED_UP_MS) | 0);
+  return entry;
+}
+
+/**
+ * Whether the entry is no guess, or none any more: who began the connection goes on with it. A
+ * reset does not say so, and a rule may have sent it in his name; a SYN begins another one.
+ */
+function isConnection(entry: number, isReply: boolean, hasSegment: boolean): boolean {
+  if (!connections.hasFlag(entry, PICKED_UP)) return true;
+  if (isReply || !hasSegment || !tracker.isUnderWay()) return false;
+  connections.clearFlag(entry, PICKED_UP);
+  connections.setFlag(entry, connections.REPLY_SEEN);
+  return true;
 }
 
 /** Whether what this chassis knows of the others is too old for what begins at `port`. */
@@ -107,6 +139,9 @@ function classify(core: Core, slot: number, port: number): number {
   found = entry;
   const hasSegment = readSegment(slot);
   if (entry === connections.NONE) {
+    if (hasSegment && tracker.isUnderWay() && core.pickUp.isOpen(core.nowMs)) {
+      return packet.CONNECTION_FORGOTTEN;
+    }
     return mayBegin(slot, hasSegment) ? packet.CONNECTION_NEW : packet.CONNECTION_INVALID;
   }
   const isReply = connections.isReply(entry);

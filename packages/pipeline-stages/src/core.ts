@@ -10,6 +10,7 @@ import { DeviceQueues } from "@rhone/rings/device-queues";
 import { DROP } from "@rhone/rings/drop-reason";
 import { KnowledgeTime } from "@rhone/rings/knowledge-time";
 import * as packet from "@rhone/rings/packet";
+import { PickUpWindow } from "@rhone/rings/pick-up-window";
 import { LARGE_FRAME_MAX, SMALL_FRAME_MAX } from "@rhone/rings/pool";
 import * as poolMemory from "@rhone/rings/pool-memory";
 import type { RuleCounters } from "@rhone/rings/rule-counters";
@@ -88,6 +89,8 @@ export class Core {
   onAwakened: (device: number) => void = () => {};
   /** Until when the chassis knows what the others do. */
   knowledge = new KnowledgeTime();
+  /** Whether connections may have been forgotten. */
+  pickUp = new PickUpWindow();
   /** Which devices may be used now. */
   fences = new DeviceFences();
   /** By which queues the devices send that have several. */

@@ -62,6 +62,8 @@ function entryToKeep(core: Core, slot: number, port: number, edition: number): n
   if ((packet.connection(slot) & packet.CONNECTION_DNAT) !== 0) return connections.NONE;
   if ((packet.flags(slot) & UNUSUAL) !== 0) return connections.NONE;
   const known = packet.entry(slot);
+  // What is not sure to be a connection walks.
+  if (connections.hasFlag(known, connections.PICKED_UP)) return connections.NONE;
   if (connections.decision(known, edition) === editionFor(core, slot)) return connections.NONE;
   // Another packet of the batch may have taken the entry's place meanwhile.
   return findConnection(core, slot, port);

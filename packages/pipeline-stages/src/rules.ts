@@ -21,6 +21,7 @@ import { GOES_ON } from "./parse.ts";
 import { addToChassis } from "./to-chassis.ts";
 
 const REPLY = packet.CONNECTION_ESTABLISHED | packet.CONNECTION_REPLY;
+const FORGOTTEN = packet.CONNECTION_FORGOTTEN;
 
 const view = poolViews().view;
 const query = new Int32Array(acls.QUERY_WORDS);
@@ -57,6 +58,18 @@ function mayAsk(core: Core, slot: number, direction: acls.Direction, port: numbe
   const { tables } = core;
   if (tables.acls.isEmpty) return true;
   loadQuery(slot);
+  const rule = findForQuestion(core, direction, port);
+  return rule === acls.NO_RULE || !isRefusal(core, rule);
+}
+
+function isRefusal(core: Core, rule: number): boolean {
+  const action = core.tables.acls.action(rule);
+  return action === acls.ACTION_DROP || action === acls.ACTION_REJECT;
+}
+
+/** The rule that decides about the question that the packet in `query` answers, or NO_RULE. */
+function findForQuestion(core: Core, direction: acls.Direction, port: number): number {
+  const { tables } = core;
   for (let i = 0; i < acls.QUERY_DESTINATION; i++) {
     const word = query[acls.QUERY_SOURCE + i]!;
     query[acls.QUERY_SOURCE + i] = query[acls.QUERY_DESTINATION + i]!;
@@ -65,10 +78,45 @@ function mayAsk(core: Core, slot: number, direction: acls.Direction, port: numbe
   const ports = query[acls.QUERY_PORTS]!;
   query[acls.QUERY_PORTS] = (ports << 16) | (ports >>> 16);
   const asked = direction === acls.FROM_PORT ? acls.TO_PORT : acls.FROM_PORT;
-  const rule = tables.acls.find(asked, tables.ports.datapath(port), port, query);
-  if (rule === acls.NO_RULE) return true;
-  const action = tables.acls.action(rule);
-  return action !== acls.ACTION_DROP && action !== acls.ACTION_REJECT;
+  return tables.acls.find(asked, tables.ports.datapath(port), port, query);
+}
+
+/**
+ * Whether a packet in `query` that a rule refuses is an answer after all: of a connection that the
+ * chassis has forgotten, if the rules of today let the packet's receiver begin it.
+ */
+function isPickedUp(core: Core, slot: number, direction: acls.Direction, port: number): boolean {
+  if ((packet.connection(slot) & FORGOTTEN) !== FORGOTTEN) return false;
+  if (isToItself() || isBalanced(core, direction, port)) return false;
+  const rule = findForQuestion(core, direction, port);
+  // A question that passes without a connection has its answers pass by rules alone.
+  return rule === acls.NO_RULE || core.tables.acls.action(rule) === acls.ACTION_ALLOW;
+}
+
+/** Then nobody can tell an answer from a question. */
+function isToItself(): boolean {
+  for (let i = 0; i < acls.QUERY_DESTINATION; i++) {
+    if (query[acls.QUERY_SOURCE + i] !== query[acls.QUERY_DESTINATION + i]) return false;
+  }
+  const ports = query[acls.QUERY_PORTS]!;
+  return ports >>> 16 === (ports & 0xffff);
+}
+
+/**
+ * Whether the other end is a load balancer or a backend in the port's switch. What it sends is
+ * perhaps the VIP's to the receiver, who would reset it.
+ */
+function isBalanced(core: Core, direction: acls.Direction, port: number): boolean {
+  const { tables, key } = core;
+  if (tables.loadBalancers.isEmpty) return false;
+  key[0] = tables.ports.datapath(port);
+  if (direction === acls.TO_PORT) {
+    for (let i = 0; i < 4; i++) key[1 + i] = query[acls.QUERY_SOURCE + i]!;
+    return tables.loadBalancers.isBackend(key);
+  }
+  for (let i = 0; i < 4; i++) key[2 + i] = query[acls.QUERY_DESTINATION + i]!;
+  const servicePort = query[acls.QUERY_PORTS]! & 0xffff;
+  return tables.loadBalancers.find(key, query[acls.QUERY_PROTOCOL]!, servicePort) >= 0;
 }
 
 function apply(
@@ -78,7 +126,13 @@ function apply(
   port: number,
   rule: number,
 ): number {
-  if (isHeld(core, slot, rule)) return AWAITS_TABLES;
+  if (isRefusal(core, rule)) {
+    if (isPickedUp(core, slot, direction, port)) {
+      packet.setConnection(slot, REPLY);
+      return GOES_ON;
+    }
+    if (isHeld(core, slot)) return AWAITS_TABLES;
+  }
   const counter = core.tables.acls.counter(rule);
   packet.setRule(slot, counter);
   core.ruleCounters.count(counter);
@@ -101,11 +155,9 @@ function apply(
  * Whether a packet that a rule refuses waits for tables as new as its sender's: perhaps they know a
  * port or a label that lets it pass.
  */
-function isHeld(core: Core, slot: number, rule: number): boolean {
+function isHeld(core: Core, slot: number): boolean {
   const flags = packet.flags(slot);
   if ((flags & packet.FLAG_AHEAD) === 0) return false;
-  const action = core.tables.acls.action(rule);
-  if (action !== acls.ACTION_DROP && action !== acls.ACTION_REJECT) return false;
   packet.setFlags(slot, flags & ~packet.FLAG_AHEAD); // Once.
   if (!core.holdRefused(slot)) return false;
   core.handedOver++;

@@ -87,6 +87,8 @@ export const CONNECTION_SNAT = 32;
 export const CONNECTION_DNAT = 64;
 /** The entry was blocked by a rule. */
 export const CONNECTION_BLOCKED = 128;
+/** No entry, and under way, where connections may have been forgotten. Else it is as new. */
+export const CONNECTION_FORGOTTEN = CONNECTION_NEW | CONNECTION_ESTABLISHED;
 
 const FRAME_AT = 0;
 const LENGTH = 1;

@@ -29,6 +29,7 @@ export const HEAD_REFUSED = 6;
 export const HEAD_SWEEP = 7; // The next entry to look at.
 export const HEAD_OLDEST = 8; // Ends of the list of those without a reply, plus one.
 export const HEAD_NEWEST = 9;
+export const HEAD_PICKED_UP = 10;
 /** What follows from the entries alone. */
 export const HEAD_LISTS: readonly number[] = [HEAD_FREE, HEAD_IN_USE, HEAD_OLDEST, HEAD_NEWEST];
 
@@ -58,6 +59,8 @@ export const FROM_HIGH = 4;
 export const TRANSLATED = 8;
 /** It is one of such packets: replies to it come from what translations.ts has for it. */
 export const REVERSE = 16;
+/** It was begun by an answer, and who must have asked has not been heard since. */
+export const PICKED_UP = 32;
 export const STATE_SHIFT = 8;
 
 const PER_BUCKET = 0;
@@ -86,6 +89,8 @@ export interface Usage {
   readonly expired: number;
   readonly earlyDropped: number;
   readonly refused: number;
+  /** Begun by an answer to what nobody here knew of. */
+  readonly pickedUp: number;
 }
 
 const INSTALLED = Symbol.for("rhone.connections");
@@ -140,6 +145,7 @@ export function usageOf(buffer: SharedArrayBuffer): Usage {
     expired: sum(HEAD_EXPIRED),
     earlyDropped: sum(HEAD_EARLY_DROPPED),
     refused: sum(HEAD_REFUSED),
+    pickedUp: sum(HEAD_PICKED_UP),
   };
 }
 

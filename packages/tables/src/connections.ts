@@ -25,7 +25,7 @@ import * as unreplied from "./unreplied.ts";
 
 export const NONE = -1;
 
-export const { REPLY_SEEN, BLOCKED, TRANSLATED, REVERSE } = memory;
+export const { REPLY_SEEN, BLOCKED, TRANSLATED, REVERSE, PICKED_UP } = memory;
 const { FROM_HIGH, STATE_SHIFT } = memory;
 const SCALE_SHIFT = 16;
 const SCALE_BITS = 5;
@@ -170,6 +170,20 @@ export function insert(flowHash: number, nowMs: number): number {
   unreplied.append(bucket, number);
   words[head + memory.HEAD_IN_USE]! += 1;
   words[head + memory.HEAD_INSERTED]! += 1;
+  return entry;
+}
+
+/**
+ * As `insert`, when the packet at hand is an answer: its receiver is the one who began. The entry
+ * counts as one without a reply until that one is heard (PICKED_UP).
+ */
+export function insertForAnswer(flowHash: number, nowMs: number): number {
+  isFromHigh = !isFromHigh;
+  const entry = insert(flowHash, nowMs);
+  isFromHigh = !isFromHigh;
+  if (entry === NONE) return NONE;
+  setFlag(entry, PICKED_UP);
+  words[bucketHead(bucketOf(flowHash)) + memory.HEAD_PICKED_UP]! += 1;
   return entry;
 }
 

@@ -47,6 +47,7 @@ const EXACT_SECTIONS = [
   "ownAddresses", // [router row, address × 4] → port row
   "endpointByAddress", // [address × 4] → endpoint row
   "vipByService", // [datapath row, protocol << 16 | port, address × 4] → VIP
+  "vipByBackend", // [datapath row, address × 4] → one of its VIPs
 ] as const;
 
 export type PlainSection = (typeof PLAIN_SECTIONS)[number];
@@ -145,7 +146,7 @@ export class Tables {
     const { count } = this.datapaths;
     this.placement = new Placement(sections.placement);
     this.acls = new Acls(sections.aclRules, sections.aclLists, sections.aclBlocks, count);
-    this.loadBalancers = new LoadBalancers(sections.vips, sections.backends, sections.vipByService);
+    this.loadBalancers = new LoadBalancers(sections);
     const key = new Int32Array(1);
     let hasStandby = false;
     for (let device = 0; device < DEVICES_MAX; device++) {

@@ -29,8 +29,7 @@ function tableWith(
   vips: readonly { protocol: number; servicePort: number; backends: readonly BackendRow[] }[],
 ): LoadBalancers {
   const rows = vips.map((vip) => ({ datapath: 3, address: v4(9), rejects: true, ...vip }));
-  const { vips: words, backends, vipByService } = buildLoadBalancers(rows);
-  return new LoadBalancers(words, backends, vipByService);
+  return new LoadBalancers(buildLoadBalancers(rows));
 }
 
 function keyOf(datapath: number, address: AddressWords): Int32Array {
@@ -42,6 +41,22 @@ function serverOf(table: LoadBalancers, flow: number, except = NOBODY): number {
   const number = table.choose(0, flow, except);
   return number === NO_BACKEND ? -1 : table.backendWord(0, number, 3) - 0x0a000000;
 }
+
+test("a backend is found by its switch and address", () => {
+  const table = tableWith([
+    { protocol: TCP, servicePort: 80, backends: backends(1, 2) },
+    { protocol: UDP, servicePort: 53, backends: backends(2, 3) },
+  ]);
+  const isBackend = (datapath: number, host: number): boolean =>
+    table.isBackend(Int32Array.from([datapath, ...v4(host)]));
+  assert.deepEqual(
+    [1, 2, 3].map((host) => isBackend(3, host)),
+    [true, true, true],
+  );
+  assert.equal(isBackend(3, 9), false, "the VIP's own");
+  assert.equal(isBackend(4, 1), false, "in another switch");
+  assert.equal(tableOf([]).isBackend(Int32Array.from([3, ...v4(1)])), false);
+});
 
 test("a VIP is found by its switch, address, protocol and port, else as one for everything", () => {
   const table = tableWith([

@@ -43,12 +43,15 @@ export interface VipRow {
   readonly rejects: boolean;
 }
 
-/** The words of the three sections; of two VIPs with one service the first wins. */
-export function buildLoadBalancers(vips: readonly VipRow[]): {
-  vips: Int32Array;
-  backends: Int32Array;
-  vipByService: ExactImage;
-} {
+export interface LoadBalancerSections {
+  readonly vips: Int32Array;
+  readonly backends: Int32Array;
+  readonly vipByService: ExactImage;
+  readonly vipByBackend: ExactImage;
+}
+
+/** The words of the sections; of two VIPs with one service the first wins. */
+export function buildLoadBalancers(vips: readonly VipRow[]): LoadBalancerSections {
   const backends: number[][] = [];
   const rows = vips.map(({ backends: own, rejects }) => {
     const first = backends.length;
@@ -63,18 +66,34 @@ export function buildLoadBalancers(vips: readonly VipRow[]): {
     vips: buildRows(VIP_WIDTH, rows),
     backends: buildRows(BACKEND_WIDTH, backends),
     vipByService: buildExactTable(6, entries),
+    vipByBackend: buildExactTable(5, backendEntries(vips)),
   };
+}
+
+/** One for each address of a backend in each switch. */
+function backendEntries(vips: readonly VipRow[]): ExactEntry[] {
+  const entries = new Map<string, ExactEntry>();
+  for (const [value, { datapath, backends }] of vips.entries()) {
+    for (const { address } of backends) {
+      const key = [datapath, ...address];
+      const name = key.join(" ");
+      if (!entries.has(name)) entries.set(name, { key, value });
+    }
+  }
+  return [...entries.values()];
 }
 
 export class LoadBalancers {
   readonly #vips: Rows;
   readonly #backends: Rows;
   readonly #vipByService: ExactTable;
+  readonly #vipByBackend: ExactTable;
 
-  constructor(vips: Int32Array, backends: Int32Array, vipByService: ExactImage) {
+  constructor({ vips, backends, vipByService, vipByBackend }: LoadBalancerSections) {
     this.#vips = new Rows(VIP_WIDTH, vips);
     this.#backends = new Rows(BACKEND_WIDTH, backends);
     this.#vipByService = new ExactTable(vipByService);
+    this.#vipByBackend = new ExactTable(vipByBackend);
   }
 
   get isEmpty(): boolean {
@@ -91,6 +110,14 @@ export class LoadBalancers {
     if (exact >= 0) return exact;
     key[1] = 0;
     return this.#vipByService.find(key);
+  }
+
+  /**
+   * Whether an address is that of a backend of any VIP in a switch. `key` has the switch's row in
+   * word 0, and the address from word 1 on.
+   */
+  isBackend(key: Int32Array): boolean {
+    return this.#vipByBackend.find(key) >= 0;
   }
 
   /**

@@ -120,7 +120,8 @@ function read(
 ): boolean {
   const at = entriesAt + entry * memory.ENTRY_WORDS;
   const leftMs = (words[at + memory.EXPIRES]! - nowMs) | 0;
-  if (leftMs < 0) return false;
+  // What is not sure to be a connection at all is not passed on as one.
+  if (leftMs < 0 || (words[at + memory.FLAGS]! & memory.PICKED_UP) !== 0) return false;
   const hash = words[at + memory.HASH]!;
   const portVersion = words[at + memory.PORT_VERSION]!;
   const version = portVersion & 0xff;

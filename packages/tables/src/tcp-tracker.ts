@@ -101,6 +101,17 @@ export function mayBegin(): boolean {
   return kind === KIND_SYN || kind === KIND_ACK;
 }
 
+/** Whether the loaded segment is of a connection that stands: neither opens it nor resets it. */
+export function isUnderWay(): boolean {
+  const kind = kindOf();
+  return kind === KIND_ACK || kind === KIND_FIN;
+}
+
+/** A new entry is that of a connection that stands already. */
+export function pickUp(entry: number): void {
+  connections.setState(entry, ESTABLISHED);
+}
+
 /** VALID, INVALID or REOPENS for the loaded segment of an entry. Changes nothing. */
 export function classify(entry: number, isReply: boolean): number {
   const kind = kindOf();

@@ -21,6 +21,8 @@ export interface Connection {
   readonly tuple: Tuple;
   isReplySeen: boolean;
   isBlocked: boolean;
+  /** An answer began it, and who must have asked has not been heard since. */
+  isPickedUp: boolean;
   expiresMs: number;
   /** null: not TCP. */
   readonly tcp: tcp.TcpConnection | null;
@@ -30,8 +32,11 @@ export interface Connection {
 
 /** What a packet is to the connections of a port; null when it is not tracked. */
 export interface Finding {
-  readonly kind: "new" | "established" | "related" | "invalid";
-  readonly isReply: boolean;
+  /** This and `isReply` change when rules say that it is an answer. */
+  kind: "new" | "established" | "related" | "invalid";
+  isReply: boolean;
+  /** Perhaps of a connection that its port's chassis has forgotten. */
+  readonly isForgotten: boolean;
   readonly connection: Connection | null;
   /** The connection with its addresses and ports, also when the packet does not fit to it. */
   readonly found: Connection | null;
@@ -39,7 +44,12 @@ export interface Finding {
   readonly isBack: boolean;
 }
 
+const NOTHING = {
+  ...{ isReply: false, isForgotten: false, connection: null, found: null, isBack: false },
+};
 const SECOND = 1000;
+const PICKED_UP_SECONDS = 30;
+const FORGOTTEN_SECONDS = 30;
 const TCP_SECONDS: { readonly [state in tcp.TcpState]: number } = {
   ...{ new: 30, "syn-sent": 30, "both-syn-sent": 30, "syn-received": 30, established: 86_400 },
   ...{ "fin-wait": 900, "close-wait": 900, "last-ack": 30, "time-wait": 45, closed: 10 },
@@ -99,6 +109,18 @@ function isIcmpError(bytes: Buffer, { source, protocol, transportAt }: IpHeader)
 
 export class Connections {
   readonly #byPort = new Map<string, Connection[]>();
+  readonly #forgottenAtMs = new Map<string, number>();
+
+  /** All of a port are gone, and for a while what looks like part of one may be. */
+  forget(port: string, nowMs: number): void {
+    this.#byPort.delete(port);
+    this.#forgottenAtMs.set(port, nowMs);
+  }
+
+  #mayBeForgotten(port: string, nowMs: number): boolean {
+    const atMs = this.#forgottenAtMs.get(port);
+    return atMs !== undefined && nowMs - atMs <= FORGOTTEN_SECONDS * SECOND;
+  }
 
   /** Those of a port that have not run out. */
   of(port: string, nowMs: number): readonly Connection[] {
@@ -115,34 +137,42 @@ export class Connections {
     const connection = this.#find(port, tuple, nowMs);
     const segment = segmentOf(bytes, ip);
     if (connection === undefined) {
-      const kind = mayBegin(bytes, ip, segment) ? "new" : "invalid";
-      return { kind, isReply: false, connection: null, found: null, isBack: false };
+      const isForgotten =
+        segment !== null && tcp.isUnderWay(segment) && this.#mayBeForgotten(port, nowMs);
+      const kind = isForgotten || mayBegin(bytes, ip, segment) ? "new" : "invalid";
+      return { ...NOTHING, kind, isForgotten };
     }
     const isBack = isReply(connection, tuple);
     const verdict = segment === null ? "valid" : tcp.judge(connection.tcp!, segment, isBack);
     if (verdict !== "valid") {
       const kind = verdict === "reopens" ? "new" : "invalid";
-      return { kind, isReply: false, connection: null, found: connection, isBack };
+      return { ...NOTHING, kind, found: connection, isBack };
     }
     const kind = isBack || connection.isReplySeen ? "established" : "new";
-    return { kind, isReply: isBack, connection, found: connection, isBack };
+    return { ...NOTHING, kind, isReply: isBack, connection, found: connection, isBack };
   }
 
   /** An error about a packet of a connection is related to it, and runs against that packet. */
   #lookUpError(port: string, bytes: Buffer, nowMs: number): Finding {
     const quoted = quotedTuple(bytes);
     const connection = quoted === null ? undefined : this.#find(port, quoted, nowMs);
-    const rest = { isReply: false, connection: null, found: null, isBack: false };
-    if (connection === undefined) return { kind: "invalid", ...rest };
+    if (connection === undefined) return { ...NOTHING, kind: "invalid" };
     const isBack = !isReply(connection, quoted!);
-    return { kind: "related", isReply: isBack, connection, found: connection, isBack };
+    const kind = "related";
+    return { ...NOTHING, kind, isReply: isBack, connection, found: connection, isBack };
   }
 
   /**
    * For what the look-up called new or established and the rules let pass. null when it does not
    * fit to its connection: of a translated packet the other one, by which it was not looked up.
+   * `isAnswer`: whether it was called a reply.
    */
-  commit(port: string, bytes: Buffer, tuple: Tuple, nowMs: number): Connection | null {
+  commit(
+    port: string,
+    bytes: Buffer,
+    { tuple, isAnswer }: { readonly tuple: Tuple; readonly isAnswer: boolean },
+    nowMs: number,
+  ): Connection | null {
     const ip = headersOf(bytes).ip!;
     const segment = segmentOf(bytes, ip);
     let connection = this.#find(port, tuple, nowMs);
@@ -155,23 +185,38 @@ export class Connections {
         connection = undefined;
       }
     }
-    connection ??= this.#begin(port, tuple, nowMs);
+    connection ??= this.#begin(port, { tuple, isAnswer }, segment, nowMs);
     const isBack = isReply(connection, tuple);
-    if (isBack) connection.isReplySeen = true;
-    else connection.isBlocked = false;
+    const isBeginnerHeard = !isBack && segment !== null && tcp.isUnderWay(segment);
+    if (connection.isPickedUp && isBeginnerHeard) {
+      connection.isPickedUp = false;
+      connection.isReplySeen = true;
+    }
+    if (!isBack) connection.isBlocked = false;
+    else if (!connection.isPickedUp) connection.isReplySeen = true;
     if (segment !== null) tcp.take(connection.tcp!, segment, isBack);
+    if (connection.isPickedUp) return connection;
     // A later fragment of TCP says nothing about the connection's state.
     if (ip.protocol === TCP && segment === null) return connection;
     connection.expiresMs = nowMs + lifetimeSeconds(connection) * SECOND;
     return connection;
   }
 
-  #begin(port: string, tuple: Tuple, nowMs: number): Connection {
+  #begin(
+    port: string,
+    { tuple, isAnswer }: { readonly tuple: Tuple; readonly isAnswer: boolean },
+    segment: tcp.Segment | null,
+    nowMs: number,
+  ): Connection {
+    const isUnderWay = segment !== null && tcp.isUnderWay(segment);
+    const isPickedUp = isUnderWay && isAnswer;
     const connection: Connection = {
-      ...{ tuple, isReplySeen: false, isBlocked: false, expiresMs: nowMs },
+      ...{ tuple: isPickedUp ? reversed(tuple) : tuple, isReplySeen: false, isBlocked: false },
+      ...{ isPickedUp, expiresMs: isUnderWay ? nowMs + PICKED_UP_SECONDS * SECOND : nowMs },
       tcp: tuple.protocol === TCP ? tcp.newTcp() : null,
       translation: null,
     };
+    if (isUnderWay) connection.tcp!.state = "established";
     this.#byPort.set(port, [...this.of(port, nowMs), connection]);
     return connection;
   }
@@ -182,7 +227,7 @@ export class Connections {
   }
 }
 
-function isSame(a: Tuple, b: Tuple): boolean {
+export function isSame(a: Tuple, b: Tuple): boolean {
   return (
     a.protocol === b.protocol &&
     a.source === b.source &&
@@ -194,11 +239,14 @@ function isSame(a: Tuple, b: Tuple): boolean {
 
 /** Whether a packet with this tuple runs against the connection's first one. */
 function isReply({ tuple }: Connection, packet: Tuple): boolean {
-  if (isSame(tuple, packet)) return false;
-  return isSame(tuple, {
-    ...{ protocol: packet.protocol, source: packet.destination, destination: packet.source },
-    ...{ sourcePort: packet.destinationPort, destinationPort: packet.sourcePort },
-  });
+  return !isSame(tuple, packet) && isSame(tuple, reversed(packet));
+}
+
+/** Of the packets that answer. */
+export function reversed(tuple: Tuple): Tuple {
+  const { source, destination, sourcePort, destinationPort } = tuple;
+  const ends = { source: destination, destination: source };
+  return { ...tuple, ...ends, sourcePort: destinationPort, destinationPort: sourcePort };
 }
 
 function segmentOf(bytes: Buffer, ip: IpHeader): tcp.Segment | null {

@@ -47,6 +47,17 @@ export function serviceOf(
   return { rejects: found.rejects, backends };
 }
 
+/** Whether it is the address of a backend of what a switch is served by. */
+export function isBackend(
+  loadBalancers: readonly LoadBalancer[],
+  switchName: string,
+  ip: Ip,
+): boolean {
+  const own = loadBalancers.filter(({ switches }) => switches.includes(switchName));
+  const backends = own.flatMap(({ vips }) => vips.flatMap((vip) => vip.backends));
+  return backends.some(({ address }) => ipFromText(address) === ip);
+}
+
 /** Nobody is served by himself; null when nobody else is left. */
 export function choose({ backends }: Service, tuple: Tuple): End | null {
   const flow = hashOf(tuple);

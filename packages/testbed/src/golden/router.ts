@@ -33,23 +33,8 @@ import { admit, mayReceive } from "./port-security.ts";
 import { answerTo } from "./reject.ts";
 import { type Hop, route } from "./routing.ts";
 import { type Judgement, judge } from "./rules.ts";
+import * as stages from "./stages.ts";
 import { withEnd, withQuotedEnd } from "./translation.ts";
-
-const STAGES = 16;
-const PORT_SECURITY = 0;
-const PRE_ACL = 1;
-const ACL = 2;
-const QOS = 3;
-const LOAD_BALANCING = 4;
-const STATEFUL = 5;
-const L2 = 6;
-const ROUTING = 7;
-const POST_ROUTING = 8;
-const EGRESS_PRE_ACL = 10;
-const EGRESS_ACL = 11;
-const EGRESS_STATEFUL = 13;
-const EGRESS_PORT_SECURITY = 14;
-const OUTPUT = 15;
 
 export interface Delivery {
   readonly port: string;
@@ -120,7 +105,13 @@ export class GoldenRouter {
 
   /** Packets that ran each stage at a chassis. */
   packets(chassis: string): readonly number[] {
-    return this.#packets.get(chassis) ?? new Array<number>(STAGES).fill(0);
+    return this.#packets.get(chassis) ?? new Array<number>(stages.STAGES).fill(0);
+  }
+
+  /** Another one comes in the place of a chassis, and knows no connection. */
+  crash(chassis: string, nowMs: number): void {
+    const own = this.network.ports.filter((port) => port.chassis === chassis);
+    for (const { name } of own) this.connections.forget(name, nowMs);
   }
 
   /** A frame from the device of a port; time never goes back. */
@@ -129,9 +120,9 @@ export class GoldenRouter {
     this.#outcome = { deliveries: [], drops: [] };
     const port = this.network.port(portName);
     const bytes = Buffer.from(frame);
-    this.#count(port.chassis!, PORT_SECURITY);
+    this.#count(port.chassis!, stages.PORT_SECURITY);
     const reason = admit(port, bytes);
-    if (reason !== null) this.#drop(port.chassis!, PORT_SECURITY, reason);
+    if (reason !== null) this.#drop(port.chassis!, stages.PORT_SECURITY, reason);
     else this.#fromPort(port, bytes);
     return this.#outcome;
   }
@@ -139,35 +130,35 @@ export class GoldenRouter {
   /** Stages 1 to 5: the connection of the sender, and the rules for it. */
   #fromPort(port: GoldenPort, bytes: Buffer): void {
     const here = port.chassis!;
-    this.#count(here, PRE_ACL);
+    this.#count(here, stages.PRE_ACL);
     let ports: Ports = null;
     let finding: Finding | null = null;
     if (isTracked(bytes)) {
       ports = this.#fragments.resolve(here, port.switch, bytes, this.#nowMs);
       if (ports === null) {
-        this.#drop(here, PRE_ACL, "fragment-orphan");
+        this.#drop(here, stages.PRE_ACL, "fragment-orphan");
         return;
       }
       finding = this.connections.lookUp(port.name, bytes, tupleOf(bytes, ports), this.#nowMs);
       if (isConflict(finding)) {
-        this.#drop(here, PRE_ACL, "translation-conflict");
+        this.#drop(here, stages.PRE_ACL, "translation-conflict");
         return;
       }
     }
-    this.#count(here, ACL);
+    this.#count(here, stages.ACL);
     const judgement = this.#judge("from-port", port, bytes, ports, finding);
     if (judgement === "acl-drop" || judgement === "acl-reject" || judgement === "acl-blocked") {
-      this.#drop(here, ACL, judgement);
+      this.#drop(here, stages.ACL, judgement);
       const answer = judgement === "acl-reject" && finding !== null ? answerTo(bytes) : null;
       if (answer !== null)
         this.#toPort(port, answer, { ports: null, isAnswer: true, isFree: true });
       return;
     }
-    this.#countAll(here, QOS, LOAD_BALANCING);
+    this.#countAll(here, stages.QOS, stages.LOAD_BALANCING);
     const isCommitted = judgement === "passes" && finding !== null;
     const backend = isCommitted ? this.#balance(port, bytes, ports, finding!) : "none";
     if (backend === "refused") return;
-    this.#count(here, STATEFUL);
+    this.#count(here, stages.STATEFUL);
     if (!isCommitted) {
       this.#fromSwitch(port, bytes, ports, isBalanced(finding));
       return;
@@ -185,7 +176,7 @@ export class GoldenRouter {
     if (service === null) return "none";
     const backend = choose(service, tuple);
     if (backend !== null) return backend;
-    this.#drop(port.chassis!, LOAD_BALANCING, "lb-no-backend");
+    this.#drop(port.chassis!, stages.LOAD_BALANCING, "lb-no-backend");
     const answer = service.rejects ? answerTo(bytes) : null;
     if (answer !== null) this.#toPort(port, answer, { ports: null, isAnswer: true, isFree: true });
     return "refused";
@@ -232,7 +223,7 @@ export class GoldenRouter {
       other.found?.translation?.isReverse === true && isSameEnd(other.found.translation.end, vip);
     const isOver = other.kind === "new" && other.connection === null;
     if (other.found !== null && !isOurs && !isOver) {
-      this.#drop(port.chassis!, STATEFUL, "translation-conflict");
+      this.#drop(port.chassis!, stages.STATEFUL, "translation-conflict");
       return null;
     }
     const committed = this.#commit(port, sent, sentPorts, { ...finding, found: other.found });
@@ -240,14 +231,14 @@ export class GoldenRouter {
     return { bytes: sent, ports: sentPorts, isTranslated: true };
   }
 
-  /** What the rules say, counted for the one that decided. */
+  /** What the rules say, counted for the one that decided; what is an answer after all is one. */
   #judge(
     direction: "from-port" | "to-port",
     port: GoldenPort,
     bytes: Buffer,
     ports: Ports,
     finding: Finding | null,
-  ): Judgement["verdict"] {
+  ): Exclude<Judgement["verdict"], "picked-up"> {
     const { ip } = headersOf(bytes);
     const tuple = ip === null ? null : tupleOf(bytes, ports ?? untrackedPorts(bytes, ip));
     const { verdict, rule } = judge(this.network, direction, port, bytes, tuple, finding);
@@ -255,7 +246,10 @@ export class GoldenRouter {
       const key = `${port.chassis} ${rule}`;
       this.ruleHits.set(key, (this.ruleHits.get(key) ?? 0) + 1);
     }
-    return verdict;
+    if (verdict !== "picked-up") return verdict;
+    finding!.kind = "established";
+    finding!.isReply = true;
+    return "passes";
   }
 
   #commit(
@@ -265,19 +259,20 @@ export class GoldenRouter {
     finding: Finding | null,
   ): Connection | null {
     if (finding?.kind !== "new" && finding?.kind !== "established") return null;
-    return this.connections.commit(port.name, bytes, tupleOf(bytes, ports), this.#nowMs);
+    const what = { tuple: tupleOf(bytes, ports), isAnswer: finding.isReply };
+    return this.connections.commit(port.name, bytes, what, this.#nowMs);
   }
 
   /** Stages 6 and 7, at the chassis of the sender. */
   #fromSwitch(port: GoldenPort, bytes: Buffer, ports: Ports, isTranslated = false): void {
     const here = port.chassis!;
-    this.#count(here, L2);
+    this.#count(here, stages.L2);
     const decision = switchFrame(this.network, port, bytes, isTranslated);
     if (decision.kind === "drop") {
-      this.#drop(here, L2, decision.reason);
+      this.#drop(here, stages.L2, decision.reason);
       return;
     }
-    this.#count(here, ROUTING);
+    this.#count(here, stages.ROUTING);
     if (decision.kind === "flood") {
       this.#floodFrom(here, port, bytes);
       return;
@@ -286,7 +281,7 @@ export class GoldenRouter {
     const outPort = isAnswer ? port : decision.port;
     const atSwitch = { bytes: isAnswer ? decision.bytes : bytes, inPort: port, outPort, isAnswer };
     const { hop, drops } = route(this.network, atSwitch);
-    for (const reason of drops) this.#drop(here, ROUTING, reason);
+    for (const reason of drops) this.#drop(here, stages.ROUTING, reason);
     if (hop !== null) this.#cross(port, hop, ports);
   }
 
@@ -308,20 +303,20 @@ export class GoldenRouter {
   }
 
   #endHere(here: string, reason: DropReasonName): void {
-    this.#count(here, POST_ROUTING);
-    this.#drop(here, POST_ROUTING, reason);
+    this.#count(here, stages.POST_ROUTING);
+    this.#drop(here, stages.POST_ROUTING, reason);
   }
 
   /** Who may not be cut is told how much the tunnel carries (RFC 1191, RFC 8201). */
   #refuseTooBig(sender: GoldenPort, bytes: Buffer): void {
     const here = sender.chassis!;
-    this.#drop(here, POST_ROUTING, "too-big");
+    this.#drop(here, stages.POST_ROUTING, "too-big");
     const { ip } = headersOf(bytes);
     const error = ip?.dontFragment
       ? errorAbout(bytes, "too-big", ip.destination, this.#options.tunnelMtu)
       : null;
     if (error === null) {
-      this.#count(here, POST_ROUTING);
+      this.#count(here, stages.POST_ROUTING);
       return;
     }
     putHex(error, 0, sender.mac);
@@ -337,7 +332,7 @@ export class GoldenRouter {
     const members = this.network.workloadsOf(inPort.switch);
     for (const there of new Set(members.map(({ chassis }) => chassis))) {
       if (there === null || there === here) continue;
-      if (!this.#fits(bytes)) this.#drop(here, POST_ROUTING, "too-big");
+      if (!this.#fits(bytes)) this.#drop(here, stages.POST_ROUTING, "too-big");
       else for (const copy of this.#send(here, there, bytes)) this.#floodAt(there, inPort, copy);
     }
     this.#floodAt(here, inPort, bytes);
@@ -355,29 +350,29 @@ export class GoldenRouter {
   #toPort(port: GoldenPort, frame: Buffer, { ports: known, isAnswer, isFree }: Arrival): void {
     const here = port.chassis!;
     let bytes = frame;
-    this.#countAll(here, POST_ROUTING, EGRESS_PRE_ACL);
+    this.#countAll(here, stages.POST_ROUTING, stages.EGRESS_PRE_ACL);
     let ports: Ports = null;
     let finding: Finding | null = null;
     if (isTracked(bytes)) {
       ports = this.#portsAtReceiver(port, bytes, known);
       if (ports === null) {
-        this.#drop(here, EGRESS_PRE_ACL, "fragment-orphan");
+        this.#drop(here, stages.EGRESS_PRE_ACL, "fragment-orphan");
         return;
       }
       finding = this.connections.lookUp(port.name, bytes, tupleOf(bytes, ports), this.#nowMs);
       ({ bytes, ports, finding } = this.#reverse(port, bytes, ports, finding));
     }
-    this.#count(here, EGRESS_ACL);
+    this.#count(here, stages.EGRESS_ACL);
     const judgement = isFree ? "passes" : this.#judge("to-port", port, bytes, ports, finding);
     if (judgement === "acl-drop" || judgement === "acl-reject" || judgement === "acl-blocked") {
-      this.#drop(here, EGRESS_ACL, judgement);
+      this.#drop(here, stages.EGRESS_ACL, judgement);
       const mayAnswer = judgement === "acl-reject" && finding !== null && !isAnswer;
       const answer = mayAnswer ? answerTo(bytes) : null;
       // It goes its way as if the port itself had sent it.
       if (answer !== null) this.#fromSwitch(port, answer, portsOf(answer, headersOf(answer).ip!));
       return;
     }
-    this.#countAll(here, EGRESS_ACL + 1, EGRESS_STATEFUL);
+    this.#countAll(here, stages.EGRESS_ACL + 1, stages.EGRESS_STATEFUL);
     if (judgement === "passes") this.#commit(port, bytes, ports, finding);
     this.#output(port, bytes);
   }
@@ -414,15 +409,15 @@ export class GoldenRouter {
   /** Stages 14 and 15. */
   #output(port: GoldenPort, bytes: Buffer): void {
     const here = port.chassis!;
-    this.#count(here, EGRESS_PORT_SECURITY);
+    this.#count(here, stages.EGRESS_PORT_SECURITY);
     const reason = mayReceive(port, headersOf(bytes));
     if (reason !== null) {
-      this.#drop(here, EGRESS_PORT_SECURITY, reason);
+      this.#drop(here, stages.EGRESS_PORT_SECURITY, reason);
       return;
     }
-    this.#count(here, OUTPUT);
+    this.#count(here, stages.OUTPUT);
     if (port.hasDevice) this.#outcome.deliveries.push({ port: port.name, bytes });
-    else this.#drop(here, OUTPUT, "device-down");
+    else this.#drop(here, stages.OUTPUT, "device-down");
   }
 
   /** What arrives at the other end of the tunnel. */
@@ -434,7 +429,7 @@ export class GoldenRouter {
   #count(chassis: string, stage: number): void {
     let packets = this.#packets.get(chassis);
     if (packets === undefined) {
-      packets = new Array<number>(STAGES).fill(0);
+      packets = new Array<number>(stages.STAGES).fill(0);
       this.#packets.set(chassis, packets);
     }
     packets[stage]!++;

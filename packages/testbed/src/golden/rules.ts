@@ -5,21 +5,26 @@
 import type { Acl } from "@rhone/state/acl";
 import type { Labels } from "@rhone/state/labels";
 import { contains, type Ip, networkFromText } from "./bytes.ts";
-import { type Finding, isDiscovery, type Tuple } from "./connections.ts";
+import { type Finding, isDiscovery, isSame, reversed, type Tuple } from "./connections.ts";
 import { headersOf, ICMP, ICMPV6, TCP, UDP } from "./headers.ts";
+import { isBackend, serviceOf } from "./load-balancing.ts";
 import type { GoldenNetwork, GoldenPort } from "./network.ts";
 
 const PROTOCOLS: { readonly [name: string]: number } = {
   ...{ icmp: ICMP, tcp: TCP, udp: UDP, icmpv6: ICMPV6 },
 };
 
+export type Refusal = "acl-drop" | "acl-reject" | "acl-blocked";
+
 export interface Judgement {
-  readonly verdict: "passes" | "passes-untracked" | "acl-drop" | "acl-reject" | "acl-blocked";
+  readonly verdict: "passes" | "passes-untracked" | "picked-up" | Refusal;
   /** The rule that decided. */
   readonly rule: string | null;
 }
 
 const PASSES: Judgement = { verdict: "passes", rule: null };
+/** It is no question that rules refuse, but the answer to one that they allow. */
+const PICKED_UP: Judgement = { verdict: "picked-up", rule: null };
 const BLOCKED: Judgement = { verdict: "acl-blocked", rule: null };
 
 /** `finding` is null for what is not tracked. */
@@ -38,8 +43,7 @@ export function judge(
     if (finding.connection!.isBlocked) return BLOCKED;
     if (finding.kind === "related") return PASSES;
     // An answer passes as long as the question would.
-    const other = direction === "from-port" ? "to-port" : "from-port";
-    const asked = ruleFor(network, other, port, reversed(tuple!));
+    const asked = ruleForQuestion(network, direction, port, tuple!);
     return asked?.action === "drop" || asked?.action === "reject" ? BLOCKED : PASSES;
   }
   const rule = ruleFor(network, direction, port, tuple!);
@@ -50,10 +54,40 @@ export function judge(
     case "allow-stateless":
       return { verdict: "passes-untracked", rule: rule.name };
     default:
+      if (finding?.isForgotten && isAnswer(network, direction, port, tuple!)) return PICKED_UP;
       // What was let in before is let in no more, answers neither.
       if (finding !== null && finding.connection !== null) finding.connection.isBlocked = true;
       return { verdict: rule.action === "drop" ? "acl-drop" : "acl-reject", rule: rule.name };
   }
+}
+
+/** The rule about the packet that this one answers, at the same port. */
+function ruleForQuestion(
+  network: GoldenNetwork,
+  direction: Acl["direction"],
+  port: GoldenPort,
+  tuple: Tuple,
+): Acl | undefined {
+  const other = direction === "from-port" ? "to-port" : "from-port";
+  return ruleFor(network, other, port, reversed(tuple));
+}
+
+/** Whether the question would make a connection, and the answer is as it was asked for. */
+function isAnswer(
+  network: GoldenNetwork,
+  direction: Acl["direction"],
+  port: GoldenPort,
+  tuple: Tuple,
+): boolean {
+  if (isSame(tuple, reversed(tuple))) return false;
+  const { loadBalancers } = network;
+  const isBalanced =
+    direction === "to-port"
+      ? isBackend(loadBalancers, port.switch, tuple.source)
+      : serviceOf(loadBalancers, port.switch, tuple) !== null;
+  if (isBalanced) return false;
+  const asked = ruleForQuestion(network, direction, port, tuple);
+  return asked === undefined || asked.action === "allow";
 }
 
 function ruleFor(
@@ -65,12 +99,6 @@ function ruleFor(
   return network.rules
     .filter((each) => isAbout(each, direction, port) && matches(each, tuple, network))
     .sort((a, b) => b.priority - a.priority || (a.name < b.name ? -1 : 1))[0];
-}
-
-function reversed(tuple: Tuple): Tuple {
-  const { source, destination, sourcePort, destinationPort } = tuple;
-  const ends = { source: destination, destination: source };
-  return { ...tuple, ...ends, sourcePort: destinationPort, destinationPort: sourcePort };
 }
 
 function isAbout(rule: Acl, direction: Acl["direction"], port: GoldenPort): boolean {

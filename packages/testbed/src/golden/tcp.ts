@@ -111,6 +111,11 @@ export function mayBegin({ kind }: Segment): boolean {
   return kind === "syn" || kind === "ack";
 }
 
+/** Whether it is of a connection that stands: neither opens it nor resets it. */
+export function isUnderWay({ kind }: Segment): boolean {
+  return kind === "ack" || kind === "fin";
+}
+
 /** What comes after each state; a missing one is impossible, "=" passes and changes nothing. */
 type Row = { readonly [state in TcpState]?: TcpState | "=" };
 

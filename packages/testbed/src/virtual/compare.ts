@@ -65,6 +65,8 @@ function runPackets(spec: CaseSpec, run: Run, golden: GoldenRouter): void {
       network = changed(network, spec.changes[count++]!);
       run.change(buildNetwork(network, count));
     }
+    const { crashed = null } = each;
+    if (crashed !== null) run.crash(`c${crashed % spec.network.workers.length}`);
     const frame = buildFrame(each, golden.network, run.history);
     if (frame !== null) run.add(frame, each.pauseMs);
   }
@@ -133,6 +135,12 @@ class Run {
     }
     this.finishRound();
     this.#golden.network = goldenNetwork(built);
+  }
+
+  crash(chassis: string): void {
+    this.finishRound();
+    this.#cluster.crash(chassis);
+    this.#golden.crash(chassis, this.#cluster.nowMs);
   }
 
   finishRound(): void {

@@ -17,9 +17,12 @@ import { STAGE_COUNT } from "@rhone/rings/stage";
 import { WORKER_STATUS_SIZE, WorkerStatus } from "@rhone/rings/worker-status";
 import type { State } from "@rhone/state/state";
 import { type Connection, listConnections } from "@rhone/tables/connection-list";
+import { installedConnections } from "@rhone/tables/connection-memory";
 import * as connections from "@rhone/tables/connections";
 import { Fragments } from "@rhone/tables/fragments";
 import { type Generation, Tables } from "@rhone/tables/generation";
+import { numbersOf } from "@rhone/tables/moved-connections";
+import { LOCATED_HERE } from "@rhone/tables/ports";
 import { formatMac } from "@rhone/wire/address";
 import { Moves } from "./moves.ts";
 import { Random } from "./random.ts";
@@ -177,6 +180,18 @@ export class VirtualCluster {
     const tables = this.#compile(state, chassis);
     const edition = ++this.#edition;
     for (const worker of this.workersOf(chassis)) worker.adopt(tables, edition);
+  }
+
+  /** All workers of a chassis know no connection any more, and know that. */
+  crash(chassis: string): void {
+    const { ports, datapaths } = this.workersOf(chassis)[0]!.core.tables;
+    const buffer = installedConnections().words.buffer as SharedArrayBuffer;
+    for (let row = 0; row < ports.count; row++) {
+      if (ports.location(row) !== LOCATED_HERE) continue;
+      const zone = { vni: datapaths.key(ports.datapath(row)), port: ports.key(row) };
+      for (const entry of numbersOf(buffer, zone)) connections.remove(entry);
+    }
+    for (const { core } of this.workersOf(chassis)) core.pickUp.open(clockMs);
   }
 
   /** From the next `publish` on, stamps have tags of another hour. */
