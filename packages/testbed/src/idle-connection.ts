@@ -5,7 +5,7 @@ import { createInterface } from "node:readline";
 import { runtimeCommand } from "@rhone/cli/runtime";
 import type { LabFixture } from "./lab-fixture.ts";
 
-const PORT = 8007;
+const PORT_DEFAULT = 8007;
 const TIMEOUT_MS = 60_000;
 
 /** Tells its connection what it reads. */
@@ -14,11 +14,12 @@ const SERVER = `
     socket.on("error", () => socket.destroy());
     process.stdin.pipe(socket);
   });
-  server.listen(${PORT}, "::", () => console.log("listening"));
+  server.listen(Number(process.argv[1]), "::", () => console.log("listening"));
 `;
 /** Says what it is told, and that the connection is over. */
 const CLIENT = `
-  const socket = require("node:net").connect(${PORT}, process.argv[1]);
+  const [, port, host] = process.argv;
+  const socket = require("node:net").connect(Number(port), host);
   socket.on("connect", () => console.log("connected"));
   socket.pipe(process.stdout);
   socket.on("error", ({ message }) => console.log(message));
@@ -36,16 +37,18 @@ export interface IdleConnectionOptions {
   readonly server: string;
   /** Address of the server. */
   readonly to: string;
+  /** Of the server, which is no other one's there. */
+  readonly port?: number;
 }
 
 /** Resolves when the connection is there. */
 export async function openIdleConnection(
   fixture: LabFixture,
-  { client, server, to }: IdleConnectionOptions,
+  { client, server, to, port = PORT_DEFAULT }: IdleConnectionOptions,
 ): Promise<IdleConnection> {
-  const speaker = runIn(fixture, server, SERVER);
+  const speaker = runIn(fixture, server, SERVER, String(port));
   await speaker.line();
-  const listener = runIn(fixture, client, CLIENT, to);
+  const listener = runIn(fixture, client, CLIENT, String(port), to);
   await listener.line();
   return {
     speak: (text) => {
@@ -58,8 +61,8 @@ export async function openIdleConnection(
   };
 }
 
-function runIn(fixture: LabFixture, workload: string, script: string, argument = "") {
-  const command = [...runtimeCommand("node"), "-e", script, argument];
+function runIn(fixture: LabFixture, workload: string, script: string, ...argv: string[]) {
+  const command = [...runtimeCommand("node"), "-e", script, ...argv];
   const namespace = fixture.running.namespaceOf(workload);
   const child = spawn("ip", ["netns", "exec", namespace, ...command], {
     stdio: ["pipe", "pipe", "inherit"],

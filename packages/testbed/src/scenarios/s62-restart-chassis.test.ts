@@ -16,8 +16,8 @@ const LIMIT = { timeout: 150_000 };
 const SERVICE_PORT = 5201;
 const WRITES = 20;
 /**
- * Both ways where nothing is refused. Under rules a connection is picked up by whatever segment
- * comes first, as if its sender had begun it: one of a server that may begin none is refused.
+ * Both ways where nothing is refused. What a server says under rules by which it may begin nothing
+ * is the matter of s62-server-speaks-next.test.ts.
  */
 const streamsOf = (isReverse: boolean) => [
   { from: "vm1", to: "vm2", address: "10.0.1.11", megabitsPerSecond: 20 },
