@@ -171,7 +171,7 @@ export const WAIT_PARAMETERS: readonly Parameter[] = [
     required: false,
     description:
       "Answer when it is in force: local, at this chassis; applied, at all that live; quorum, at " +
-      "more than half of all that are known.",
+      "more than half of all that are known, and on their disks.",
     schema: { type: "string", enum: [...LEVELS] },
   },
   {

@@ -252,7 +252,8 @@ export const convergenceView = z
     level: z
       .enum(LEVELS)
       .describe(
-        "local: here; applied: at all that live; quorum: at more than half of all that are known.",
+        "local: here; applied: at all that live; quorum: at more than half of all that are " +
+          "known, and on their disks.",
       ),
     reached: z.boolean(),
     vector: z

@@ -121,6 +121,7 @@ function openStore(parts: DependencyContainer): Store {
     origin: name,
     signer: parts.resolve(tokens.SIGNERS),
     wallClock: steadyClock(Date.now, () => performance.now()),
+    setTimer: setRealTimer,
   });
   if (!opened.ok) throw new Error(opened.error.message);
   const { repair } = opened.value;

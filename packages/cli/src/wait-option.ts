@@ -7,7 +7,8 @@ export interface WaitOptions {
 }
 
 export function waitOption(): Option {
-  const levels = "local: at the chassis that is asked, applied: at all that live, quorum: at most";
+  const levels =
+    "local: at the chassis that is asked, applied: at all that live, quorum: at most, on disk";
   return new Option("--wait [level]", `return when it is in force (${levels})`)
     .choices([...LEVELS])
     .preset("applied");

@@ -53,6 +53,7 @@ const messages: Message[] = [
     const records = Uint8Array.from({ length: 208 }, (_, i) => i);
     return { type: "connections-reply", from: "c1", layout: 1, records, next } as const;
   }),
+  { type: "applied-request", from: "c1", vector: { c1: 7 }, timeoutMs: 1000, isDurable: true },
 ];
 
 test("every message survives the wire", () => {

@@ -105,6 +105,8 @@ export interface AppliedRequestMessage {
   readonly vector: Vector;
   /** How long it may take until the answer is yes. */
   readonly timeoutMs: number;
+  /** Whether its disk must have them, too. */
+  readonly isDurable?: true;
 }
 
 export interface AppliedReplyMessage {
@@ -267,7 +269,8 @@ function readAppliedRequest(fields: Fields, from: string): AppliedRequestMessage
   const { timeoutMs } = fields;
   const vector = readVector(fields["vector"]);
   if (vector === null || !isCount(timeoutMs) || timeoutMs > APPLIED_TIMEOUT_MAX_MS) return null;
-  return { type: "applied-request", from, vector, timeoutMs };
+  const request = { type: "applied-request", from, vector, timeoutMs } as const;
+  return fields["isDurable"] === true ? { ...request, isDurable: true } : request;
 }
 
 function readAppliedReply(fields: Fields, from: string): AppliedReplyMessage | null {

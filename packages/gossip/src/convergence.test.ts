@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Disk } from "@rhone/state/disk";
 import { createMemoryStore } from "@rhone/state/memory-store";
+import { BEHIND_MS } from "@rhone/state/write-behind";
 import { Convergence, type Level } from "./convergence.ts";
 import type { Status } from "./membership/claim.ts";
 import { MemoryBus } from "./memory-transport.ts";
@@ -19,11 +21,22 @@ class Cluster {
   });
   readonly status: Record<string, Status> = { a: "alive", b: "alive", c: "alive" };
   readonly lagMs: Record<string, number> = { a: 5, b: 10, c: 20 };
+  /** Whose disks take nothing more. */
+  readonly full = new Set<string>();
+  /** What the disk of each was given. */
+  readonly kept: Record<string, string[]> = { a: [], b: [], c: [] };
   readonly members = NAMES.map((name) => this.#start(name));
 
   #start(name: string) {
     const { now, setTimer } = this.clock;
-    const store = createMemoryStore(name);
+    const disk: Disk = {
+      write: (records) => {
+        if (this.full.has(name)) throw new Error("database or disk is full");
+        for (const record of records) this.kept[name]!.push(record.name);
+      },
+      close() {},
+    };
+    const store = createMemoryStore(name, { disk, setTimer });
     const transport = this.bus.connect(name);
     const self = { name, incarnation: 1, underlay: "10.0.0.1" };
     const options = { store, transport, now, setTimer };
@@ -139,6 +152,26 @@ test("who cannot apply it says so", async () => {
     const [, b, c] = chassis;
     assert.deepEqual([b!.isHeld, b!.isApplied, c!.isApplied], [true, false, true]);
     assert.equal(b!.revision, 1);
+  });
+});
+
+test("a quorum has it on its disks, where others need not have it yet", async () => {
+  await withCluster(async (cluster) => {
+    for (const name of NAMES) cluster.lagMs[name] = 1;
+    const applied = await cluster.reach(cluster.write("one"), "applied");
+    assert.deepEqual([applied.running, cluster.kept["b"]], ["a,b,c", []]);
+    const quorum = await cluster.reach(cluster.write("two"), "quorum");
+    assert.equal(quorum.isReached, true);
+    assert.ok(quorum.elapsedMs < BEHIND_MS, `${quorum.elapsedMs} ms`);
+    assert.deepEqual([...cluster.kept["b"]!].sort(), ["one", "two"]);
+    cluster.full.add("b").add("c");
+    const vector = cluster.write("three");
+    assert.equal((await cluster.reach(vector, "applied")).running, "a,b,c");
+    const full = await cluster.reach(vector, "quorum", 300);
+    assert.deepEqual([full.isReached, full.running], [false, "a"]);
+    cluster.clock.setTimer(() => cluster.full.delete("c"), 200);
+    const after = await cluster.reach(vector, "quorum");
+    assert.deepEqual([after.isReached, after.running], [true, "a,c"]);
   });
 });
 

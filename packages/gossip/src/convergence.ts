@@ -23,7 +23,8 @@ import type { SetTimer, Transport } from "./transport.ts";
  *
  *   local    at the chassis that was asked
  *   applied  at every chassis that lives; one that dies meanwhile is not waited for
- *   quorum   at more than half of all that are known, also of those that are dead
+ *   quorum   at more than half of all that are known, also of those that are dead, and on their
+ *            disks: after a restart they still hold it
  */
 export const LEVELS = ["local", "applied", "quorum"] as const;
 export type Level = (typeof LEVELS)[number];
@@ -49,6 +50,13 @@ export interface Progress {
   readonly isReached: boolean;
   /** The one that was asked first, then the others in the order of `members`. */
   readonly chassis: readonly Standing[];
+}
+
+/** What a chassis is asked to have, and within what time. */
+interface Wanted {
+  readonly vector: Vector;
+  readonly timeoutMs: number;
+  readonly isDurable: boolean;
 }
 
 export interface ConvergenceOptions {
@@ -105,12 +113,13 @@ export class Convergence {
         if (isReached()) resolve();
       };
       const here = waitApplied(timeoutMs).then((isApplied) => {
-        isAppliedHere = isApplied;
+        isAppliedHere = isApplied && (level !== "quorum" || store.flush());
         look();
       });
       const asked = level === "local" ? [] : others;
       const there = asked.map(async ({ name }) => {
-        await this.#ask(name, vector, timeoutMs, (reply) => standings.set(name, reply));
+        const request = { vector, timeoutMs, isDurable: level === "quorum" };
+        await this.#ask(name, request, (reply) => standings.set(name, reply));
         look();
       });
       void Promise.all([here, ...there]).then(() => resolve());
@@ -143,15 +152,16 @@ export class Convergence {
   /** Asks until the answer is yes, the chassis is dead, or the time is up. */
   async #ask(
     peer: string,
-    vector: Vector,
-    timeoutMs: number,
+    { vector, timeoutMs, isDurable }: Wanted,
     onReply: (reply: AppliedReplyMessage) => void,
   ): Promise<void> {
     const { self, transport, now } = this.#options;
+    const head = { type: "applied-request", from: self, vector } as const;
     const deadlineMs = now() + timeoutMs;
     while (!this.#isStopped && !this.#isDead(peer)) {
       const leftMs = Math.max(1, Math.min(APPLIED_TIMEOUT_MAX_MS, Math.ceil(deadlineMs - now())));
-      const request = encode({ type: "applied-request", from: self, vector, timeoutMs: leftMs });
+      const limits = isDurable ? { timeoutMs: leftMs, isDurable } : { timeoutMs: leftMs };
+      const request = encode({ ...head, ...limits });
       try {
         const data = await transport.request(subjects.applied(peer), request, leftMs + TRAVEL_MS);
         const reply = decode(data);
@@ -166,14 +176,16 @@ export class Convergence {
   }
 
   async #answer(
-    { from, vector, timeoutMs }: AppliedRequestMessage,
+    { from, vector, timeoutMs, isDurable }: AppliedRequestMessage,
     respond: (data: Uint8Array) => void,
   ): Promise<void> {
     const { self, store, waitApplied, now } = this.#options;
     const deadlineMs = now() + timeoutMs;
-    const isHeld = await this.#held(from, vector, timeoutMs);
-    const isApplied = isHeld && (await waitApplied(Math.max(0, deadlineMs - now())));
+    const isKnown = await this.#held(from, vector, timeoutMs);
+    const isRun = isKnown && (await waitApplied(Math.max(0, deadlineMs - now())));
     if (this.#isStopped) return;
+    const isHeld = isKnown && (isDurable !== true || store.flush());
+    const isApplied = isHeld && isRun;
     const { revision } = store;
     respond(encode({ type: "applied-reply", from: self, isHeld, isApplied, revision }));
   }

@@ -16,6 +16,8 @@ export interface Disk {
    * there is what is new.
    */
   write(records: readonly DiskRecord[], advances: Vector): void;
+  /** Hears of what is in force by now and is given to it a little later. */
+  expect?(records: readonly DiskRecord[]): void;
   /**
    * Begins anew, with all of `contents`, where `error` of a `write` says that what is held is
    * damaged. Returns what became of that, for an operator; null when it is not damaged. Throws when

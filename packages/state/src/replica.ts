@@ -9,7 +9,7 @@ import {
   TOMBSTONE_TICKS_MAX,
   ticksAt,
 } from "./clock.ts";
-import type { Contents, Disk, DiskRecord, Stored } from "./disk.ts";
+import type { Disk, Stored } from "./disk.ts";
 import { Examiner } from "./examiner.ts";
 import {
   type Cursor,
@@ -40,6 +40,7 @@ import {
   setText,
   type Write,
 } from "./write.ts";
+import { GONE, type SetTimer, WriteBehind } from "./write-behind.ts";
 
 export interface ReplicaOptions {
   /** Name of the chassis whose changes the store makes. */
@@ -50,41 +51,41 @@ export interface ReplicaOptions {
   readonly signer?: Signer | null;
   /** Milliseconds since 1970, of a clock that does not step. Left out: it is always 1970. */
   readonly wallClock?: () => number;
+  /** For what peers wrote, which goes to the disk a little later. Left out: at once. */
+  readonly setTimer?: SetTimer | undefined;
 }
 
 /** Writes about one name, before one takes the place of all of them. */
 const WRITES_MAX = 64;
 
 const NOTHING: Stored = { portions: [], vector: {}, repair: null };
-const GONE: Settled = { writes: [], put: null, entry: null, isPartial: false };
 
 export class Replica implements Store {
   readonly #origin: string;
-  readonly #disk: Disk;
+  readonly #disk: WriteBehind;
   readonly #signer: Signer | null;
   readonly #wallClock: () => number;
   readonly #ledger = new Ledger();
   readonly #examiner: Examiner;
   readonly #listeners = new Set<Listener>();
   readonly #news: Parameters<Listener>[] = [];
-  /** Names whose writes the disk did not take: in force here, durable only where they came from. */
-  readonly #unwritten = new Set<string>();
-  /** Chassis whose clocks the disk does not have. */
-  readonly #unwrittenClocks = new Set<string>();
   #state: State = EMPTY_STATE;
   #isTelling = false;
   /** Deletions of clocks below it are forgotten. */
   #expiredTo = 0;
-  #storageError: string | null = null;
-  #repair: string | null;
 
   constructor(options: ReplicaOptions) {
     const { origin, disk, stored = NOTHING, signer = null, wallClock = () => 0 } = options;
     this.#origin = origin;
-    this.#disk = disk;
     this.#signer = signer;
     this.#wallClock = wallClock;
-    this.#repair = stored.repair;
+    const { repair } = stored;
+    this.#disk = new WriteBehind({
+      disk,
+      ledger: this.#ledger,
+      repair,
+      setTimer: options.setTimer,
+    });
     this.#examiner = new Examiner(this.#ledger, signer);
     const writes = stored.portions.flatMap((portion) =>
       portion.texts.flatMap((text) => readWrite(text, portion.seal) ?? []),
@@ -104,11 +105,11 @@ export class Replica implements Store {
   }
 
   get storageError(): string | null {
-    return this.#storageError;
+    return this.#disk.error;
   }
 
   get repair(): string | null {
-    return this.#repair;
+    return this.#disk.repair;
   }
 
   get vector(): Vector {
@@ -155,7 +156,7 @@ export class Replica implements Store {
     const portions = this.#seal(version, entries);
     const settled = this.#settle(writesOf(portions));
     const advances = { [this.#origin]: version.clock };
-    if (!this.#write(settled, advances)) return storageFailure(this.#storageError!);
+    if (!this.#disk.write(settled, advances)) return storageFailure(this.#disk.error!);
     this.#ledger.advance(this.#origin, version.clock);
     const changed = this.#adopt(settled);
     this.#tell(changed, "local", portions);
@@ -175,7 +176,8 @@ export class Replica implements Store {
     const advances = this.#examiner.advanced(complete, refused, vector);
     if (settled.size === 0) {
       // The rest of the vector is worth no write of its own: it is a shortcut, not the truth.
-      this.#advance(advances, false);
+      this.#advance(advances);
+      this.#disk.noteClocks(advances);
       return { news: 0, refused };
     }
     const hashes = new Set(writes.map(({ hash }) => hash));
@@ -184,10 +186,10 @@ export class Replica implements Store {
       const known = new Set(this.#ledger.get(key)?.writes);
       for (const write of writes) if (hashes.has(write.hash) && !known.has(write)) news++;
     }
-    const isWritten = this.#write(settled, advances);
-    if (!isWritten) for (const key of settled.keys()) this.#unwritten.add(key);
-    this.#advance(advances, isWritten);
-    this.#tell(this.#adopt(settled), "peer", []);
+    this.#advance(advances);
+    const changed = this.#adopt(settled);
+    this.#disk.writeLater(settled, advances);
+    this.#tell(changed, "peer", []);
     return { news, refused };
   }
 
@@ -204,13 +206,17 @@ export class Replica implements Store {
       const isLatest = held.writes.some(({ clock }) => clock === revision);
       if (!isLatest && isExpired(held, horizon)) expired.set(key, GONE);
     }
-    if (expired.size === 0 || !this.#write(expired, {})) return 0;
+    if (expired.size === 0 || !this.#disk.write(expired, {})) return 0;
     this.#ledger.replaceAll(expired);
     return expired.size;
   }
 
   entries(): readonly Entry[] {
     return this.#allEntries().sort(compareEntries);
+  }
+
+  flush(): boolean {
+    return this.#disk.flush();
   }
 
   onChange(listener: Listener): () => void {
@@ -284,50 +290,8 @@ export class Replica implements Store {
     return settled;
   }
 
-  #advance(advances: Vector, isWritten: boolean): void {
-    for (const [origin, clock] of Object.entries(advances)) {
-      this.#ledger.advance(origin, clock);
-      if (!isWritten) this.#unwrittenClocks.add(origin);
-    }
-  }
-
-  /** True when the disk holds all of it and everything that it refused before. */
-  #write(records: ReadonlyMap<string, Settled>, advances: Vector): boolean {
-    const clocks: Record<string, number> = {};
-    for (const origin of this.#unwrittenClocks) clocks[origin] = this.#ledger.clockOf(origin);
-    const all = new Map<string, Settled>();
-    for (const key of this.#unwritten) all.set(key, this.#ledger.get(key) ?? GONE);
-    for (const [key, held] of records) all.set(key, held);
-    try {
-      this.#disk.write(diskRecords(all), { ...clocks, ...advances });
-      this.#storageError = null;
-    } catch (error) {
-      this.#storageError = this.#renewDisk(error, all, advances);
-    }
-    if (this.#storageError !== null) return false;
-    this.#unwritten.clear();
-    this.#unwrittenClocks.clear();
-    return true;
-  }
-
-  /** Null when the disk holds everything after all: it was damaged, and has begun anew. */
-  #renewDisk(
-    error: unknown,
-    records: ReadonlyMap<string, Settled>,
-    advances: Vector,
-  ): string | null {
-    const contents = (): Contents => ({
-      records: diskRecords(new Map([...this.#ledger.records(), ...records])),
-      vector: { ...this.#ledger.vector, ...advances },
-    });
-    try {
-      const repair = this.#disk.renew?.(error, contents) ?? null;
-      if (repair === null) return messageOf(error);
-      this.#repair = repair;
-      return null;
-    } catch (another) {
-      return messageOf(another);
-    }
+  #advance(advances: Vector): void {
+    for (const [origin, clock] of Object.entries(advances)) this.#ledger.advance(origin, clock);
   }
 
   /** Puts records in force; returns the entries that are different now. */
@@ -369,10 +333,11 @@ export class Replica implements Store {
     const portions = seal(version, this.#ledger.clockOf(version.origin), texts, this.#signer);
     const signed = this.#settle(writesOf(portions));
     const records = new Map([...unsigned.map(([key]) => [key, GONE] as const), ...signed]);
-    const isWritten = this.#write(records, { [version.origin]: version.clock });
-    if (!isWritten) for (const key of records.keys()) this.#unwritten.add(key);
-    this.#advance({ [version.origin]: version.clock }, isWritten);
+    const advances = { [version.origin]: version.clock };
+    const isWritten = this.#disk.write(records, advances);
+    this.#advance(advances);
     this.#ledger.replaceAll(signed);
+    if (!isWritten) this.#disk.writeLater(records, advances);
   }
 
   /** In the order of the commits, also when a listener commits something itself. */
@@ -406,19 +371,6 @@ function isSameEntry(a: Entry | null, b: Entry): boolean {
 /** What listeners hear of a document that cannot be read any more. */
 function tombstoneOf(entry: Entry | null): Entry | null {
   return entry === null || entry.value === null ? null : { ...entry, value: null };
-}
-
-function diskRecords(records: ReadonlyMap<string, Settled>): DiskRecord[] {
-  return [...records].map(([key, { writes }]) => ({ ...splitKey(key), writes }));
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
-function splitKey(key: string): { readonly kind: string; readonly name: string } {
-  const at = key.indexOf("/");
-  return { kind: key.slice(0, at), name: key.slice(at + 1) };
 }
 
 function storageFailure(message: string): ReturnType<typeof failure> {

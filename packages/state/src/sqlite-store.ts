@@ -18,6 +18,7 @@ import { journalDamage } from "./sqlite-journal.ts";
 import { digestOf, digestOfClock, SqliteWriter } from "./sqlite-writer.ts";
 import type { Store } from "./store.ts";
 import { isSeal, type Portion, readWrite, type Seal } from "./write.ts";
+import type { SetTimer } from "./write-behind.ts";
 
 /** "Rhon" as an integer: the mark in the header of files that are ours. */
 const APPLICATION_ID = 0x52686f6e;
@@ -65,6 +66,8 @@ export interface SqliteStoreOptions {
   readonly signer?: Signer | null;
   /** Milliseconds since 1970, of a clock that does not step. */
   readonly wallClock?: () => number;
+  /** For what peers wrote, which goes to the file a little later. Left out: at once. */
+  readonly setTimer?: SetTimer | undefined;
 }
 
 /**

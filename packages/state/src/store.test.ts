@@ -2,12 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { bindingName } from "./claim.ts";
-import type { Disk, DiskRecord } from "./disk.ts";
-import type { Vector } from "./ledger.ts";
 import { createMemoryStore } from "./memory-store.ts";
 import { everythingOf, put as peerPut } from "./peer-fixture.ts";
 import type { Entry } from "./record.ts";
-import { Replica } from "./replica.ts";
 import { get } from "./state.ts";
 import { CHANGES_MAX, type Change, type Store } from "./store.ts";
 
@@ -341,53 +338,6 @@ test("listeners hear of each commit once, in order, also of those that they caus
   stop();
   commit(store, put("tenant"));
   assert.deepEqual(heard, ["local web 2", "local db 2", "peer db 9"]);
-});
-
-/** A disk that can be full. */
-class SmallDisk implements Disk {
-  isFull = false;
-  readonly written: DiskRecord[] = [];
-  /** Of each write that worked. */
-  readonly advances: Vector[] = [];
-
-  write(records: readonly DiskRecord[], advances: Vector): void {
-    if (this.isFull) throw new Error("database or disk is full");
-    this.written.push(...records);
-    this.advances.push(advances);
-  }
-
-  close(): void {}
-}
-
-test("what the disk does not take is not acknowledged and not in force", () => {
-  const disk = new SmallDisk();
-  const store = new Replica({ origin: "a", disk });
-  disk.isFull = true;
-  const done = store.transact([put("web")], "user");
-  assert.ok(!done.ok && done.error.code === "storage");
-  assert.deepEqual(store.snapshot().switches, []);
-  disk.isFull = false;
-  commit(store, put("web"));
-  assert.equal(store.storageError, null);
-});
-
-test("peers' entries are in force while the disk is full, and written when it has room", () => {
-  const b = createMemoryStore("b");
-  commit(b, put("web"), put("db"));
-  const disk = new SmallDisk();
-  const store = new Replica({ origin: "a", disk });
-  disk.isFull = true;
-  assert.equal(store.merge(everythingOf(b)).news, 2);
-  assert.equal(store.storageError, "database or disk is full");
-  assert.equal(store.snapshot().switches.length, 2);
-  disk.isFull = false;
-  commit(store, put("web", "newer"));
-  assert.equal(store.storageError, null);
-  const names = disk.written.map(({ name, writes }) => `${name} ${writes.map((w) => w.clock)}`);
-  assert.deepEqual(names.sort(), ["db 1", "web 1,2"]);
-  assert.deepEqual(disk.advances, [{ b: 1, a: 2 }]);
-  commit(store, put("web", "newest"));
-  assert.deepEqual(disk.advances.at(-1), { a: 3 }, "the disk has the rest");
 });
 
 type Step =

@@ -83,7 +83,8 @@ export interface Store {
    * Takes what peers pass on, all at once: listeners hear of it as one change. What is malformed,
    * or not what its author wrote, is refused; what contradicts other documents is not, since all
    * chassis must come to the same state. `vector` is of a peer of which `portions` are everything
-   * that was missing here; left out, they are some of it.
+   * that was missing here; left out, they are some of it. In force when it returns, and on the
+   * disk some milliseconds later, unless the store was made without a timer.
    */
   merge(portions: readonly Portion[], vector?: Vector): Merged;
   /** Up to which transaction of each chassis nothing is missing here. */
@@ -113,6 +114,8 @@ export interface Store {
   readonly partials: ReadonlySet<string>;
   /** Calls `listener` after each commit that changed something; returns how to end that. */
   onChange(listener: Listener): () => void;
+  /** Puts what peers wrote on the disk now; true when it holds everything that is in force. */
+  flush(): boolean;
   /** Why the disk did not take the latest writes of peers; null when all is stored. */
   readonly storageError: string | null;
   /** What was last found wrong with what the disk held, and became of it; null: nothing was. */

@@ -218,11 +218,13 @@ function openStore(options: ChassisOptions, signer: Signer | null): Store {
       onWrite(records);
       kept.write(records, vector);
     },
+    expect: onWrite,
     close() {},
   };
   const clock = steadyClock(wallClock, process.now);
   const open: OpenStore = (stored) => {
-    return new Replica({ origin: name, disk, stored, signer, wallClock: clock });
+    const { setTimer } = process;
+    return new Replica({ origin: name, disk, stored, signer, wallClock: clock, setTimer });
   };
   const stored = simulated.read();
   return seams.store?.(open, stored, process) ?? open(stored);
