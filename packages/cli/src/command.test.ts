@@ -192,7 +192,7 @@ test(
       "chassis b: acl at chassis c, routing at worker 0\n",
     );
     assert.match((await ask("dataplane", "show")).stdout, /^Places: acl at chassis c, routing at/m);
-    assert.match((await ask("dataplane", "scale", "1")).stdout, /^chassis b: 1 workers$/m);
+    assert.match((await ask("dataplane", "scale", "1")).stdout, /^chassis b: 1 worker$/m);
     const other = await ask("dataplane", "place", "acl", "--chassis", "a", "--to", "b");
     assert.equal(other.stdout, "chassis a: acl at chassis b\n");
     assert.match(

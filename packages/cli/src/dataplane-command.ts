@@ -39,7 +39,11 @@ export function addDataplaneCommands(program: Command): void {
   dataplane
     .command("scale")
     .description("Set the number of workers; traffic goes on meanwhile")
-    .argument("<workers>", "data-plane threads", wholeNumber)
+    .argument(
+      "<workers>",
+      "data-plane threads, as many as the chassis is configured for",
+      wholeNumber,
+    )
     .option("--chassis <name>", "by default, the chassis that is asked")
     .addOption(waitOption())
     .action((workers: number, _: unknown, command: Command) =>
@@ -48,7 +52,7 @@ export function addDataplaneCommands(program: Command): void {
   dataplane
     .command("place")
     .description("Run a stage elsewhere: --worker, --to or --home; traffic goes on meanwhile")
-    .addArgument(new Argument("<stage>").choices(Object.keys(PLACEABLE)))
+    .addArgument(new Argument("<stage>", "that can run elsewhere").choices(Object.keys(PLACEABLE)))
     .option("--worker <number>", "at this worker of the chassis", wholeNumberFrom0)
     .option("--to <chassis>", "at another chassis")
     .option("--home", "where its packet is, as at first")
@@ -71,13 +75,13 @@ async function show(chassis: string | undefined, options: Options): Promise<void
   const other = await client.get<{ workers: number; workersMax?: number }>(path);
   const most = other.workersMax === undefined ? "" : ` of at most ${other.workersMax}`;
   const hint = "Ask it by --server for what they do.";
-  const text = `Chassis ${chassis}: ${other.workers} workers${most}; ${placementText(placement)}`;
+  const text = `Chassis ${chassis}: ${count(other.workers)}${most}; ${placementText(placement)}`;
   print(options, { ...other, placement }, () => `${text}. ${hint}`);
 }
 
 async function scale(workers: number, options: Options): Promise<void> {
   const chassis = await write(options, () => ({ workers }));
-  print(options, chassis.body, () => `chassis ${chassis.name}: ${workers} workers`);
+  print(options, chassis.body, () => `chassis ${chassis.name}: ${count(workers)}`);
 }
 
 async function place(stage: string, options: PlaceOptions): Promise<void> {
@@ -109,6 +113,10 @@ async function write(
   return { name, body: succeeded(await client.request("PUT", path, request)).body as Wishes };
 }
 
+function count(workers: number): string {
+  return workers === 1 ? "1 worker" : `${workers} workers`;
+}
+
 async function wishesFor(client: RestClient, chassis: string): Promise<Wishes> {
   const answer = await client.request("GET", pathFor(chassis));
   return answer.status === 404 ? {} : (succeeded(answer).body as Wishes);
@@ -128,13 +136,13 @@ function formatWorkers(
     const figures = [buckets, tunnelSockets, worker.loops, worker.sleeps, ringDepth];
     const condition = state === "running" && asleep ? "asleep" : state;
     const fill = Math.max(...worker.fills) === 0 ? "–" : `${2 ** busiest}`;
-    return [String(index), condition, ...figures.map(String), fill, devices.join(" ")];
+    return [String(index), condition, ...figures.map(String), fill, devices.join(", ")];
   });
   const header = ["worker", "", "buckets", "sockets", "loops", "sleeps", "waiting", "batch"];
   const { total, free, unaccounted } = slots;
   const inUse = total - free - slots.withNobody;
   return [
-    `Chassis ${chassis}: ${wanted} workers of at most ${most}${settled ? "" : ", on the move"}`,
+    `Chassis ${chassis}: ${count(wanted)} of at most ${most}${settled ? "" : ", on the move"}`,
     formatTable([[...header, "devices"], ...rows]),
     ...clockTables(workers),
     `Places: ${placementText(placement)}`,

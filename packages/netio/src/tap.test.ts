@@ -110,7 +110,7 @@ describe("a TAP port", { timeout: 60_000 }, () => {
   });
 
   test("says when the device is none", () => {
-    assert.throws(() => open("lo"), /open the TAP device "lo": EINVAL/);
+    assert.throws(() => open("lo"), /open the TAP device "lo", which is of another kind: EINVAL/);
     assert.throws(() => open("a-name-that-is-too-long-for-it-by-far-and-more"), /at most 39 bytes/);
     const port = open();
     // A second queue of the same device is a second port.

@@ -12,6 +12,7 @@
  */
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
+import { hasDevice } from "./device.ts";
 import { FrameReceiver } from "./frame-receiver.ts";
 import { MessageVector } from "./message-vector.ts";
 import type { MovablePort, PortState } from "./movable-port.ts";
@@ -117,7 +118,10 @@ function attachFirst(descriptor: number, device: string): boolean {
   if (attach(descriptor, device, IFF_MULTI_QUEUE)) return true;
   // A device that stays may have been made with one queue.
   if (attach(descriptor, device, 0)) return false;
-  throw new native.NativeError(`open the TAP device "${device}"`, errno());
+  const number = errno();
+  const isOther = number === native.EINVAL && hasDevice(device);
+  const asked = `open the TAP device "${device}"`;
+  throw new native.NativeError(isOther ? `${asked}, which is of another kind` : asked, number);
 }
 
 /** False when the kernel refuses, as `errno` says. */

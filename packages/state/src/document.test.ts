@@ -57,6 +57,8 @@ test("what is wrong is named by a pointer", () => {
     ],
     [{ ...vm1, chassis: "a", device: "sixteen-letters-" }, ["/device"]],
     [{ ...vm1, chassis: "a", device: "../x" }, ["/device"]],
+    // The kernel would make tap0, tap1 and so on of it.
+    [{ ...vm1, chassis: "a", device: "tap%d", driver: "tap" }, ["/device"]],
     [{ ...vm1, driver: "dpdk" }, ["/driver"]],
     [{ ...vm1, addresses: Array(17).fill("10.0.1.10") }, ["/addresses"]],
   ];

@@ -65,7 +65,7 @@ function isUnicastMac(text: string): boolean {
   return !isGroup && (parsed.high !== 0 || parsed.low !== 0);
 }
 
-/** What the kernel takes: dev_valid_name in net/core/dev.c. */
+/** What the kernel takes, dev_valid_name in net/core/dev.c, and does not take for a pattern: %. */
 function isDeviceName(text: string): boolean {
-  return /^[!-.0-9;-~]{1,15}$/.test(text) && text !== "." && text !== "..";
+  return /^[!-$&-.0-9;-~]{1,15}$/.test(text) && text !== "." && text !== "..";
 }
