@@ -4,6 +4,8 @@ import { existsSync } from "node:fs";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
+/** Test files that Deno runs as well. */
+const TESTS = ["tap.test.ts", "tap-queues.test.ts"];
 const script = fileURLToPath(new URL("./socket-smoke.ts", import.meta.url));
 const deno = fileURLToPath(new URL("../../../node_modules/.bin/deno", import.meta.url));
 
@@ -19,4 +21,16 @@ describe("every kind of port", { timeout: 60_000 }, () => {
       assert.match(run.stdout, /^ok$/m);
     });
   }
+});
+
+test("queues of TAP devices work under Deno as well", {
+  ...{ timeout: 60_000, skip: existsSync(deno) ? false : "not installed" },
+}, () => {
+  const files = TESTS.map((name) => fileURLToPath(new URL(name, import.meta.url)));
+  const argv = ["test", "-A", "--no-lock", "--no-check", ...files];
+  const run = spawnSync(deno, argv, {
+    ...{ encoding: "utf8", timeout: 50_000, env: { ...process.env, NO_COLOR: "1" } },
+  });
+  assert.equal(run.status, 0, run.stdout + run.stderr);
+  assert.match(run.stdout, /^ok \| [1-9]\d* passed .* 0 failed/m);
 });
