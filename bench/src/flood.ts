@@ -16,6 +16,8 @@ import {
 } from "./topology.ts";
 
 const WARM_UP_MS = 1500;
+/** A rate: as many as the device takes. */
+export const AT_MOST = 0;
 /** For what is still on its way. */
 const REST_MS = 500;
 
@@ -112,7 +114,7 @@ export interface Trickle {
   readonly cost: number;
 }
 
-/** A steady load of `rate` packets a second, as long as `meanwhile` takes. */
+/** A steady load of `rate` packets a second, or AT_MOST, as long as `meanwhile` takes. */
 export async function trickle(
   path: Path,
   rate: number,

@@ -15,6 +15,7 @@ import { MEMORY_CASES } from "./memory.ts";
 import { onBothRuntimes } from "./runtimes.ts";
 import { SIMULATED_CASES } from "./simulated.ts";
 import { format, type Summary, summarize } from "./statistics.ts";
+import { TAP_CASES } from "./tap.ts";
 import { TCP_CASES } from "./tcp.ts";
 
 const CASES: readonly Case[] = [
@@ -22,6 +23,7 @@ const CASES: readonly Case[] = [
   ...MEMORY_CASES,
   ...FORWARDING_CASES,
   ...TCP_CASES,
+  ...TAP_CASES,
   ...LATENCY_CASES,
   ...LOSS_CASES,
   ...CONVERGENCE_CASES,

@@ -1,11 +1,11 @@
 /**
  * A steady load: small UDP frames of many flows by eth0 of the namespace that it runs in, until
- * SIGTERM. Then it prints how many the device took.
+ * SIGTERM. Then it prints how many the device took. With a RATE of 0 as many as it takes.
  *
  *   RATE SOURCE-MAC DESTINATION-MAC SOURCE DESTINATION
  */
 
-import { setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as pass, setTimeout as sleep } from "node:timers/promises";
 import { openAfPacket } from "@rhone/netio/af-packet";
 import { COUNTERS_SIZE, Counters } from "@rhone/rings/counters";
 import * as packet from "@rhone/rings/packet";
@@ -34,8 +34,10 @@ process.on("SIGTERM", () => {
 const startMs = performance.now();
 let made = 0;
 while (!isOver) {
-  await sleep(1);
-  const due = Math.floor(((performance.now() - startMs) / 1000) * Number(rate));
+  const isAtMost = Number(rate) === 0;
+  await (isAtMost ? pass() : sleep(1));
+  const elapsedMs = performance.now() - startMs;
+  const due = isAtMost ? made + BURST_MAX : Math.floor((elapsedMs / 1000) * Number(rate));
   const count = Math.min(BURST_MAX, due - made);
   for (let i = 0; i < count; i++) {
     const slot = allocator.takeSmall();

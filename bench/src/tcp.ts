@@ -11,7 +11,13 @@ import { CLIENT, LOAD_PROCESSOR, SERVER, SERVER_ADDRESS, startRouter } from "./t
 const BITS_PER_GIGABIT = 1e9;
 
 /** Gbit/s that the receiver got, with both ends on the load's processor. */
-async function iperf(client: string, server: string, to: string, seconds: number): Promise<number> {
+export async function iperf(
+  client: string,
+  server: string,
+  to: string,
+  seconds: number,
+  streams = 1,
+): Promise<number> {
   const inside = (namespace: string): string[] => ["netns", "exec", namespace];
   const pinned = ["taskset", "-c", LOAD_PROCESSOR, "iperf3"];
   const listener = spawn("ip", [...inside(server), ...pinned, "--server", "--one-off"], {
@@ -21,6 +27,7 @@ async function iperf(client: string, server: string, to: string, seconds: number
   try {
     await sleep(300);
     const argv = [...pinned, "--client", to, "--time", String(seconds), "--json"];
+    argv.push("--parallel", String(streams));
     const text = await runOrThrow(["ip", ...inside(client), ...argv], { timeoutMs: 60_000 });
     const { end } = JSON.parse(text) as { end: { sum_received: { bits_per_second: number } } };
     return end.sum_received.bits_per_second / BITS_PER_GIGABIT;
