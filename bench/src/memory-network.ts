@@ -1,6 +1,7 @@
 /** The network of the in-memory cases: vm1 to vm4, routed, both on this chassis, with rules. */
 import { ip, MACS, ROUTER_DB, ROUTER_WEB, VM1, VM4 } from "@rhone/pipeline-stages/test-network";
 import { ACTION_DROP, type AclRule, ANY_PORT, FROM_PORT } from "@rhone/tables/acls";
+import type { VipRow } from "@rhone/tables/load-balancers";
 import { IPV4_MAPPED } from "@rhone/tables/ports";
 import type { Route } from "@rhone/tables/routes";
 import { parseMac } from "@rhone/wire/address";
@@ -10,8 +11,18 @@ import * as udp from "@rhone/wire/udp";
 
 const FRAME_SIZE = 60;
 const TCP = 6;
+const UDP_AT = 34;
 const VM1_ADDRESS = 0x0a00010a;
 const VM4_ADDRESS = 0x0a00020a;
+
+/** Of a load balancer, behind which vm4 stands. */
+const VIP_ADDRESS = 0x0a000909;
+export const VIPS: readonly VipRow[] = [
+  {
+    ...{ datapath: 0, address: ip("10.0.9.9"), protocol: 0, servicePort: 0, rejects: true },
+    backends: [{ address: ip("10.0.2.10"), port: 0 }],
+  },
+];
 
 /** Networks behind vm4 that packets are sent to. */
 export const DESTINATIONS = 4096;
@@ -33,6 +44,18 @@ export function frameFromVm4(flow: number): Uint8Array {
   return frame(MACS[VM4]!, VM4_ADDRESS, MACS[ROUTER_DB]!, VM1_ADDRESS, flow);
 }
 
+/** Of a balanced flow, with a checksum: vm1 asks the VIP, or vm4 answers. */
+export function balancedFrame(flow: number, isAnswer: boolean): Uint8Array {
+  const bytes = isAnswer ? frameFromVm4(flow) : frameOf(flow, VIP_ADDRESS);
+  const view = new DataView(bytes.buffer);
+  udp.setChecksum(view, UDP_AT, 1); // Nobody looks whether it is right.
+  if (!isAnswer) return bytes;
+  const [source, destination] = [udp.sourcePort(view, UDP_AT), udp.destinationPort(view, UDP_AT)];
+  view.setUint16(UDP_AT, destination);
+  view.setUint16(UDP_AT + 2, source);
+  return bytes;
+}
+
 function frame(
   fromMac: string,
   source: number,
@@ -47,7 +70,7 @@ function frame(
   ethernet.write(view, 0, to.high, to.low, from.high, from.low, ethernet.ETHERTYPE_IPV4);
   const size = FRAME_SIZE - ethernet.HEADER_SIZE;
   ipv4.write(view, 14, size, 64, ipv4.PROTOCOL_UDP, source, destination);
-  udp.write(view, 34, 1024 + (flow % 60_000), 1 + Math.floor(flow / 60_000), size - 20);
+  udp.write(view, UDP_AT, 1024 + (flow % 60_000), 1 + Math.floor(flow / 60_000), size - 20);
   return frame;
 }
 

@@ -4,6 +4,7 @@
  *
  *   known FLOWS fast|stages [RULES [ROUTES]]   packets of flows that have been seen
  *   first FLOWS fast|stages [RULES [ROUTES]]   first packets of flows
+ *   balanced FLOWS fast|stages [RULES]         as known, to a VIP, and its backend's answers
  *   build 0 - RULES ROUTES                     instead: milliseconds to build tables, MiB of them
  *
  * RULES are looked at before a packet passes; with ROUTES, packets go to 4,096 networks behind vm4,
@@ -18,6 +19,8 @@ import { createConnections, installConnections } from "@rhone/tables/connection-
 const BATCH = 64;
 const HEADER_SIZE = 42;
 const FRAME_SIZE = 60;
+const VM1_DEVICE = 0;
+const VM4_DEVICE = 2;
 const WARM_UP = 400_000;
 /** Routes over which destinations are spread at least, whatever leads to them. */
 const SPREAD = 500_000;
@@ -26,7 +29,8 @@ const [what, first, second, ...counts] = process.argv.slice(2);
 const flowCount = Number(first);
 const [ruleCount = 10, routeCount = 0] = counts.map(Number);
 inlineMore();
-// Each flow has two of them.
+const isBalanced = what === "balanced";
+// Each flow has two of them, a balanced one three.
 const memory = createConnections(flowCount > 20_000 ? 4_194_304 : 65_536);
 wantHugePages(memory); // As a chassis does.
 installConnections(memory);
@@ -36,7 +40,8 @@ const network = await import("./memory-network.ts");
 const rules = network.rulesBefore(ruleCount);
 const routes = routeCount === 0 ? [] : network.routesBehindVm4(routeCount);
 const builtAtMs = performance.now();
-const tables = buildTables(1, rules, null, new Map(), routes, [VM4]);
+const vips = isBalanced ? network.VIPS : [];
+const tables = buildTables(1, rules, null, new Map(), routes, [VM4], vips);
 if (what === "build") {
   const size = tables.size / 2 ** 20;
   process.stdout.write(`${(performance.now() - builtAtMs).toFixed(0)} ${size.toFixed(1)}\n`);
@@ -44,14 +49,8 @@ if (what === "build") {
 }
 const worker = new TestWorker(0, tables);
 worker.isFast = second === "fast";
-const headers = new Uint8Array(flowCount * HEADER_SIZE);
-for (let flow = 0; flow < flowCount; flow++) {
-  const isFar = routeCount > 0;
-  const frame = isFar
-    ? network.frameOf(flow, network.addressBehindVm4(flow, Math.max(routeCount, SPREAD)))
-    : network.frameOf(flow);
-  headers.set(frame.subarray(0, HEADER_SIZE), flow * HEADER_SIZE);
-}
+const questions = headersOf(questionOf);
+const answers = isBalanced ? headersOf((flow) => network.balancedFrame(flow, true)) : questions;
 const { bytes } = poolViews();
 const arrivals = worker.arrivals.stages[0]!;
 const { devices } = worker.core.outlets;
@@ -60,29 +59,57 @@ const frameAts = slots.map((slot) => packet.frameAt(slot));
 let next = 0;
 let spentMs = 0;
 
-/** Runs packets of flows in an order that no cache foresees; only the pipeline's time counts. */
+function questionOf(flow: number): Uint8Array {
+  if (isBalanced) return network.balancedFrame(flow, false);
+  if (routeCount === 0) return network.frameOf(flow);
+  const destination = network.addressBehindVm4(flow, Math.max(routeCount, SPREAD));
+  return network.frameOf(flow, destination);
+}
+
+function headersOf(frame: (flow: number) => Uint8Array): Uint8Array {
+  const headers = new Uint8Array(flowCount * HEADER_SIZE);
+  for (let flow = 0; flow < flowCount; flow++) {
+    headers.set(frame(flow).subarray(0, HEADER_SIZE), flow * HEADER_SIZE);
+  }
+  return headers;
+}
+
+/**
+ * Runs packets of flows in an order that no cache foresees; only the pipeline's time counts. The
+ * backend of balanced flows answers batch by batch.
+ */
 function run(packets: number, isNewEach: boolean): void {
   for (let sent = 0; sent < packets; sent += BATCH) {
-    for (let i = 0; i < BATCH; i++) {
-      const from = next * HEADER_SIZE;
-      const to = frameAts[i]!;
-      for (let k = 0; k < HEADER_SIZE; k++) bytes[to + k] = headers[from + k]!;
-      next = (next + 7919) % flowCount;
-      packet.begin(slots[i]!, frameAts[i]!, FRAME_SIZE, 0);
-      arrivals.add(slots[i]!);
-    }
-    // All that was known has run out.
-    if (isNewEach) worker.core.nowMs = (worker.core.nowMs + 1_000_000) | 0;
-    const startMs = performance.now();
-    worker.run();
-    spentMs += performance.now() - startMs;
-    if (devices[2]!.count !== BATCH) throw new Error(`lost ${BATCH - devices[2]!.count} packets`);
-    devices[2]!.count = 0;
+    const begin = next;
+    runBatch(questions, VM1_DEVICE, VM4_DEVICE, isNewEach);
+    if (!isBalanced) continue;
+    next = begin;
+    runBatch(answers, VM4_DEVICE, VM1_DEVICE, isNewEach);
+    sent += BATCH;
   }
 }
 
+function runBatch(headers: Uint8Array, inDevice: number, outDevice: number, isNew: boolean): void {
+  for (let i = 0; i < BATCH; i++) {
+    const from = next * HEADER_SIZE;
+    const to = frameAts[i]!;
+    for (let k = 0; k < HEADER_SIZE; k++) bytes[to + k] = headers[from + k]!;
+    next = (next + 7919) % flowCount;
+    packet.begin(slots[i]!, frameAts[i]!, FRAME_SIZE, inDevice);
+    arrivals.add(slots[i]!);
+  }
+  // All that was known has run out.
+  if (isNew) worker.core.nowMs = (worker.core.nowMs + 1_000_000) | 0;
+  const startMs = performance.now();
+  worker.run();
+  spentMs += performance.now() - startMs;
+  const out = devices[outDevice]!;
+  if (out.count !== BATCH) throw new Error(`lost ${BATCH - out.count} packets`);
+  out.count = 0;
+}
+
 const isNewEach = what === "first";
-run(Math.max(WARM_UP, flowCount * 2), isNewEach);
+run(Math.max(WARM_UP, flowCount * 4), isNewEach);
 spentMs = 0;
 const packets = isNewEach ? 200_000 : 2_000_000;
 run(packets, isNewEach);

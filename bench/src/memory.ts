@@ -31,6 +31,20 @@ function known(flows: number): Case {
   };
 }
 
+/** To a VIP, and the answers of its backend at the same chassis. */
+function balanced(flows: number): Case {
+  return {
+    name: `memory: balanced flows, ${flows}`,
+    goals: "P1",
+    unit: "ns/packet",
+    prepare: async (options) => ({
+      subject: side("fast path", options, "balanced", String(flows), "fast"),
+      baselines: [side("stages", options, "balanced", String(flows), "stages")],
+      end: nothing,
+    }),
+  };
+}
+
 /** Rules decide about first packets only: how many there are must not matter afterwards. */
 function knownUnderRules(rules: number): Case {
   return {
@@ -123,6 +137,8 @@ export const MEMORY_CASES: readonly Case[] = [
   known(1000),
   known(100_000),
   known(1_000_000),
+  balanced(1000),
+  balanced(100_000),
   firstPackets(1000),
   knownUnderRules(10_000),
   manyRoutes(500_000, "known"),

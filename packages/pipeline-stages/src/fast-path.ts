@@ -8,17 +8,26 @@
 import { DROP } from "@rhone/rings/drop-reason";
 import * as packet from "@rhone/rings/packet";
 import { poolViews } from "@rhone/rings/pool";
-import { OUTPUT, POST_ROUTING, PRE_ACL } from "@rhone/rings/stage";
+import { EGRESS_PRE_ACL, POST_ROUTING, PRE_ACL, STAGE_COUNT, STATEFUL } from "@rhone/rings/stage";
 import * as connections from "@rhone/tables/connections";
 import * as near from "@rhone/tables/near-connections";
 import { LOCATED_HERE } from "@rhone/tables/ports";
-import * as tracker from "@rhone/tables/tcp-tracker";
-import * as timeouts from "@rhone/tables/timeouts";
 import * as ethernet from "@rhone/wire/ethernet";
-import * as ipv4 from "@rhone/wire/ipv4";
-import * as ipv6 from "@rhone/wire/ipv6";
-import { loadKey, loadZone, readSegment } from "./connection-tracking.ts";
+import { loadKey, loadZone } from "./connection-tracking.ts";
 import { BATCH_MAX, type Batch, type Core } from "./core.ts";
+import { entersBalanced, goesOnward, leavesBalanced } from "./fast-balanced.ts";
+import {
+  canBeRouted,
+  countRule,
+  HANDED_ON,
+  isPlainFlow,
+  isSentTo,
+  isWhole,
+  PASSED,
+  refresh,
+  rewrite,
+  WALKS,
+} from "./fast-steps.ts";
 import { fetchForEntering, fetchForLeaving } from "./fetch-connections.ts";
 import * as decision from "./flow-decision.ts";
 import { deliver } from "./output.ts";
@@ -28,6 +37,7 @@ import { hasOwnSource } from "./port-security.ts";
 import { addToChassis, fits } from "./to-chassis.ts";
 
 const FIRST = 0;
+const NOT_PLAIN = connections.BLOCKED | connections.TRANSLATED | connections.REVERSE;
 
 const view = poolViews().view;
 /** By place in the batch that is being passed. */
@@ -35,10 +45,14 @@ const isAdmitted = new Uint8Array(BATCH_MAX);
 
 /** Takes what it can from the arrivals of one batch, which must belong to `core.tables`. */
 export function fastPath(core: Core, arrivals: Arrivals): void {
+  // The further on its way, the earlier it was taken in.
+  const returning = arrivals.stages[EGRESS_PRE_ACL]!;
   const crossing = arrivals.stages[POST_ROUTING]!;
   core.walkers.begin();
-  if (crossing.count > 0) passCrossing(core, crossing);
-  // Before those from devices: they were taken in before.
+  if (returning.count > 0) passLeaving(core, returning, EGRESS_PRE_ACL);
+  if (crossing.count > 0) passLeaving(core, crossing, POST_ROUTING);
+  const onward = arrivals.stages[STATEFUL]!;
+  if (onward.count > 0) passOnward(core, onward, crossing);
   const fromWorkers = arrivals.stages[PRE_ACL]!;
   if (fromWorkers.count > 0) passEntering(core, fromWorkers, crossing, PRE_ACL);
   const fromDevices = arrivals.stages[FIRST]!;
@@ -52,58 +66,116 @@ function passEntering(core: Core, batch: Batch, crossing: Batch, stage: number):
   let walking = 0;
   let entered = 0;
   let handedOver = 0;
+  let handedOn = 0;
   let left = 0;
+  let sentBack = 0;
   admitAll(core, slots, count, stage);
   for (let i = 0; i < count; i++) {
     const slot = slots[i]!;
-    if (isAdmitted[i] === 0 || !enters(core, slot)) {
+    const flowHash = packet.flowHash(slot);
+    const entering = isAdmitted[i] === 0 ? WALKS : enters(core, slot);
+    if (entering === WALKS) {
       if (isAdmitted[i] === 1 && stage === FIRST && handsOver(core, slot)) {
         handedOver++;
         continue;
       }
-      core.walkers.add(packet.flowHash(slot));
+      core.walkers.add(flowHash);
       slots[walking++] = slot;
+      continue;
+    }
+    if (entering === HANDED_ON) {
+      handedOn++;
       continue;
     }
     entered++;
     const location = ports.location(packet.outPort(slot));
-    if (location !== LOCATED_HERE) addToChassis(core, slot, location, POST_ROUTING);
-    else if (leaves(core, slot, true)) left++;
-    else walkOn(core, slot, crossing);
+    if (location !== LOCATED_HERE) {
+      addToChassis(core, slot, location, POST_ROUTING);
+      continue;
+    }
+    const leaving = leaves(core, slot, true);
+    if (leaving === PASSED) left++;
+    else if (leaving === HANDED_ON) sentBack++;
+    else walkOn(core, slot, crossing, flowHash);
   }
   batch.count = walking;
-  if (handedOver > 0) core.counters.countStage(FIRST, handedOver);
-  if (entered > 0) for (let s = stage; s < POST_ROUTING; s++) core.counters.countStage(s, entered);
-  countLeft(core, left);
+  countStages(core, FIRST, PRE_ACL, handedOver);
+  countStages(core, stage, STATEFUL, handedOn);
+  countStages(core, stage, POST_ROUTING, entered);
+  countStages(core, POST_ROUTING, STAGE_COUNT, left);
+  countStages(core, POST_ROUTING, EGRESS_PRE_ACL, sentBack);
 }
 
-/** Stages 8 to 15 for packets that came from another chassis. */
-function passCrossing(core: Core, batch: Batch): void {
+/** Stages 5 to 15 for packets of balanced flows whose first owner is another worker. */
+function passOnward(core: Core, batch: Batch, crossing: Batch): void {
+  const { slots, count } = batch;
+  let walking = 0;
+  let left = 0;
+  let sentBack = 0;
+  for (let i = 0; i < count; i++) {
+    const slot = slots[i]!;
+    const flowHash = packet.flowHash(slot);
+    if (!isPlainFlow(core, slot) || !goesOnward(core, slot)) {
+      core.walkers.add(flowHash);
+      slots[walking++] = slot;
+      continue;
+    }
+    const leaving = cross(core, slot, crossing, flowHash);
+    if (leaving === PASSED) left++;
+    else if (leaving === HANDED_ON) sentBack++;
+  }
+  batch.count = walking;
+  countStages(core, STATEFUL, POST_ROUTING, count - walking);
+  countStages(core, POST_ROUTING, STAGE_COUNT, left);
+  countStages(core, POST_ROUTING, EGRESS_PRE_ACL, sentBack);
+}
+
+/** Stages 8 or 10 to 15 for packets that came from another chassis or the owner of an answer. */
+function passLeaving(core: Core, batch: Batch, stage: number): void {
   const { slots, count } = batch;
   const { ports } = core.tables;
   if (near.areMany(packet.flowHash(slots[0]!))) fetchForLeaving(core, slots, count);
   let walking = 0;
+  let sentBack = 0;
   for (let i = 0; i < count; i++) {
     const slot = slots[i]!;
     const port = packet.outPort(slot);
-    // One that has gone elsewhere is passed on at stage 8.
+    // One that has gone elsewhere is passed on at its stage.
     const isHere = port >= 0 && ports.location(port) === LOCATED_HERE;
-    const isPlain = isHere && isPlainFlow(core, slot);
-    if (isPlain && leaves(core, slot, false)) continue;
-    core.walkers.add(packet.flowHash(slot));
-    slots[walking++] = slot;
+    const leaving = isHere && isPlainFlow(core, slot) ? leaves(core, slot, false) : WALKS;
+    if (leaving === WALKS) {
+      core.walkers.add(packet.flowHash(slot));
+      slots[walking++] = slot;
+    } else if (leaving === HANDED_ON) sentBack++;
   }
   batch.count = walking;
-  countLeft(core, count - walking);
+  countStages(core, stage, STAGE_COUNT, count - walking - sentBack);
+  countStages(core, stage, EGRESS_PRE_ACL, sentBack);
 }
 
-function countLeft(core: Core, left: number): void {
-  if (left > 0) for (let s = POST_ROUTING; s <= OUTPUT; s++) core.counters.countStage(s, left);
+/** Stage `from` up to, but not, `to`. */
+function countStages(core: Core, from: number, to: number, packets: number): void {
+  if (packets > 0) for (let s = from; s < to; s++) core.counters.countStage(s, packets);
 }
 
-/** The second half could not be passed: the packet goes on at stage 8 with those that walk. */
-function walkOn(core: Core, slot: number, crossing: Batch): void {
-  core.walkers.add(packet.flowHash(slot));
+/**
+ * Takes a packet, which came with `flowHash`, from stage 8 to the outlet of another chassis or
+ * through the second half. What became of it there; WALKS when it was not passed.
+ */
+function cross(core: Core, slot: number, crossing: Batch, flowHash: number): number {
+  const location = core.tables.ports.location(packet.outPort(slot));
+  if (location !== LOCATED_HERE) {
+    addToChassis(core, slot, location, POST_ROUTING);
+    return WALKS;
+  }
+  const leaving = leaves(core, slot, true);
+  if (leaving === WALKS) walkOn(core, slot, crossing, flowHash);
+  return leaving;
+}
+
+/** The second half could not be passed: the packet goes on at stage 8, those behind it walk. */
+function walkOn(core: Core, slot: number, crossing: Batch, flowHash: number): void {
+  core.walkers.add(flowHash);
   core.stage = POST_ROUTING;
   packet.setStage(slot, POST_ROUTING);
   if (!crossing.add(slot)) core.drop(slot, DROP["batch-full"]);
@@ -120,35 +192,35 @@ function admitAll(core: Core, slots: Int32Array, count: number, stage: number): 
   if (near.areMany(packet.flowHash(slots[0]!))) fetchForEntering(core, slots, count);
 }
 
-/** Whether the packet, which is admitted, passed up to stage 8; if not, nothing has changed. */
-function enters(core: Core, slot: number): boolean {
-  if (!isPlainFlow(core, slot)) return false;
-  const { tables } = core;
-  const { ports } = tables;
-  const port = packet.inPort(slot);
-  loadKey(core, slot, port);
+/** What became of the packet, which is admitted, on its way to stage 8. */
+function enters(core: Core, slot: number): number {
+  if (!isPlainFlow(core, slot)) return WALKS;
+  loadKey(core, slot, packet.inPort(slot));
   const entry = connections.find(packet.flowHash(slot), core.nowMs);
-  if (entry === connections.NONE) return false;
+  if (entry === connections.NONE) return WALKS;
   const isReply = connections.isReply(entry);
   const edition = decision.editionOf(core, isReply);
-  if (connections.decision(entry, decision.INGRESS_EDITION) !== edition) return false;
-  if (connections.hasFlag(entry, connections.BLOCKED)) return false;
-  const at = packet.frameAt(slot);
-  if (!isSentTo(core, at, connections.decision(entry, decision.FIRST_HOP))) return false;
-  const decrements = connections.decision(entry, decision.TTL_DECREMENTS);
-  if (!canBeRouted(slot, decrements)) return false;
-  const outPort = connections.decision(entry, decision.OUT_PORT);
-  if (ports.location(outPort) !== LOCATED_HERE) {
-    if (!fits(core, slot) || core.outlets.chassis.count === BATCH_MAX) return false;
+  if (connections.decision(entry, decision.INGRESS_EDITION) !== edition) return WALKS;
+  if (connections.hasFlag(entry, NOT_PLAIN)) {
+    return isReply ? WALKS : entersBalanced(core, slot, entry);
   }
-  if (!refresh(core, slot, entry, isReply)) return false;
+  // `canGo` and `go` of fast-steps.ts, written out: as calls they take 5 % more of a packet's time.
+  const at = packet.frameAt(slot);
+  if (!isSentTo(core, at, connections.decision(entry, decision.FIRST_HOP))) return WALKS;
+  const decrements = connections.decision(entry, decision.TTL_DECREMENTS);
+  if (!canBeRouted(slot, decrements)) return WALKS;
+  const outPort = connections.decision(entry, decision.OUT_PORT);
+  if (core.tables.ports.location(outPort) !== LOCATED_HERE) {
+    if (!fits(core, slot) || core.outlets.chassis.count === BATCH_MAX) return WALKS;
+  }
+  if (!refresh(core, slot, entry, isReply)) return WALKS;
   const isEstablished = isReply || connections.hasFlag(entry, connections.REPLY_SEEN);
   const bits = isEstablished ? packet.CONNECTION_ESTABLISHED : packet.CONNECTION_NEW;
   packet.setConnection(slot, isReply ? bits | packet.CONNECTION_REPLY : bits);
-  packet.setOutPort(slot, outPort);
   countRule(core, slot, connections.decision(entry, decision.INGRESS_RULE));
+  packet.setOutPort(slot, outPort);
   if (decrements !== 0) rewrite(core, slot, entry, decrements);
-  return true;
+  return PASSED;
 }
 
 /** Stage 0: finds the port, the headers and whether the frame's source is the port's. */
@@ -173,20 +245,6 @@ function admits(core: Core, slot: number): boolean {
   return true;
 }
 
-/** Of a flow that is ours and of which nothing walks. */
-function isPlainFlow(core: Core, slot: number): boolean {
-  if (!isWhole(slot) || core.ownerOf(slot) !== core.worker) return false;
-  return !core.walkers.has(packet.flowHash(slot));
-}
-
-/** TCP or UDP in one piece. */
-function isWhole(slot: number): boolean {
-  const unusual = packet.FLAG_FRAGMENT | packet.FLAG_REPLY_TO_INGRESS | packet.FLAG_TRACKED;
-  if ((packet.flags(slot) & unusual) !== packet.FLAG_TRACKED) return false;
-  const protocol = packet.protocol(slot);
-  return protocol === ipv4.PROTOCOL_TCP || protocol === ipv4.PROTOCOL_UDP;
-}
-
 /**
  * Stages 0 and 1 for a packet of a flow that another worker owns; if it is none, or not sure to be
  * handed over, nothing has changed.
@@ -204,83 +262,28 @@ function handsOver(core: Core, slot: number): boolean {
   return true;
 }
 
-function isSentTo(core: Core, at: number, port: number): boolean {
-  const { ports } = core.tables;
-  return (
-    ethernet.destinationHigh(view, at) === ports.macHigh(port) &&
-    ethernet.destinationLow(view, at) === ports.macLow(port)
-  );
-}
-
-function canBeRouted(slot: number, decrements: number): boolean {
-  const l3At = packet.l3At(slot);
-  if (packet.etherType(slot) === ethernet.ETHERTYPE_IPV4) return ipv4.ttl(view, l3At) > decrements;
-  return ipv6.hopLimit(view, l3At) > decrements;
-}
-
 /**
- * What the commit would do; false, and nothing changed, when that is more than to refresh. A reply
- * need not be marked as seen: the first one walked.
+ * What became of the packet on its way from stage 8 to 15. `isLoaded`: its key in the zone that it
+ * came from is the one that was loaded last.
  */
-function refresh(core: Core, slot: number, entry: number, isReply: boolean): boolean {
-  if (packet.protocol(slot) === ipv4.PROTOCOL_TCP) {
-    readSegment(slot);
-    if (!tracker.trackSteady(entry, isReply)) return false;
-    connections.setExpires(entry, (core.nowMs + timeouts.TCP_MS.established) | 0);
-    return true;
-  }
-  const isReplied = connections.hasFlag(entry, connections.REPLY_SEEN);
-  const lifetimeMs = isReplied ? timeouts.UDP_REPLIED_MS : timeouts.UDP_MS;
-  connections.setExpires(entry, (core.nowMs + lifetimeMs) | 0);
-  return true;
-}
-
-/** Stages 2 and 11: the same rule decides as about the packet that the decision was kept of. */
-function countRule(core: Core, slot: number, counter: number): void {
-  packet.setRule(slot, counter);
-  core.ruleCounters.count(counter);
-}
-
-/** Stage 7, for all routers on the way at once. */
-function rewrite(core: Core, slot: number, entry: number, decrements: number): void {
-  const { ports } = core.tables;
-  const l3At = packet.l3At(slot);
-  const at = packet.frameAt(slot);
-  if (packet.etherType(slot) === ethernet.ETHERTYPE_IPV4) {
-    for (let i = 0; i < decrements; i++) ipv4.decrementTtl(view, l3At);
-  } else {
-    ipv6.setHopLimit(view, l3At, ipv6.hopLimit(view, l3At) - decrements);
-  }
-  const router = connections.decision(entry, decision.LAST_ROUTER_PORT);
-  const outPort = packet.outPort(slot);
-  ethernet.setSource(view, at, ports.macHigh(router), ports.macLow(router));
-  ethernet.setDestination(view, at, ports.macHigh(outPort), ports.macLow(outPort));
-  packet.setDatapath(slot, ports.datapath(router));
-  packet.setInPort(slot, router);
-  packet.setTtlDecrements(slot, packet.ttlDecrements(slot) + decrements);
-  packet.setFlags(slot, packet.flags(slot) | packet.FLAG_ROUTED);
-}
-
-/**
- * Whether the packet passed stages 8 to 15; if not, nothing has changed. `isLoaded`: its key in the
- * zone that it came from is the one that was loaded last.
- */
-function leaves(core: Core, slot: number, isLoaded: boolean): boolean {
+function leaves(core: Core, slot: number, isLoaded: boolean): number {
   const { tables } = core;
   const { ports } = tables;
   const port = packet.outPort(slot);
-  if (ports.device(port) < 0 || port === packet.inPort(slot)) return false;
+  if (ports.device(port) < 0 || port === packet.inPort(slot)) return WALKS;
   if (isLoaded) loadZone(core, port);
   else loadKey(core, slot, port);
   const entry = connections.find(packet.flowHash(slot), core.nowMs);
-  if (entry === connections.NONE) return false;
+  if (entry === connections.NONE) return WALKS;
   const isReply = connections.isReply(entry);
   const edition = decision.editionOf(core, isReply);
-  if (connections.decision(entry, decision.EGRESS_EDITION) !== edition) return false;
-  if (connections.hasFlag(entry, connections.BLOCKED)) return false;
-  if (ports.isSecured(port) && !isSentTo(core, packet.frameAt(slot), port)) return false;
-  if (!refresh(core, slot, entry, isReply)) return false;
+  if (connections.decision(entry, decision.EGRESS_EDITION) !== edition) return WALKS;
+  if (connections.hasFlag(entry, connections.BLOCKED | connections.REVERSE)) {
+    return isReply ? leavesBalanced(core, slot, entry) : WALKS;
+  }
+  if (ports.isSecured(port) && !isSentTo(core, packet.frameAt(slot), port)) return WALKS;
+  if (!refresh(core, slot, entry, isReply)) return WALKS;
   countRule(core, slot, connections.decision(entry, decision.EGRESS_RULE));
   deliver(core, slot, port);
-  return true;
+  return PASSED;
 }

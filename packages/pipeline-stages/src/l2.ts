@@ -51,7 +51,7 @@ function findOutPort(core: Core, slot: number): number {
   const port = isBalancer && isTranslated(slot) ? wayToBackend(core, slot, found) : found;
   if (port === packet.inPort(slot)) return DROP["destination-is-source"];
   packet.setOutPort(slot, port);
-  packet.setFirstHop(slot, port);
+  packet.setFirstHop(slot, found);
   return GOES_ON;
 }
 

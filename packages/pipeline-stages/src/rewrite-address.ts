@@ -32,11 +32,26 @@ const view = poolViews().view;
  * for TCP and UDP. The flow hash becomes that of the new flow.
  */
 export function rewriteEnd(slot: number, end: End, address: Int32Array, port: number): void {
-  const hasPorts = isTcpOrUdp(packet.protocol(slot));
+  rewriteKnown(slot, end, address, port, 0);
+  const ports = packet.ports(slot);
+  packet.setFlowHash(
+    slot,
+    flowHash(sumOfAddresses(slot), packet.protocol(slot), ports >>> 16, ports & 0xffff),
+  );
+}
+
+/** As `rewriteEnd`, when the flow hash of what the packet becomes is known. */
+export function rewriteKnown(
+  slot: number,
+  end: End,
+  address: Int32Array,
+  port: number,
+  hash: number,
+): void {
   const l4At = packet.l4At(slot);
   const checksumAt = l4At === 0 ? NOWHERE : transportChecksum(slot, l4At);
   rewriteAddress(slot, end, address, checksumAt);
-  if (hasPorts) {
+  if (isTcpOrUdp(packet.protocol(slot))) {
     const ports = packet.ports(slot);
     packet.setPorts(
       slot,
@@ -47,11 +62,7 @@ export function rewriteEnd(slot: number, end: End, address: Int32Array, port: nu
     if (l4At !== 0) write16(l4At + end * 2, port, covers);
   }
   if (checksumAt !== NOWHERE && packet.protocol(slot) === ipv4.PROTOCOL_UDP) keepUdpChecksum(slot);
-  const ports = packet.ports(slot);
-  packet.setFlowHash(
-    slot,
-    flowHash(sumOfAddresses(slot), packet.protocol(slot), ports >>> 16, ports & 0xffff),
-  );
+  packet.setFlowHash(slot, hash);
 }
 
 /** As `rewriteEnd`, of an ICMP error: its own address only. */

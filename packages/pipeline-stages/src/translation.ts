@@ -28,6 +28,7 @@ import {
   lookUp,
 } from "./connection-tracking.ts";
 import type { Core } from "./core.ts";
+import { keepBack, keepOnward } from "./flow-decision.ts";
 import { findVip } from "./load-balancing.ts";
 import { GOES_ON } from "./parse.ts";
 import { quoted, quotedFlowHash } from "./quoted-packet.ts";
@@ -54,6 +55,7 @@ export function translate(core: Core, slot: number): boolean {
   const connection = packet.connection(slot);
   if ((flags & packet.FLAG_TRANSLATED) !== 0) {
     packet.setFlags(slot, flags & ~packet.FLAG_TRANSLATED); // Its second commit has just been.
+    packet.setEnteredBy(slot, packet.inPort(slot));
     return true;
   }
   if ((connection & packet.CONNECTION_REPLY) !== 0) return true;
@@ -73,6 +75,7 @@ export function translate(core: Core, slot: number): boolean {
   const port = translations.copyTo(entry, address);
   rewriteEnd(slot, DESTINATION, address, port);
   packet.setConnection(slot, connection | packet.CONNECTION_DNAT);
+  keepOnward(core, slot, entry);
   return commitOnward(core, slot);
 }
 
@@ -156,6 +159,7 @@ export function reverse(core: Core, slot: number, port: number): boolean {
   const to = translations.copyTo(entry, address);
   commit(core, slot, port);
   rewriteEnd(slot, SOURCE, address, to);
+  keepBack(core, slot, entry);
   if (!core.isOwner(slot)) {
     core.handOver(slot, core.ownerOf(slot), EGRESS_PRE_ACL);
     return false;
@@ -195,7 +199,7 @@ function isOther(word: number, i: number): boolean {
 }
 
 /** Copies an address of the IP header at a byte offset to four words. */
-function loadEnd(slot: number, l3At: number, end: End, to: Int32Array): void {
+export function loadEnd(slot: number, l3At: number, end: End, to: Int32Array): void {
   if (packet.etherType(slot) === ethernet.ETHERTYPE_IPV4) {
     to[0] = 0;
     to[1] = 0;

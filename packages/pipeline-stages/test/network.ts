@@ -19,6 +19,7 @@ import { buildLoadBalancers, type VipRow } from "@rhone/tables/load-balancers";
 import { buildPlacement, type Place } from "@rhone/tables/placement";
 import {
   buildPorts,
+  KIND_LOAD_BALANCER,
   KIND_ROUTER,
   KIND_VIF,
   LOCATED_HERE,
@@ -42,6 +43,8 @@ export const VM5 = 4;
 export const VM6 = 5;
 export const ROUTER_WEB = 6;
 export const ROUTER_DB = 7;
+/** A load balancer's own address in web. */
+export const BALANCER = 8;
 
 const SPECS = [
   { row: VM1, switch: 0, location: LOCATED_HERE, worker: 0, device: 0, mac: "02:00:00:00:01:0a" },
@@ -68,12 +71,14 @@ const ADDRESSES: Readonly<Record<number, readonly string[]>> = {
   [VM6]: ["10.0.1.13"],
   [ROUTER_WEB]: ["10.0.1.1", "fd00:0:0:1::1"],
   [ROUTER_DB]: ["10.0.2.1", "fd00:0:0:2::1"],
+  [BALANCER]: ["10.0.1.99"],
 };
 
 export const MACS: Readonly<Record<number, string>> = {
   ...Object.fromEntries(SPECS.map(({ row, mac }) => [row, mac])),
   [ROUTER_WEB]: "02:00:00:00:01:01",
   [ROUTER_DB]: "02:00:00:00:02:01",
+  [BALANCER]: "02:00:00:00:01:63",
 };
 
 export function ip(text: string): Address {
@@ -112,6 +117,10 @@ function buildPortRows(open: readonly number[], away: ReadonlyMap<number, number
         ...{ device: -1, isSecured: false, router: 2, isUp: true, standby: 0 },
       }),
     ),
+    portRow(BALANCER, {
+      ...{ datapath: 0, key: BALANCER + 1, kind: KIND_LOAD_BALANCER, location: LOCATED_NOWHERE },
+      ...{ device: -1, isSecured: false, router: -1, isUp: true, standby: 0 },
+    }),
   ];
 }
 

@@ -8,22 +8,28 @@ import { viewOf } from "./frames.ts";
 
 const L3_AT = ethernet.HEADER_SIZE;
 const NUMBER_SIZE = 2;
+const WAY_SHIFT = 12;
 
-/** Writes a number into the last bytes of what `assertInOrder` looks at. */
-export function number(frame: Uint8Array, value: number): void {
+/**
+ * Writes a number, 1 to 4095, into the last bytes of what `assertInOrder` looks at, and by which of
+ * 16 ways it came: two flows may become one on theirs.
+ */
+export function number(frame: Uint8Array, value: number, way = 0): void {
   const at = numberAt(frame);
-  if (at >= 0) viewOf(frame).setUint16(at, value);
+  if (at >= 0) viewOf(frame).setUint16(at, (way << WAY_SHIFT) | value);
 }
 
-/** Of one outlet: what has the same addresses and ports left in the order in which it came. */
+/** Of one outlet: what has the same ends and came one way left in the order in which it came. */
 export function assertInOrder(frames: readonly Uint8Array[]): void {
   const last = new Map<string, number>();
   for (const frame of frames) {
     const at = numberAt(frame);
     if (at < 0) continue;
     const ends = isV4(frame) ? frame.subarray(26, 38) : frame.subarray(22, 58);
-    const flow = `${protocolOf(frame)} ${Buffer.from(ends).toString("hex")}`;
-    const value = viewOf(frame).getUint16(at);
+    const written = viewOf(frame).getUint16(at);
+    const way = written >>> WAY_SHIFT;
+    const value = written & ((1 << WAY_SHIFT) - 1);
+    const flow = `${protocolOf(frame)} ${Buffer.from(ends).toString("hex")} by way ${way}`;
     assert.ok(value > (last.get(flow) ?? 0), `${value} of ${flow} came too late`);
     last.set(flow, value);
   }

@@ -290,6 +290,41 @@ test("what an owner left in the middle of something is made whole, and no entry 
   assert.equal(inUse(), before);
 });
 
+test("a key with another end is that of a packet which has it", () => {
+  const now = 30_000_000;
+  const property = fc.property(
+    flow,
+    flow,
+    fc.boolean(),
+    fc.boolean(),
+    (any, other, isBack, isSource) => {
+      const before = { ...any, vni: 5, bucket: 9 }; // Where no other test has any.
+      const isLow = isSource !== isBack;
+      const end = isLow
+        ? { low: other.low, lowPort: other.lowPort }
+        : { high: other.low, highPort: other.lowPort };
+      const after = { ...before, ...end };
+      const words = before.isIpv6
+        ? [0x20010db8, other.low, 0, other.low >>> 31]
+        : [0, 0, 0xffff, other.low];
+      const hash = load(after, isBack);
+      const entry = connections.insert(hash, now);
+      connections.setExpires(entry, now + 1000);
+      const isSame = after.low === after.high && after.lowPort === after.highPort;
+      load(before, isBack);
+      connections.loadOtherEnd(isSource, Int32Array.from(words), other.lowPort);
+      assert.equal(connections.find(hash, now), entry);
+      assert.equal(connections.isReply(entry), false);
+      load(before, !isBack);
+      connections.loadOtherEnd(!isSource, Int32Array.from(words), other.lowPort);
+      assert.equal(connections.find(hash, now), entry);
+      assert.equal(connections.isReply(entry), !isSame);
+      connections.remove(entry);
+    },
+  );
+  fc.assert(property, { numRuns: 2000 });
+});
+
 test("a million look-ups allocate nothing", () => {
   const hash = loadNumber(1);
   const entry = connections.insert(hash, 0);

@@ -122,6 +122,37 @@ export function loadZone(vni: number, port: number): void {
 }
 
 /**
+ * The loaded key, of the same packet with another source or destination; `address` is four words,
+ * of the packet's family.
+ */
+export function loadOtherEnd(isSource: boolean, address: Int32Array, port: number): void {
+  const isIpv4 = (key[1]! & 0xff) === 4;
+  // The end that stays, of which nothing is known but where it stands.
+  const isLow = isSource === isFromHigh;
+  const last = key[isLow ? 2 : 3]!;
+  const restAt = isLow ? 5 : 8;
+  const stayingPort = isLow ? key[4]! >>> 16 : key[4]! & 0xffff;
+  let order = 0;
+  for (let i = isIpv4 ? 3 : 0; i < 4 && order === 0; i++) {
+    const staying = i === 3 ? last : key[restAt + i]!;
+    order = (address[i]! ^ 0x80000000) - (staying ^ 0x80000000);
+  }
+  if (order === 0) order = port - stayingPort;
+  // Of two ends that are the same the source is the low one.
+  const isHigh = order > 0 || (order === 0 && !isSource);
+  isFromHigh = isHigh === isSource;
+  key[2] = isHigh ? last : address[3]!;
+  key[3] = isHigh ? address[3]! : last;
+  key[4] = isHigh ? (stayingPort << 16) | port : (port << 16) | stayingPort;
+  if (isIpv4) return;
+  for (let i = 0; i < 3; i++) {
+    const staying = key[restAt + i]!;
+    key[5 + i] = isHigh ? staying : address[i]!;
+    key[8 + i] = isHigh ? address[i]! : staying;
+  }
+}
+
+/**
  * The entry of the loaded key, or NONE. `flowHash` is the packet's, the same for both directions.
  * One that has run out is removed. `nowMs`, here and below: a 32-bit integer that wraps.
  */

@@ -151,13 +151,18 @@ export function track(entry: number, isReply: boolean): number {
  * that carries neither SYN, FIN nor RST. False, and nothing changed, when it is anything else.
  */
 export function trackSteady(entry: number, isReply: boolean): boolean {
+  if (!isSteady(entry, isReply)) return false;
+  slideWindow(entry, isReply ? REPLY : ORIGINAL);
+  return true;
+}
+
+/** What `trackSteady` will say. Changes nothing. */
+export function isSteady(entry: number, isReply: boolean): boolean {
   const steady = flags & (tcp.SYN | tcp.FIN | tcp.RST | tcp.ACK);
   if (steady !== tcp.ACK || connections.state(entry) !== ESTABLISHED) return false;
   const direction = isReply ? REPLY : ORIGINAL;
   if (connections.tcpWord(entry, direction, MAX_WINDOW) === 0) return false;
-  if (!isInWindow(entry, direction)) return false;
-  slideWindow(entry, direction);
-  return true;
+  return isInWindow(entry, direction);
 }
 
 /**
