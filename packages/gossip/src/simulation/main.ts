@@ -13,19 +13,44 @@ import { type Outcome, type RunOptions, replay, runSeed } from "./run.ts";
 
 const SEEDS = 200;
 
-const { values } = parseArgs({
-  options: {
-    chassis: { type: "string", default: "3-20" },
-    seeds: { type: "string" },
-    seed: { type: "string" },
-    minutes: { type: "string" },
-    storm: { type: "string", default: "20" },
-    faults: { type: "string", default: FAULT_NAMES.join() },
-    log: { type: "boolean", default: false },
-  },
-});
+const USAGE = `Usage: npm run sim -- [options]
+
+  --chassis N|N-M  how many, 2 to 1000 (default 3-20)
+  --seeds N        how many clusters (default ${SEEDS}; 1 with --seed, no end with --minutes)
+  --seed N         of the first one; the others follow it
+  --minutes N      begin no cluster after that time
+  --storm N        seconds of virtual time with faults (default 20)
+  --faults A,B     only these:
+${FAULT_NAMES.map((name) => `                     ${name}\n`).join("")}  --log            all events of one seed
+  --help           this
+
+Exit status: 0 when every promise was kept, 1 when not, 2 when the options cannot be read.
+`;
+
+/** Throws where there is an option of another name. */
+function readOptions() {
+  const { values } = parseArgs({
+    options: {
+      chassis: { type: "string", default: "3-20" },
+      seeds: { type: "string" },
+      seed: { type: "string" },
+      minutes: { type: "string" },
+      storm: { type: "string", default: "20" },
+      faults: { type: "string", default: FAULT_NAMES.join() },
+      log: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
+    },
+  });
+  return values;
+}
+type Values = ReturnType<typeof readOptions>;
 
 async function main(): Promise<number> {
+  const values = readOptions();
+  if (values.help) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
   const [chassisMin, chassisMax] = readRange(values.chassis);
   const options = {
     ...{ chassisMin, chassisMax, stormMs: readNumber("storm", values.storm) * 1000 },
@@ -34,7 +59,7 @@ async function main(): Promise<number> {
   const first = values.seed === undefined ? aSeed() : readNumber("seed", values.seed);
   if (values.log) return log({ ...options, seed: first });
   const endMs = performance.now() + readNumber("minutes", values.minutes ?? "Infinity") * 60_000;
-  const count = readNumber("seeds", values.seeds ?? defaultCount());
+  const count = readNumber("seeds", values.seeds ?? defaultCount(values));
   const outcomes: Outcome[] = [];
   const startMs = performance.now();
   let given = 0;
@@ -67,7 +92,7 @@ function report(outcome: Outcome): void {
 }
 
 /** One seed when that was named, many when none was, no end when there is a time. */
-function defaultCount(): string {
+function defaultCount(values: Values): string {
   if (values.minutes !== undefined) return "Infinity";
   return String(values.seed === undefined ? SEEDS : 1);
 }
@@ -96,7 +121,8 @@ function readFaults(text: string): FaultName[] {
   throw new RangeError(`--faults: expected ${Object.keys(FAULTS).join(", ")}, got "${wrong}"`);
 }
 
-process.exitCode = await main().catch((error: unknown) => {
-  console.error(`sim: ${error instanceof RangeError ? error.message : (error as Error).stack}`);
+process.exitCode = await main().catch((error: Error & { code?: string }) => {
+  const isOption = error instanceof RangeError || error.code?.startsWith("ERR_PARSE_ARGS") === true;
+  console.error(isOption ? `sim: ${error.message}\n\n${USAGE}` : `sim: ${error.stack}`);
   return 2;
 });

@@ -13,13 +13,17 @@ import { FAULTS } from "./faults.ts";
 import { Rig } from "./rig.ts";
 import { type Fault, type Outcome, runFault } from "./run-fault.ts";
 
-const { values } = parseArgs({
-  options: {
-    only: { type: "string" },
-    split: { type: "string", default: "60" },
-    runtime: { type: "string", default: "node" },
-  },
-});
+const ROWS = [...new Set(FAULTS.map(({ row }) => row))].join(", ");
+const USAGE = `Usage: npm run faults -- [options]
+
+  --only N,M   only these rows, of ${ROWS}
+  --split N    seconds that a partition lasts, 1 or more (default 60)
+  --runtime R  node (default) or deno
+  --help       this
+
+Exit status: 0 when nothing was lost that must not be, 1 when something was, 2 when the options
+cannot be read. Needs root, for network namespaces; sends nothing outside of them.
+`;
 const HEAD = ["#", "fault", "gap", "lost", "acknowledged writes lost", "converged", "beside that"];
 
 function print(cells: readonly (string | number)[]): void {
@@ -51,20 +55,50 @@ async function show(rig: Rig, fault: Fault): Promise<boolean> {
   }
 }
 
-async function main(): Promise<void> {
-  const rows = values.only?.split(",").map(Number);
-  const wanted = FAULTS.filter(({ row }) => rows?.includes(row) ?? true);
+interface Wishes {
+  readonly faults: readonly Fault[];
+  readonly splitMs: number;
+  readonly runtime: Runtime;
+}
+
+/** Null when only the usage is wanted. Throws where an option is none, or means nothing. */
+function readWishes(): Wishes | null {
+  const { values } = parseArgs({
+    options: {
+      only: { type: "string" },
+      split: { type: "string", default: "60" },
+      runtime: { type: "string", default: "node" },
+      help: { type: "boolean", default: false },
+    },
+  });
+  const { only, split, runtime, help } = values;
+  if (help) return null;
+  if (runtime !== "node" && runtime !== "deno") {
+    throw new RangeError(`--runtime: expected node or deno, got "${runtime}"`);
+  }
+  if (!(Number(split) >= 1)) {
+    throw new RangeError(`--split: expected a number from 1 on, got "${split}"`);
+  }
+  const rows = only?.split(",").map((text) => {
+    if (text !== "" && FAULTS.some(({ row }) => row === Number(text))) return Number(text);
+    throw new RangeError(`--only: expected some of ${ROWS}, got "${text}"`);
+  });
+  const faults = FAULTS.filter(({ row }) => rows?.includes(row) ?? true);
+  return { faults, splitMs: Number(split) * 1000, runtime };
+}
+
+async function tryAll({ faults, splitMs, runtime }: Wishes): Promise<void> {
   print(HEAD);
   print(HEAD.map(() => "--"));
   let rig: Rig | null = null;
-  for (const fault of wanted) {
+  for (const fault of faults) {
     const hasHubs = fault.hasHubs === true;
     if (rig !== null && rig.hasHubs !== hasHubs) {
       await down(rig);
       rig = null;
     }
     if (rig === null) {
-      rig = new Rig(values.runtime as Runtime, Number(values.split) * 1000, hasHubs);
+      rig = new Rig(runtime, splitMs, hasHubs);
       await rig.up();
     }
     const isGood = await show(rig, fault);
@@ -82,4 +116,12 @@ function down(rig: Rig): Promise<void> {
   });
 }
 
-await main();
+let wishes: Wishes | null = null;
+try {
+  wishes = readWishes();
+  if (wishes === null) process.stdout.write(USAGE);
+} catch (error) {
+  process.stderr.write(`faults: ${(error as Error).message}\n\n${USAGE}`);
+  process.exitCode = 2;
+}
+if (wishes !== null) await tryAll(wishes);

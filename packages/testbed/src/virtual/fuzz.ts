@@ -12,12 +12,14 @@ import { type CaseSpec, compare } from "./compare.ts";
 
 const CASES_AT_ONCE = 500;
 
-const { values } = parseArgs({
-  options: {
-    minutes: { type: "string", default: "1" },
-    seed: { type: "string", default: String(Date.now() % 2 ** 31) },
-  },
-});
+const USAGE = `Usage: npm run fuzz -- [options]
+
+  --minutes N  how long, 0.001 or more (default 1)
+  --seed N     of the first ${CASES_AT_ONCE} cases; the next ones follow it
+  --help       this
+
+Exit status: 0 when all cases agree, 1 when one does not, 2 when the options cannot be read.
+`;
 
 function main(minutes: number, firstSeed: number): number {
   const startMs = performance.now();
@@ -44,4 +46,32 @@ function report(seed: number, spec: CaseSpec, error: Error): void {
   console.error(`fuzz: seed ${seed} fails:\n${text}\n${(error.stack ?? "").split("\n    at ")[0]}`);
 }
 
-process.exitCode = main(Number(values.minutes), Number(values.seed));
+/** Throws a RangeError where it is no number from `least` on. */
+function readNumber(name: string, text: string, least: number): number {
+  const number = Number(text);
+  if (text !== "" && number >= least && Number.isFinite(number)) return number;
+  throw new RangeError(`--${name}: expected a number from ${least} on, got "${text}"`);
+}
+
+function run(): number {
+  const { values } = parseArgs({
+    options: {
+      minutes: { type: "string", default: "1" },
+      seed: { type: "string", default: String(Date.now() % 2 ** 31) },
+      help: { type: "boolean", default: false },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  const minutes = readNumber("minutes", values.minutes, 0.001);
+  return main(minutes, readNumber("seed", values.seed, 0));
+}
+
+try {
+  process.exitCode = run();
+} catch (error) {
+  console.error(`fuzz: ${(error as Error).message}\n\n${USAGE}`);
+  process.exitCode = 2;
+}
