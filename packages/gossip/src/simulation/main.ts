@@ -13,6 +13,7 @@ import { type Outcome, type RunOptions, replay, runSeed } from "./run.ts";
 
 const SEEDS = 200;
 
+const FAULT_LINES = FAULT_NAMES.map((name) => `${" ".repeat(21)}${name}\n`).join("");
 const USAGE = `Usage: npm run sim -- [options]
 
   --chassis N|N-M  how many, 2 to 1000 (default 3-20)
@@ -21,7 +22,7 @@ const USAGE = `Usage: npm run sim -- [options]
   --minutes N      begin no cluster after that time
   --storm N        seconds of virtual time with faults (default 20)
   --faults A,B     only these:
-${FAULT_NAMES.map((name) => `                     ${name}\n`).join("")}  --log            all events of one seed
+${FAULT_LINES}  --log            all events of one seed
   --help           this
 
 Exit status: 0 when every promise was kept, 1 when not, 2 when the options cannot be read.
