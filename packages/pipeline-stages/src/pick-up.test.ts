@@ -156,6 +156,14 @@ test("what neither side may begin is refused, and UDP", () => {
   assert.equal(worker.dropped("acl-reject"), 2);
 });
 
+test("what an end says to itself is no answer", () => {
+  const worker = makeWorker(serverRules());
+  const itself = { ...server, to: server.from };
+  worker.send(tcpFrame(itself, [SERVICE, SERVICE], { flags: ACK }), SERVER_DEVICE);
+  worker.toDevice(SERVER_DEVICE);
+  assert.equal(worker.dropped("acl-reject"), 1);
+});
+
 test("a question without a connection has no answers in one", () => {
   const worker = makeWorker(serverRules(acls.ACTION_ALLOW_STATELESS));
   assert.equal(makeConnection(worker).answers(), false);
