@@ -3,8 +3,17 @@ import { test } from "node:test";
 import { getHeapStatistics } from "node:v8";
 import * as packet from "@rhone/rings/packet";
 import * as acls from "@rhone/tables/acls";
-import { udpFrame } from "../test/frames.ts";
-import { buildTables, MACS, ROUTER_WEB, TestWorker, VM1 } from "../test/network.ts";
+import { type Ends, udpFrame } from "../test/frames.ts";
+import {
+  buildTables,
+  ip,
+  MACS,
+  ROUTER_DB,
+  ROUTER_WEB,
+  TestWorker,
+  VM1,
+  VM4,
+} from "../test/network.ts";
 
 const BATCH = 64;
 const PACKETS = 1_000_000;
@@ -39,25 +48,52 @@ test("a million packets that walk the stages and are asked about allocate nothin
   assert.ok(worker.ruleCounters.hits(1) >= 2 * PACKETS);
 });
 
-function assertNoAllocation(worker: TestWorker): void {
-  const ends = { from: "10.0.1.10", fromMac: MACS[VM1]!, to: "10.0.2.10" };
-  const frame = udpFrame({ ...ends, toMac: MACS[ROUTER_WEB]! }, 18);
+test("a million packets to a VIP, and of its backend, allocate nothing", () => {
+  const backends = [{ address: ip("10.0.2.10"), port: 90 }];
+  const vip = { datapath: 0, address: ip("10.0.9.9"), protocol: 17, servicePort: 9 };
+  const vips = [{ ...vip, backends, rejects: true }];
+  const worker = new TestWorker(0, buildTables(1, [], null, new Map(), [], [], vips));
+  const question = udpFrame({ ...TO_VM4, to: "10.0.9.9" }, 18, [41_000, 9]);
+  const answer = udpFrame(FROM_VM4, 18, [90, 41_000]);
+  worker.send(question, 0);
+  worker.toDevice(2);
+  worker.send(answer, 2);
+  worker.toDevice(0);
+  const before = worker.walked;
+  assertNoAllocation(worker, question, 0, 2);
+  assertNoAllocation(worker, answer, 2, 0);
+  assert.equal(worker.walked, before);
+});
+
+const TO_VM4: Ends = {
+  ...{ from: "10.0.1.10", fromMac: MACS[VM1]!, to: "10.0.2.10", toMac: MACS[ROUTER_WEB]! },
+};
+const FROM_VM4: Ends = {
+  ...{ from: "10.0.2.10", fromMac: MACS[VM4]!, to: "10.0.1.10", toMac: MACS[ROUTER_DB]! },
+};
+
+function assertNoAllocation(
+  worker: TestWorker,
+  frame = udpFrame(TO_VM4, 18),
+  from = 0,
+  to = 2,
+): void {
   const { devices } = worker.core.outlets;
   const arrivals = worker.arrivals.stages[0]!;
-  const slots = Array.from({ length: BATCH }, () => worker.receive(frame, 0));
+  const slots = Array.from({ length: BATCH }, () => worker.receive(frame, from));
   const frameAts = slots.map((slot) => packet.frameAt(slot));
-  const header = frame.slice(0, 34);
+  const header = frame.slice(0, 42);
   const allocatedBy = (packets: number): number => {
     const before = getHeapStatistics().total_allocated_bytes;
     for (let sent = 0; sent < packets; sent += BATCH) {
       for (let i = 0; i < BATCH; i++) {
         worker.restore(frameAts[i]!, header);
-        packet.begin(slots[i]!, frameAts[i]!, frame.length, 0);
+        packet.begin(slots[i]!, frameAts[i]!, frame.length, from);
         arrivals.add(slots[i]!);
       }
       worker.run();
-      assert.equal(devices[2]!.count, BATCH);
-      devices[2]!.count = 0;
+      assert.equal(devices[to]!.count, BATCH);
+      devices[to]!.count = 0;
     }
     return (getHeapStatistics().total_allocated_bytes - before) / packets;
   };
