@@ -273,8 +273,9 @@ export class Controller {
       const self = { name: chassis, tunnelMtu, keys, devices: devices.indices(), ruleCounters };
       const workers = dataplane.running.filter((worker) => worker < wanted);
       this.#edition = dataplane.publish(this.#compiler.compile(state, { ...self, workers }));
-      const { vector, root } = store;
-      this.barrier.publish(this.#edition, { vector, revision: state.revision, root }, isUrgent);
+      const { vector, root, hasGap } = store;
+      const content = { vector, revision: state.revision, root, hasGap };
+      this.barrier.publish(this.#edition, content, isUrgent);
       // Afterwards: who is to go has no stage placed with it any more.
       dataplane.scale(wanted);
       this.#compiled = marked;

@@ -79,6 +79,15 @@ export class Ledger {
     return this.#records;
   }
 
+  /** Whether it holds something of a chassis that wrote something before that is missing. */
+  get hasGap(): boolean {
+    for (const [origin, seals] of this.#order) {
+      const last = seals.at(-1);
+      if (last !== undefined && last.seal.clock > this.clockOf(origin)) return true;
+    }
+    return false;
+  }
+
   clockOf(origin: string): number {
     return this.#vector.get(origin) ?? 0;
   }

@@ -120,6 +120,10 @@ export class Replica implements Store {
     return this.#ledger.clockOf(origin);
   }
 
+  get hasGap(): boolean {
+    return this.#ledger.hasGap;
+  }
+
   get root(): string {
     return this.#ledger.root;
   }

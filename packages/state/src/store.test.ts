@@ -375,3 +375,17 @@ test("stores that exchange entries in any order come to the same state", () => {
   };
   fc.assert(fc.property(fc.array(step, { maxLength: 30 }), run), { numRuns: 300 });
 });
+
+test("where something before it is missing there is a gap, until it is there", () => {
+  const [a, b] = [createMemoryStore("a"), createMemoryStore("b")];
+  const said: Parameters<Store["merge"]>[0][] = [];
+  a.onChange((_entries, _source, portions) => void said.push(portions));
+  for (const name of ["one", "two"]) {
+    assert.ok(a.transact([{ op: "put", document: { kind: "switch", name } }], "user").ok);
+  }
+  assert.deepEqual([a.hasGap, b.hasGap], [false, false]);
+  b.merge(said[1]!);
+  assert.deepEqual([b.hasGap, b.clockOf("a")], [true, 0]);
+  b.merge(said[0]!, a.vector);
+  assert.deepEqual([b.hasGap, b.clockOf("a")], [false, a.revision]);
+});

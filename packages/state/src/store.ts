@@ -89,6 +89,8 @@ export interface Store {
   merge(portions: readonly Portion[], vector?: Vector): Merged;
   /** Up to which transaction of each chassis nothing is missing here. */
   readonly vector: Vector;
+  /** Whether something is held here that the vector does not show: what came before is missing. */
+  readonly hasGap: boolean;
   /** Of one chassis in it; 0 when there is none. */
   clockOf(origin: string): number;
   /** Equal at two chassis that hold the same: 16 hex digits. */

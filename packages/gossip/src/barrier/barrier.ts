@@ -365,15 +365,17 @@ export class Barrier {
     if (ageMs < 0) return false;
     if (edition.isUrgent || ageMs >= RELEASE_WAIT_MS) return true;
     if (this.#isAgreed(edition)) return true;
-    return ageMs >= EXACT_WAIT_MS && this.#blockers(edition).length === 0;
+    const isOver = ageMs >= EXACT_WAIT_MS && edition.hasGap !== true;
+    return isOver && this.#blockers(edition).length === 0;
   }
 
   /** Whether all hold this very state, or nobody is concerned who takes part. */
-  #isAgreed({ root, news }: Edition): boolean {
+  #isAgreed({ root, news, hasGap }: Edition): boolean {
     if (this.#common.has(root) || root === this.#log.rootInForce) return true;
     if (this.#partners.size === 0) return true;
     // What came before something that is still missing does not show in the vector.
-    return news.length > 0 && !news.some((name) => this.#isAwaited(name));
+    const isTold = news.length > 0 && hasGap !== true;
+    return isTold && !news.some((name) => this.#isAwaited(name));
   }
 
   /** Whether it says when its writes may begin. */

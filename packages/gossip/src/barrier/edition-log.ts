@@ -8,6 +8,8 @@ export interface Content {
   readonly revision: number;
   /** Equal where the state is. */
   readonly root: string;
+  /** Whether there is more in it than the vector says. */
+  readonly hasGap?: boolean;
 }
 
 /** Tables that are given to the workers. */
