@@ -12,6 +12,7 @@ import { Barrier } from "../barrier/barrier.ts";
 import type { Content } from "../barrier/edition-log.ts";
 import { Gathering } from "../barrier/gathering.ts";
 import { decode, type Message } from "../codec.ts";
+import type { GatewaysOptions } from "../gateways/gateways.ts";
 import { nextIncarnation } from "../membership/incarnation.ts";
 import { Membership } from "../membership/membership.ts";
 import { FallbackTransport, type Links } from "../peer-link/fallback-transport.ts";
@@ -24,7 +25,7 @@ import type { SimulatedDisk } from "./disk.ts";
 import { Keyring } from "./keyring.ts";
 import type { Machine, Process } from "./machine.ts";
 import type { Passage } from "./passage.ts";
-import { SimulatedPorts } from "./simulated-ports.ts";
+import { SimulatedPorts, type SimulatedPortsOptions } from "./simulated-ports.ts";
 import { EDITIONS_HELD, SimulatedTables } from "./tables.ts";
 
 type Said = ReturnType<Store["transact"]>;
@@ -38,6 +39,7 @@ export interface Seams {
   readonly keyring?: (keyring: Signer & Trust) => Signer & Trust;
   readonly barrier?: (barrier: Barrier) => Barrier;
   readonly claims?: (claims: PortClaims, store: Store, process: Process) => PortClaims;
+  readonly gateways?: (options: GatewaysOptions) => GatewaysOptions;
   /** What chassis make of claims: who has a port. */
   readonly holder?: Holder;
 }
@@ -70,6 +72,10 @@ export interface ChassisOptions {
   readonly onStart: (store: Store) => void;
   /** Writes what the chassis itself has to say to its store. */
   readonly onSay: (store: Store, ...said: Parameters<Store["transact"]>) => Said;
+  /** Tables are about to be compiled from what the store has. */
+  readonly onCompile: () => void;
+  /** Whether there are gateways. */
+  readonly hasGateways: boolean;
   /** Looks at packets; null where nobody does. */
   readonly passage: Passage | null;
 }
@@ -111,7 +117,9 @@ export function startChassis(options: ChassisOptions): Chassis {
     ...(both === null ? {} : { send: both.sendTo.bind(both) }),
     refusals: new Refusals({ now }),
   });
-  const { tables, barrier, ports } = startTables(options, store, membership);
+  const send = both?.sendTo.bind(both);
+  const gateways = options.hasGateways ? { transport, send, incarnation } : null;
+  const { tables, barrier, ports } = startTables(options, store, membership, gateways);
   membership.setKnown(names);
   membership.onStatus((other, status) => world.log(`${name} holds ${other} for ${status}`));
   barrier.connect({ transport, want: (peer) => replicator.want(peer) });
@@ -120,9 +128,10 @@ export function startChassis(options: ChassisOptions): Chassis {
 
 /** As the controller of the chassis package does, with workers that hold what is compiled. */
 function startTables(
-  { process, seams, passage, onSay }: ChassisOptions,
+  { process, seams, passage, onSay, onCompile }: ChassisOptions,
   store: Store,
   membership: Membership,
+  gateways: SimulatedPortsOptions["gateways"],
 ): Pick<Chassis, "tables" | "barrier" | "ports"> {
   const { machine, now, setTimer } = process;
   const { name, world } = machine;
@@ -155,6 +164,7 @@ function startTables(
     compile: (isUrgent) => {
       if (process.isDead) return; // Killed in the middle of what it did.
       ports.follow();
+      onCompile();
       const content = contentOf(store);
       const edition = tables.publish(content);
       passage?.published(machine, edition, content.vector, isUrgent);
@@ -163,7 +173,7 @@ function startTables(
     },
   });
   const ports = new SimulatedPorts({
-    ...{ process, store, membership, seam: seams.claims },
+    ...{ process, store, membership, seam: seams.claims, gateways, gatewaySeam: seams.gateways },
     transact: (...said) => onSay(store, ...said),
     mark: () => {
       gathering.mark();
@@ -204,8 +214,8 @@ function tellDeaths(machine: Machine, membership: Membership, passage: Passage |
   });
 }
 
-function contentOf({ vector, revision, root }: Store): Content {
-  return { vector, revision, root };
+function contentOf({ vector, revision, root, hasGap }: Store): Content {
+  return { vector, revision, root, hasGap };
 }
 
 function openStore(options: ChassisOptions, signer: Signer | null): Store {

@@ -51,7 +51,7 @@ export class MeasuredCluster {
       ...{ chassisCount, stormMs: Number.POSITIVE_INFINITY, delayMaxMs: DELAY_MAX_MS, lossRate: 0 },
       ...{ repeatRate: 0, reorderRate: 0, hasLinks: false, isSigned: true, isGrown: true },
       ...{ habits: NO_HABITS, faults: new Map(), isWatched: false },
-      ...{ guestCount: 0, guestMeanMs: Number.POSITIVE_INFINITY },
+      ...{ gateways: [], guestCount: 0, guestMeanMs: Number.POSITIVE_INFINITY },
     };
     this.#simulation = new Simulation(this.#world, plan, {});
     grow(this.#simulation);

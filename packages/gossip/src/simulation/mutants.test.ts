@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { FAULT_NAMES } from "./faults.ts";
 import { MUTANTS } from "./mutants.ts";
 import { replay, runSeed } from "./run.ts";
 
@@ -7,10 +8,10 @@ const SEEDS_MAX = 100;
 const LIMIT = { timeout: 120_000 };
 
 describe("a simulation finds a chassis in which", () => {
-  for (const [name, { seams, found }] of Object.entries(MUTANTS)) {
+  for (const [name, { seams, found, faults = FAULT_NAMES }] of Object.entries(MUTANTS)) {
     test(name, LIMIT, async (t) => {
       for (let seed = 1; seed <= SEEDS_MAX; seed++) {
-        const { violation } = await runSeed({ seed, seams, chassisMax: 6 });
+        const { violation } = await runSeed({ seed, seams, faults, chassisMax: 6 });
         if (violation === null) continue;
         t.diagnostic(`seed ${seed}: ${violation.kind}: ${violation.message}`);
         assert.ok(found.includes(violation.kind), `expected ${found.join(" or ")}`);

@@ -9,14 +9,19 @@ import type { Signer } from "@rhone/state/signer";
 import { get } from "@rhone/state/state";
 import type { Store } from "@rhone/state/store";
 import type { Barrier } from "../barrier/barrier.ts";
+import type { GatewaysOptions } from "../gateways/gateways.ts";
+import { decode, encode, type Heartbeat } from "../gateways/messages.ts";
 import type { PortClaims } from "../ports/port-claims.ts";
 import type { Trust } from "../replicator.ts";
 import type { Transport } from "../transport.ts";
 import type { Seams } from "./chassis.ts";
+import type { FaultName } from "./faults.ts";
 import type { ViolationKind } from "./oracle.ts";
 
 export interface Mutant {
   readonly seams: Seams;
+  /** That may strike; all of them when left out. */
+  readonly faults?: readonly FaultName[];
   /** What may be said of it. */
   readonly found: readonly ViolationKind[];
 }
@@ -242,6 +247,11 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     },
     found: ["twice"],
   },
+  "to be heard by a majority is enough to forward": {
+    seams: { gateways: takeForGranted },
+    faults: ["partition", "one-way-cut", "isolation", "pause"],
+    found: ["double"],
+  },
   "packets begin when its own workers hold the tables": {
     seams: {
       barrier: (barrier) => {
@@ -278,4 +288,36 @@ function override<T extends Disk | (Signer & Trust) | Store | Transport | Barrie
       return typeof method === "function" ? method.bind(target) : method;
     },
   });
+}
+
+/** Whatever a voter says is taken for a grant of what this chassis has asked for last. */
+function takeForGranted(options: GatewaysOptions): GatewaysOptions {
+  const { transport, send, self: to } = options;
+  let sent: Heartbeat | null = null;
+  const read = (data: Uint8Array): Uint8Array => {
+    const heard = decode(data);
+    if (heard === null || sent === null) return data;
+    const { incarnation, seq, entries: asked } = sent;
+    const entries = heard.entries.map((entry) => {
+      const own = asked.find(({ gateway }) => gateway === entry.gateway);
+      const grant = own === undefined ? entry.grant : { to, incarnation, seq, epoch: own.epoch };
+      return { ...entry, grant };
+    });
+    return encode({ ...heard, entries });
+  };
+  return {
+    ...options,
+    send: (peer, subject, data, way) => {
+      sent = decode(data);
+      if (send === undefined) transport.publish(subject, data);
+      else send(peer, subject, data, way);
+    },
+    transport: override(transport, {
+      subscribe: (subject, handler) => {
+        return transport.subscribe(subject, (data, respond, full) => {
+          handler(read(data), respond, full);
+        });
+      },
+    }),
+  };
 }

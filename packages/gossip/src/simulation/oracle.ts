@@ -14,6 +14,7 @@
  *   early      packets begin under what somebody does not hold (passage.ts)
  *   mixed      a packet meets another state at its second half than at its first (passage.ts)
  *   twice, reclaimed, stale   of the ports of guests (claim-watch.ts)
+ *   double     two chassis forward for one gateway (simulated-gateways.ts)
  *   threw      an exception that nobody caught
  */
 
@@ -48,6 +49,7 @@ export type ViolationKind =
   | "twice"
   | "reclaimed"
   | "stale"
+  | "double"
   | "threw";
 
 export interface Violation {

@@ -27,6 +27,8 @@ export interface Plan {
   /** Whether promises are checked; where one only measures, nobody keeps books. */
   readonly isWatched: boolean;
   readonly habits: Habits;
+  /** Gateways that users may make. */
+  readonly gateways: readonly PlannedGateway[];
   /** Ports whose devices come and go. */
   readonly guestCount: number;
   /** Mean time between two things that happen to guests. */
@@ -40,9 +42,20 @@ const GROWN_MIN = LINKS_MAX;
 const FAULT_MEAN_MIN_MS = 1000;
 const FAULT_MEAN_MAX_MS = 15_000;
 const GUESTS_RATE = 0.6;
+const GATEWAYS_RATE = 0.5;
+/** Of two voters both may forward (docs/gateways.md). */
+const VOTERS_MIN = 3;
+const VOTERS_MAX = 5;
 const GUESTS_MAX = 4;
 const GUEST_MEAN_MIN_MS = 50;
 const GUEST_MEAN_MAX_MS = 1000;
+
+/** Who has a voice never changes: decision 25 gives such a change 10 s to be everywhere. */
+export interface PlannedGateway {
+  readonly name: string;
+  readonly members: readonly string[];
+  readonly witnesses: readonly string[];
+}
 
 export interface PlanOptions {
   readonly chassisMin: number;
@@ -82,7 +95,25 @@ export function makePlan(world: World, options: PlanOptions): Plan {
     ),
     guestCount: world.chance(GUESTS_RATE) ? 1 + Math.floor(world.random() * GUESTS_MAX) : 0,
     guestMeanMs: logUniform(world, GUEST_MEAN_MIN_MS, GUEST_MEAN_MAX_MS),
+    gateways: planGateways(world, chassisCount),
   };
+}
+
+function planGateways(world: World, chassisCount: number): PlannedGateway[] {
+  const count =
+    chassisCount >= VOTERS_MIN && world.chance(GATEWAYS_RATE) ? 1 + world.random() * 2 : 0;
+  return Array.from({ length: count }, (_, number) => {
+    const names = Array.from({ length: chassisCount }, (_, index) => `c${index}`);
+    const shuffled = names
+      .map((name) => ({ name, rank: world.random() }))
+      .sort((a, b) => a.rank - b.rank)
+      .map(({ name }) => name);
+    const most = Math.min(VOTERS_MAX, chassisCount);
+    const voters = shuffled.slice(0, Math.floor(world.between(VOTERS_MIN, most + 1)));
+    const memberCount = Math.floor(world.between(2, voters.length + 1));
+    const [members, witnesses] = [voters.slice(0, memberCount), voters.slice(memberCount)];
+    return { name: `gw${number}`, members, witnesses };
+  });
 }
 
 function logUniform(world: World, min: number, max: number): number {

@@ -15,6 +15,8 @@ import { World } from "./world.ts";
 export const AGREE_MAX_MS = 10_000;
 /** And to hold each other for alive. */
 const ALIVE_MAX_MS = 60_000;
+/** And to forward for each gateway: a member that asked in vain rests, links are dialed anew. */
+const TAKEN_MAX_MS = 60_000;
 /** What a peer said before may still lead to fetches for that long; then there are none. */
 const LATE_MS = 3000;
 const REST_MS = 2000;
@@ -64,7 +66,10 @@ export async function runSeed(options: RunOptions): Promise<Outcome> {
   const simulation = new Simulation(world, plan, seams);
   if (plan.isGrown) grow(simulation);
   const { oracle } = simulation;
-  const isOver = (): boolean => oracle.violation !== null;
+  const isOver = (): boolean => {
+    simulation.gateways?.look();
+    return oracle.violation !== null;
+  };
   const threw = (error: unknown): void => {
     oracle.fail("threw", error instanceof Error ? (error.stack ?? error.message) : String(error));
   };
@@ -82,15 +87,16 @@ export async function runSeed(options: RunOptions): Promise<Outcome> {
     };
     agreeMs = await until(() => simulation.areSame, AGREE_MAX_MS);
     if (!isOver()) simulation.checkEnd();
-    aliveMs = await until(() => simulation.allAlive, ALIVE_MAX_MS);
-    if (!isOver() && !simulation.allAlive) {
-      oracle.fail("apart", `not all hold all for alive after ${ALIVE_MAX_MS} ms`);
-    }
+    const expect = async (isSo: () => boolean, maxMs: number, not: string): Promise<number> => {
+      const ms = await until(isSo, maxMs);
+      if (!isOver() && !isSo()) oracle.fail("apart", `${not} after ${maxMs} ms`);
+      return ms;
+    };
+    aliveMs = await expect(() => simulation.allAlive, ALIVE_MAX_MS, "not all hold all for alive");
     const saidMaxMs = saidWithinMs(plan.chassisCount);
-    await until(() => simulation.allSayTheSame, saidMaxMs);
-    if (!isOver() && !simulation.allSayTheSame) {
-      oracle.fail("apart", `not all say that all hold the same after ${saidMaxMs} ms`);
-    }
+    await expect(() => simulation.allSayTheSame, saidMaxMs, "not all say that all hold the same");
+    const isSettled = () => simulation.gatewaysSettled;
+    await expect(isSettled, TAKEN_MAX_MS, "nobody forwards for a gateway");
     await world.run(world.nowMs + LATE_MS, isOver);
     const { pullCount } = simulation;
     await world.run(world.nowMs + REST_MS, isOver);

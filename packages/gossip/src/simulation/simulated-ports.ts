@@ -7,9 +7,11 @@ import type { Membership } from "../membership/membership.ts";
 import { PortClaims } from "../ports/port-claims.ts";
 import type { Process } from "./machine.ts";
 import { SimulatedDevices } from "./simulated-devices.ts";
+import { SimulatedGateways, type SimulatedGatewaysOptions } from "./simulated-gateways.ts";
 
 /** As RETRY_MS of the chassis. */
 const RETRY_MS = 500;
+const NO_TURN = { isActive: false, epoch: 0, text: "" };
 
 export interface SimulatedPortsOptions {
   readonly process: Process;
@@ -19,6 +21,9 @@ export interface SimulatedPortsOptions {
   readonly membership: Membership;
   /** What a mutant makes of the claims. */
   readonly seam?: ((claims: PortClaims, store: Store, process: Process) => PortClaims) | undefined;
+  /** null where there are no gateways. */
+  readonly gateways: Pick<SimulatedGatewaysOptions, "transport" | "send" | "incarnation"> | null;
+  readonly gatewaySeam?: SimulatedGatewaysOptions["seam"];
   /** Something has changed that is to be compiled soon, or at once. */
   readonly mark: () => void;
   readonly compileAtOnce: () => void;
@@ -26,6 +31,7 @@ export interface SimulatedPortsOptions {
 
 export class SimulatedPorts {
   readonly devices: SimulatedDevices;
+  readonly gateways: SimulatedGateways | null;
   readonly #options: SimulatedPortsOptions;
   readonly #claims: PortClaims;
   #awake: string | null = null;
@@ -37,11 +43,22 @@ export class SimulatedPorts {
     this.devices = new SimulatedDevices({ process, onChange: mark });
     const claims = new PortClaims({
       ...{ chassis: process.machine.name, store, devices: () => this.devices.list() },
-      turnAt: () => ({ isActive: false, epoch: 0, text: "" }),
+      turnAt: (gateway) => this.gateways?.turnAt(gateway) ?? NO_TURN,
       onFailure: () => {},
     });
     this.#claims = seam?.(claims, store, process) ?? claims;
     membership.onStatus((name, status) => this.#claims.onMember(name, status));
+    const { gateways, gatewaySeam } = options;
+    this.gateways =
+      gateways &&
+      new SimulatedGateways({
+        ...{ process, store, ...gateways, devices: this.devices, seam: gatewaySeam },
+        onTurn: () => {
+          this.#claims.announce();
+          this.#options.compileAtOnce();
+        },
+        onReason: mark,
+      });
     this.#expectRetry();
   }
 

@@ -59,6 +59,10 @@ test("guests of a few chassis that come and go for longer end where they are", L
   }
 });
 
+test("what came after something that is missing does not begin unseen", LIMIT, async () => {
+  assertFine(await runSeed({ seed: 31, chassisMin: 3, chassisMax: 6 }));
+});
+
 test("the same seed gives the same events, another one others", LIMIT, async () => {
   const digests: string[] = [];
   for (const seed of [11, 11, 12]) digests.push((await runSeed({ seed, chassisMax: 8 })).digest);

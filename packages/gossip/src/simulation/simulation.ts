@@ -3,7 +3,9 @@
  * then a calm in which everybody has to come to the same. Runs in one process on virtual time, with
  * the classes that a real chassis runs.
  */
+import { claimsOf, holderOf } from "@rhone/state/claim";
 import type { DiskRecord } from "@rhone/state/disk";
+import { get } from "@rhone/state/state";
 import type { Author, Change, Store } from "@rhone/state/store";
 import { writeWaitMs } from "../barrier/write-turn.ts";
 import { type Chassis, type Seams, startChassis } from "./chassis.ts";
@@ -17,9 +19,10 @@ import { NatsPath } from "./nats-path.ts";
 import { Oracle } from "./oracle.ts";
 import { Passage } from "./passage.ts";
 import type { Plan } from "./plan.ts";
+import { GatewayWatch } from "./simulated-gateways.ts";
 import { Spread } from "./spread.ts";
 import { Underlay } from "./underlay.ts";
-import { guestName, isSole, keyOfChange, wish, wishGuest } from "./users.ts";
+import { guestPorts, isSole, keyOfChange, outsideName, wish, wishOfGuest } from "./users.ts";
 import type { World } from "./world.ts";
 
 const DRIFT_MAX = 0.0005;
@@ -36,6 +39,7 @@ const WISH_POLL_MS = 2;
 /** Of what happens to guests: users put and delete their ports; of the rest, they are heard. */
 const GUEST_WISH_RATE = 0.4;
 const HEARD_RATE = 0.4;
+const PLUGGED_RATE = 0.8;
 /** Of more chassis, packets are not looked at: there are too many pairs. */
 const PASSAGE_MAX = 128;
 
@@ -54,6 +58,7 @@ export class Simulation {
   readonly oracle: Oracle;
   readonly passage: Passage | null;
   readonly claims: ClaimWatch | null;
+  readonly gateways: GatewayWatch | null;
   readonly tally: Tally = new Map();
   readonly spread = new Spread();
   readonly #chassis = new Map<Machine, Chassis>();
@@ -61,6 +66,8 @@ export class Simulation {
   readonly #ends = new Set<() => void>();
   #isStorm = true;
   #checkedCount = 0;
+  /** Tells who looks at packets what a store has written, if it has not been told yet. */
+  readonly #tellWritten = new Map<Machine, (isDone?: boolean) => void>();
   /** Whose store a user asks now, and what that would make of it. */
   #asking: Machine | null = null;
   #asked: readonly DiskRecord[] = [];
@@ -85,14 +92,18 @@ export class Simulation {
     this.passage = isPassage ? new Passage(oracle.fail.bind(oracle)) : null;
     const { holder } = seams;
     const tell = (what: string): void => this.#count(what);
-    const isClaimed = plan.guestCount > 0;
+    const isClaimed = plan.guestCount > 0 || plan.gateways.length > 0;
     this.claims = isClaimed ? new ClaimWatch(oracle.fail.bind(oracle), tell, holder) : null;
+    const names = plan.gateways.map(({ name }) => name);
+    const isWatched = names.length > 0;
+    this.gateways = isWatched ? new GatewayWatch(names, oracle.fail.bind(oracle), tell) : null;
+    for (const { name, members } of plan.gateways) this.#plugIn(outsideName(name), members);
     for (const machine of this.machines) {
       world.after(world.between(0, 1000), () => this.start(machine));
     }
     for (const [name, meanMs] of plan.faults) this.#expect(name, meanMs);
     this.#expectWish();
-    if (plan.guestCount > 0) this.#expectGuest();
+    if (isClaimed) this.#expectGuest();
     this.#expectCheck();
   }
 
@@ -103,7 +114,12 @@ export class Simulation {
     const process = new Process(machine);
     machine.process = process;
     let holdings: Holdings = new Map();
-    let written: readonly DiskRecord[] = [];
+    let written: readonly DiskRecord[] | null = null;
+    const tellWritten = (isDone = true): void => {
+      if (isDone && written !== null) passage?.changed(machine, written, chassis.store.vector);
+      written = null;
+    };
+    this.#tellWritten.set(machine, tellWritten);
     process.onEnd(() => this.spread.stopped(machine, world.nowMs));
     process.onEnd(() => passage?.stopped(machine));
     process.onEnd(() => claims?.stopped(machine));
@@ -124,7 +140,7 @@ export class Simulation {
         if (process.isDead) return;
         world.log(`${machine.name} ${source} ${JSON.stringify(entries)}`);
         oracle.authored(machine, portions);
-        passage?.changed(machine, written, chassis.store.vector);
+        tellWritten();
         claims?.changed(machine, entries, source === "local", chassis.store.snapshot());
         if (source === "peer") this.spread.changed(machine, chassis.store, world.nowMs);
       },
@@ -132,8 +148,11 @@ export class Simulation {
         holdings = oracle.started(machine, store);
       },
       onSay: (store, changes, by) => this.#transact(machine, store, changes, by ?? "chassis"),
+      onCompile: tellWritten,
+      hasGateways: this.gateways !== null,
       passage,
     });
+    if (chassis.ports.gateways !== null) this.gateways?.started(process, chassis.ports.gateways);
     const { tables, barrier } = chassis;
     passage?.started({ machine, tables, barrier }, new Map(holdings));
     claims?.started(machine, chassis.store.snapshot(), claimantOf(chassis));
@@ -206,6 +225,21 @@ export class Simulation {
   /** Nothing is to be claimed any more. */
   checkClaims(): void {
     this.claims?.checkEnd();
+    const [first] = this.#chassis.values();
+    const state = first!.store.snapshot();
+    this.gateways?.checkEnd(state, (port) => {
+      return holderOf(get(state, "port", port)!.value, claimsOf(state, port));
+    });
+  }
+
+  /** Whether each gateway that could have one has somebody who forwards. */
+  get gatewaysSettled(): boolean {
+    const [first] = this.#chassis.values();
+    const byName = new Map([...this.#chassis].map(([{ name }, chassis]) => [name, chassis]));
+    const isUp = (name: string, port: string): boolean => {
+      return byName.get(name)?.ports.devices.isUp(port) === true;
+    };
+    return this.gateways?.isSettled(first!.store.snapshot(), isUp) ?? true;
   }
 
   checkEnd(): void {
@@ -236,23 +270,25 @@ export class Simulation {
 
   #transact(machine: Machine, store: Store, changes: readonly Change[], by: Author): Said {
     const { oracle } = this;
-    // One may lead to another, in the middle of the first.
-    const [asking, asked] = [this.#asking, this.#asked];
+    // One may lead to another, in the middle of the first: what that has written comes before.
+    const asking = this.#asking;
+    this.#tellAsked();
+    this.#tellWritten.get(machine)?.();
     this.#asking = machine;
-    this.#asked = [];
     const process = machine.process!;
     const result = store.transact(changes, by);
-    const written = this.#asked;
+    const isLast = store.clockOf(machine.name) === (result.ok ? result.value.revision : 0);
+    if (result.ok && !process.isDead) this.#tellAsked();
+    this.#asked = [];
     this.#asking = asking;
-    this.#asked = asked;
+    if (!result.ok) this.#tellWritten.get(machine)?.(false);
     if (process.isDead) {
       this.#count("writes without an answer");
       for (const change of changes) this.#tellSole(machine, change, false);
     } else if (result.ok) {
       this.#count("writes");
-      oracle.wrote(machine, written);
-      oracle.changed(machine, written);
-      oracle.acknowledged(machine, result.value, store);
+      // What a chassis says of a port it may say otherwise before anybody could look.
+      if (isLast || by === "user") oracle.acknowledged(machine, result.value, store);
       const { revision, entries } = result.value;
       const isNews = by === "user" && entries.length > 0;
       if (isNews) this.spread.written(machine, revision, this.world.nowMs, this.machines);
@@ -261,6 +297,14 @@ export class Simulation {
       this.#count(`writes refused: ${result.error.code}`);
     }
     return result;
+  }
+
+  #tellAsked(): void {
+    const machine = this.#asking;
+    if (machine === null || this.#asked.length === 0) return;
+    this.oracle.wrote(machine, this.#asked);
+    this.oracle.changed(machine, this.#asked);
+    this.#asked = [];
   }
 
   #tellSole(machine: Machine, change: Change, isCertain: boolean): void {
@@ -275,9 +319,16 @@ export class Simulation {
     world.after(world.waiting(plan.guestMeanMs), () => {
       if (!this.#isStorm) return;
       if (world.chance(GUEST_WISH_RATE)) this.#wish(world.pick(this.machines)!, null, true);
-      else this.#doWithGuest(guestName(Math.floor(world.random() * plan.guestCount)));
+      else this.#doWithGuest(world.pick(guestPorts(plan))!);
       this.#expectGuest();
     });
+  }
+
+  /** Most members of a gateway have its device from the start. */
+  #plugIn(port: string, members: readonly string[]): void {
+    for (const { name, devices } of this.machines) {
+      if (members.includes(name) && this.world.chance(PLUGGED_RATE)) devices.add(port);
+    }
   }
 
   /** A device comes or goes, or a guest is heard where its port comes to; users do the rest. */
@@ -317,7 +368,7 @@ export class Simulation {
       return;
     }
     const changes = isOfGuest
-      ? wishGuest(world, plan.guestCount, chassis.store)
+      ? wishOfGuest(world, plan, chassis.store)
       : wish(world, plan.habits, machine.name, chassis.store);
     this.#transact(machine, chassis.store, changes, "user");
   }

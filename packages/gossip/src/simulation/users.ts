@@ -1,5 +1,6 @@
 /** What users of a simulation do: put and delete documents of a few kinds, at any chassis. */
 import type { Change, Store } from "@rhone/state/store";
+import type { Plan, PlannedGateway } from "./plan.ts";
 import type { World } from "./world.ts";
 
 /** How likely each is; what is left is a put of a switch. */
@@ -15,6 +16,8 @@ export interface Habits {
 }
 
 const MANY_MAX = 6;
+/** Of wishes about ports whose devices come and go, where there are gateways. */
+const GATEWAY_RATE = 0.3;
 /** The switch of all guests. */
 const GUESTS = "guests";
 
@@ -31,13 +34,26 @@ export function wish(world: World, habits: Habits, at: string, store: Store): Ch
   return [...changes.values()];
 }
 
-/** Of a port whose device comes and goes. */
-export function guestName(number: number): string {
+/** Ports whose devices come and go. */
+export function guestPorts({ guestCount, gateways }: Plan): readonly string[] {
+  const guests = Array.from({ length: guestCount }, (_, number) => guestName(number));
+  return [...guests, ...gateways.map(({ name }) => outsideName(name))];
+}
+
+/** One transaction about a port of these, or about the gateway that has it. */
+export function wishOfGuest(world: World, plan: Plan, store: Store): Change[] {
+  const gateway = world.pick(plan.gateways);
+  const isOfGateway = plan.guestCount === 0 || world.chance(GATEWAY_RATE);
+  if (gateway !== undefined && isOfGateway) return wishGateway(world, gateway);
+  return wishGuest(world, plan.guestCount, store);
+}
+
+function guestName(number: number): string {
   return `guest${number}`;
 }
 
-/** One transaction about a guest's port: where it may be, and that it moves. */
-export function wishGuest(world: World, guestCount: number, store: Store): Change[] {
+/** Where a guest's port may be, and that it moves. */
+function wishGuest(world: World, guestCount: number, store: Store): Change[] {
   const name = guestName(Math.floor(world.random() * guestCount));
   const { ports, chassis } = store.snapshot();
   const before = ports.find((entry) => entry.name === name)?.value;
@@ -55,6 +71,27 @@ export function wishGuest(world: World, guestCount: number, store: Store): Chang
     changes.push(put({ ...common, chassis: source, migration: move }));
   } else changes.push(put(world.chance(0.5) ? common : { ...common, chassis: at }));
   return changes;
+}
+
+/** The port that a gateway has to the outside. */
+export function outsideName(gateway: string): string {
+  return `outside-${gateway}`;
+}
+
+/** Who is preferred, and who is to be taken down. */
+function wishGateway(world: World, { name, members, witnesses }: PlannedGateway): Change[] {
+  const isRanked = world.chance(0.5);
+  const port = outsideName(name);
+  const gateway = {
+    ...{ kind: "gateway" as const, name, witnesses },
+    members: members.map((chassis) => {
+      const priority = isRanked ? Math.floor(world.random() * 3) : 0;
+      return world.chance(0.2) ? { chassis, priority, drained: true } : { chassis, priority };
+    }),
+  };
+  const outside = { kind: "port" as const, name: port, switch: GUESTS, addresses: [] };
+  const common = put({ kind: "switch", name: GUESTS });
+  return [common, put(gateway), put({ ...outside, device: port, gateway: name })];
 }
 
 /** What it is about, as `kind/name`. */
