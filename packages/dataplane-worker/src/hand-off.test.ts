@@ -195,9 +195,22 @@ test("tables with the same number are told apart: their rows may mean something 
   assert.equal(readRingPacket(both, core, slot), GOES_ON);
   assert.equal(both.at(both.foundAge), tables);
   assert.equal(packet.generation(slot), 7);
+  makePacket();
   assert.equal(readyForRing(tables, slot, false), GOES_ON);
-  assert.equal(readRingPacket(both, core, slot), GOES_ON);
-  assert.equal(both.at(both.foundAge), others, "by its stamp, under the newest of that number");
+  assert.equal(readRingPacket(new TableHistory(others), core, slot), GOES_ON, "by its stamp");
+});
+
+test("with a stamp or without, packets of the same tables go on under the same", () => {
+  const newer = buildTables(7);
+  const held = new TableHistory(newer, tables);
+  // The worker did not hold them when the first one went there, and did when the second one went.
+  for (const isHeld of [false, true]) {
+    makePacket();
+    assert.equal(readyForRing(tables, slot, isHeld), GOES_ON);
+    assert.equal(readRingPacket(held, core, slot), GOES_ON);
+    assert.equal(held.at(held.foundAge), tables, "or the second one overtakes the first");
+    assert.equal(packet.generation(slot), 7);
+  }
 });
 
 test("a flood goes on as a flood", () => {

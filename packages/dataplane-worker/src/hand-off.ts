@@ -35,6 +35,10 @@ const FLOOD_KEY = 32768;
 /** After a generation, as far as numbers of generations can be apart. */
 const FAR_AHEAD = 2 ** 31 - 1;
 
+/** In place of an edition: a packet whose tables the stamp alone says, from here and from afar. */
+const NO_EDITION = 2 ** 31 - 1;
+const FROM_AFAR = 2 ** 31 - 2;
+
 const view = poolViews().view;
 
 /**
@@ -46,7 +50,10 @@ export function readyForRing(tables: Tables, slot: number, isHeld: boolean): num
   if (left === 0) return DROP["stamp-hand-offs"];
   packet.setRingHopsLeft(slot, left - 1);
   if (isHeld) readyToWait(tables, slot);
-  else put(tables, slot, resume.REASON_OWNER);
+  else {
+    put(tables, slot, resume.REASON_OWNER);
+    packet.setGeneration(slot, tables.edition); // Until it is read, if that one holds them by then.
+  }
   return GOES_ON;
 }
 
@@ -63,6 +70,7 @@ export function readyToWait(tables: Tables, slot: number): void {
 export function stampToWait(tables: Tables, slot: number): void {
   packet.setGeneration(slot, (tables.generation + FAR_AHEAD) | 0);
   put(tables, slot, resume.REASON_OWNER);
+  packet.setGeneration(slot, NO_EDITION);
 }
 
 /**
@@ -146,7 +154,7 @@ export function readTunnelPacket(history: TableHistory, core: Core, slot: number
   if (!isChecked && !hasTag(known, at, at + length, endpoint)) return DROP["stamp-tag"];
   // Who sent it has counted its own crossing; between workers the count may still be whole.
   if (resume.handOffsLeft(view, option) >= packet.HAND_OFFS_MAX) return DROP["stamp-hand-offs"];
-  const reason = readStamp(history, core, slot, at, option, false);
+  const reason = readStamp(history, core, slot, at, option, FROM_AFAR);
   if (reason !== GOES_ON) return reason;
   const headerSize = geneve.headerSize(view, at);
   packet.setFrameAt(slot, at + headerSize);
@@ -204,7 +212,8 @@ export function readRingPacket(history: TableHistory, core: Core, slot: number):
   const at = packet.frameAt(slot) - resume.HEADER_SIZE;
   const flowHash = packet.flowHash(slot);
   const keptFlags = packet.flags(slot) & ~packet.FLAGS_ON_THE_WIRE;
-  const reason = readStamp(history, core, slot, at, at + geneve.BASE_SIZE, true);
+  const edition = packet.generation(slot) | 0;
+  const reason = readStamp(history, core, slot, at, at + geneve.BASE_SIZE, edition);
   // What the stamp has no room for is still in the slot's words.
   packet.setFlags(slot, packet.flags(slot) | keptFlags);
   packet.setFlowHash(slot, flowHash);
@@ -248,7 +257,7 @@ function readStamp(
   slot: number,
   at: number,
   option: number,
-  isFromHere: boolean,
+  edition: number,
 ): number {
   const stage = resume.stage(view, option);
   if (!resume.mayResume(stage)) return DROP["stamp-stage"];
@@ -256,11 +265,7 @@ function readStamp(
   key[0] = geneve.vni(view, at);
   const isOld = stage === POST_ROUTING && hasGone(history.newest, key, option);
   const generation = resume.generation(view, option);
-  const tables = isOld
-    ? history.findNewest()
-    : isFromHere
-      ? history.findHere(generation)
-      : history.find(generation);
+  const tables = isOld ? history.findNewest() : findTables(history, generation, edition);
   key[0] = geneve.vni(view, at);
   const datapath = tables.datapathByKey.find(key);
   if (datapath === NOT_FOUND) return DROP["stamp-datapath"];
@@ -279,6 +284,15 @@ function readStamp(
   // A row of the tables that the packet goes on under, not of those that it came by.
   packet.setEnteredBy(slot, stage === PRE_ACL ? packet.inPort(slot) : packet.NO_PORT);
   return reason;
+}
+
+/**
+ * Next door the packets behind it may come without a stamp, under the edition that it has, too: it
+ * must not be taken for one of a newer edition of the same number, and fall behind them.
+ */
+function findTables(history: TableHistory, generation: number, edition: number): Tables {
+  if (edition === FROM_AFAR) return history.find(generation);
+  return history.findEdition(edition) ?? history.findHere(generation);
 }
 
 /**
