@@ -159,6 +159,22 @@ test("they do the same when the flow to the VIP and that to the backend have two
   );
 });
 
+test("an end that only the entry of the backend has seen counts for the answers behind it", () => {
+  const plain = { protocol: "tcp", ttl: 64, payload: 4, port: 4000, isLast: true } as const;
+  const each = (way: number, flags: number, change: number | null = null, wait = 0): Step => {
+    return { ...plain, way, flags, wait, tables: change };
+  };
+  // Tables 2 refuse the answer at stage 11, behind the first of the two look-ups. It comes by the
+  // tunnel, so that there is no third entry here.
+  const list = [
+    ...[4, 5, 4, 5].map((way) => each(way, tcp.ACK)),
+    each(5, tcp.ACK, 2),
+    each(5, tcp.FIN | tcp.ACK, 0),
+    ...[0, 0, 0].map((change) => each(5, tcp.ACK, change, 20_000)),
+  ];
+  assert.deepEqual(runAll(list, true), runAll(list, false));
+});
+
 /** Sends by one way what a step would. */
 function send(workers: TestWorkers, way: number, protocol: "udp" | "tcp", port: number): number {
   const rest = { flags: tcp.ACK, ttl: 64, payload: 4, wait: 0, isLast: true, tables: null };
