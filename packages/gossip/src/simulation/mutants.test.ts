@@ -5,13 +5,16 @@ import { MUTANTS } from "./mutants.ts";
 import { replay, runSeed } from "./run.ts";
 
 const SEEDS_MAX = 100;
+/** Only who has such a bug is given ports that come and go. */
+const OF_PORTS = ["twice", "reclaimed", "stale", "double"];
 const LIMIT = { timeout: 120_000 };
 
 describe("a simulation finds a chassis in which", () => {
   for (const [name, { seams, found, faults = FAULT_NAMES }] of Object.entries(MUTANTS)) {
     test(name, LIMIT, async (t) => {
       for (let seed = 1; seed <= SEEDS_MAX; seed++) {
-        const { violation } = await runSeed({ seed, seams, faults, chassisMax: 6 });
+        const hasGuests = found.some((kind) => OF_PORTS.includes(kind));
+        const { violation } = await runSeed({ seed, seams, faults, hasGuests, chassisMax: 6 });
         if (violation === null) continue;
         t.diagnostic(`seed ${seed}: ${violation.kind}: ${violation.message}`);
         assert.ok(found.includes(violation.kind), `expected ${found.join(" or ")}`);

@@ -62,10 +62,12 @@ export interface PlanOptions {
   readonly chassisMax: number;
   readonly stormMs: number;
   readonly faults: readonly FaultName[];
+  /** Whether there may be guests and gateways; default true. */
+  readonly hasGuests?: boolean;
 }
 
 export function makePlan(world: World, options: PlanOptions): Plan {
-  const { chassisMin, chassisMax, stormMs, faults } = options;
+  const { chassisMin, chassisMax, stormMs, faults, hasGuests = true } = options;
   const chassisCount = Math.floor(world.between(chassisMin, chassisMax + 1));
   const sometimes = (max: number): number => (world.chance(0.5) ? max * world.random() ** 2 : 0);
   return {
@@ -93,9 +95,10 @@ export function makePlan(world: World, options: PlanOptions): Plan {
         .filter(() => world.chance(0.4))
         .map((name) => [name, logUniform(world, FAULT_MEAN_MIN_MS, FAULT_MEAN_MAX_MS)]),
     ),
-    guestCount: world.chance(GUESTS_RATE) ? 1 + Math.floor(world.random() * GUESTS_MAX) : 0,
+    guestCount:
+      hasGuests && world.chance(GUESTS_RATE) ? 1 + Math.floor(world.random() * GUESTS_MAX) : 0,
     guestMeanMs: logUniform(world, GUEST_MEAN_MIN_MS, GUEST_MEAN_MAX_MS),
-    gateways: planGateways(world, chassisCount),
+    gateways: hasGuests ? planGateways(world, chassisCount) : [],
   };
 }
 

@@ -61,6 +61,7 @@ export async function runSeed(options: RunOptions): Promise<Outcome> {
     chassisMax: options.chassisMax ?? CHASSIS_MAX,
     stormMs: options.stormMs ?? STORM_MS,
     faults: options.faults ?? FAULT_NAMES,
+    hasGuests: options.hasGuests ?? true,
   };
   const plan = makePlan(world, planned);
   const simulation = new Simulation(world, plan, seams);
