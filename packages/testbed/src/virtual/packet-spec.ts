@@ -40,7 +40,10 @@ export interface PacketSpec {
   readonly pauseMs: number;
   /** Whether the network changes before it. */
   readonly isAfterChange: boolean;
-  /** A chassis that forgets its connections before it; null or left out: none. */
+  /**
+   * A chassis that forgets its connections before it; null or left out: none. Only
+   * forgotten-connections.test.ts has them: elsewhere connections are to grow old.
+   */
   readonly crashed?: number | null;
 }
 
@@ -96,6 +99,5 @@ export const packetSpec: fc.Arbitrary<PacketSpec> = fc.record({
     { weight: 1, arbitrary: mutation },
   ),
   isAfterChange: oneOf([9, false], [1, true]),
-  crashed: oneOf([20, null], [1, 0], [1, 1], [1, 2]),
   pauseMs: oneOf([40, 0], [1, 1], [1, 5_000], [1, 31_000], [1, 61_000], [1, 100_000]),
 });
