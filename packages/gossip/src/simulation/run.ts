@@ -54,14 +54,13 @@ export interface Outcome {
 }
 
 export async function runSeed(options: RunOptions): Promise<Outcome> {
-  const { seed, seams = {}, onLine } = options;
+  const { seed, seams = {}, onLine, hasGuests = true } = options;
   const world = new World(seed, onLine);
   const planned = {
     chassisMin: options.chassisMin ?? CHASSIS_MIN,
     chassisMax: options.chassisMax ?? CHASSIS_MAX,
     stormMs: options.stormMs ?? STORM_MS,
-    faults: options.faults ?? FAULT_NAMES,
-    hasGuests: options.hasGuests ?? true,
+    ...{ faults: options.faults ?? FAULT_NAMES, hasGuests },
   };
   const plan = makePlan(world, planned);
   const simulation = new Simulation(world, plan, seams);
