@@ -213,6 +213,19 @@ test("with a stamp or without, packets of the same tables go on under the same",
   }
 });
 
+test("what is of tables that are gone, or not here yet, keeps its place among the others", () => {
+  const [older, newer, begun] = [buildTables(7), buildTables(7), buildTables(7)];
+  const held = new TableHistory(begun, newer, older);
+  const ahead = buildTables(7);
+  const ages = [tables, older, newer, begun, ahead].map((own) => {
+    makePacket();
+    assert.equal(readyForRing(own, slot, false), GOES_ON);
+    assert.equal(readRingPacket(held, core, slot), GOES_ON);
+    return held.foundAge;
+  });
+  assert.deepEqual(ages, [2, 2, 1, 0, 0]);
+});
+
 test("a flood goes on as a flood", () => {
   makePacket();
   packet.setOutPort(slot, packet.FLOOD);

@@ -52,7 +52,7 @@ export function readyForRing(tables: Tables, slot: number, isHeld: boolean): num
   if (isHeld) readyToWait(tables, slot);
   else {
     put(tables, slot, resume.REASON_OWNER);
-    packet.setGeneration(slot, tables.edition); // Until it is read, if that one holds them by then.
+    packet.setGeneration(slot, tables.edition); // Until it is read.
   }
   return GOES_ON;
 }
@@ -287,12 +287,13 @@ function readStamp(
 }
 
 /**
- * Next door the packets behind it may come without a stamp, under the edition that it has, too: it
- * must not be taken for one of a newer edition of the same number, and fall behind them.
+ * Next door packets of a flow come in the order of their editions, with a stamp or without one, and
+ * those of an older edition run first: it is the edition that says where they belong, also when
+ * this worker does not hold it yet, or any more. Their numbers may be the same.
  */
 function findTables(history: TableHistory, generation: number, edition: number): Tables {
   if (edition === FROM_AFAR) return history.find(generation);
-  return history.findEdition(edition) ?? history.findHere(generation);
+  return edition === NO_EDITION ? history.findHere(generation) : history.findNear(edition);
 }
 
 /**

@@ -96,7 +96,32 @@ test("what is held and not begun serves packets that began under it, and none th
   assert.equal(past.begun, third);
 });
 
-test("of one generation, what comes from next door gets the edition that is begun", () => {
+test("who comes by an older edition never goes on under a newer one than who comes behind", () => {
+  const all = Array.from({ length: GENERATIONS_HELD + 4 }, () => buildTables(5));
+  const past = new TableHistory(all[1]!);
+  for (const tables of all.slice(2, -2)) {
+    past.hold(tables);
+    past.begin(tables.edition);
+  }
+  past.begin(all[5]!.edition); // What it begins under is behind what others begin under.
+  const ages = all.map(({ edition }) => {
+    past.findNear(edition);
+    return past.foundAge;
+  });
+  assert.deepEqual(
+    ages,
+    [...ages].sort((a, b) => b - a),
+    "the oldest first",
+  );
+  for (const { edition } of all) {
+    const exact = past.findEdition(edition);
+    if (exact !== null) assert.equal(past.findNear(edition), exact);
+  }
+  assert.equal(past.findNear(all[0]!.edition), past.at(GENERATIONS_HELD - 1), "long gone");
+  assert.equal(past.findNear(all.at(-1)!.edition), past.newest, "not here yet");
+});
+
+test("of one generation, what has waited here gets the edition that is begun", () => {
   const [first, again, later] = [buildTables(5), buildTables(5), buildTables(6)];
   const past = new TableHistory(first);
   past.hold(again);

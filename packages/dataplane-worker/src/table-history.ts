@@ -132,8 +132,8 @@ export class TableHistory {
   }
 
   /**
-   * As `find`, for a packet from next door: of several editions of one generation the one that
-   * packets begin under, so that it overtakes none of those, nor they it.
+   * As `find`, for a packet that has waited here: of several editions of one generation the one
+   * that packets begin under, so that it overtakes none of those, nor they it.
    */
   findHere(generation: number): Tables {
     const found = this.find(generation);
@@ -141,6 +141,18 @@ export class TableHistory {
     if (!isAhead || found.generation !== this.begun.generation) return found;
     this.#foundAge = this.#begunAge;
     return this.begun;
+  }
+
+  /**
+   * Those of that edition; where they are not held, those before them, or else the oldest. Who got
+   * an older edition than another packet never gets a newer one than that, so neither overtakes.
+   */
+  findNear(edition: number): Tables {
+    const oldest = this.#held.length - 1;
+    let age = 0;
+    while (age < oldest && this.#held[age]!.edition > edition) age++;
+    this.#foundAge = age;
+    return this.#held[age]!;
   }
 
   /** The tables of that edition, null when they are not held any more. */

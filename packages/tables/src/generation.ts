@@ -92,12 +92,15 @@ export function pagesOf({ sections }: Generation): readonly Int32Array[] {
   return [...plain, ...EXACT_SECTIONS.flatMap((name) => sections[name].pages)];
 }
 
-/** Editions of tables that nobody published, as in tests, count down; -1 means none anywhere. */
-let unpublished = -1;
+/** Of tables that nobody published, as in tests: before all others, in the order they were made. */
+let unpublished = -(2 ** 30);
 
 /** A worker's view of one generation. */
 export class Tables {
-  /** Tells these tables from all others of the chassis; a generation's number may come again. */
+  /**
+   * Tells these tables from all others of the chassis, later ones have a greater one; -1 is none
+   * of them. A generation's number may come again.
+   */
   readonly edition: number;
   readonly generation: number;
   /** Bytes of all tables. */
@@ -124,7 +127,7 @@ export class Tables {
 
   readonly #portOfDevice = new Int32Array(DEVICES_MAX);
 
-  constructor(image: Generation, edition = --unpublished) {
+  constructor(image: Generation, edition = ++unpublished) {
     this.edition = edition;
     this.size = pagesOf(image).reduce((sum, { byteLength }) => sum + byteLength, 0);
     this.generation = image.generation;
