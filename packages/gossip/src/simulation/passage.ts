@@ -91,6 +91,8 @@ export class Passage {
   /** What has not begun anywhere. */
   readonly #pending = new Set<Transaction>();
   readonly #byClock = new Map<number, Transaction[]>();
+  /** States that began somewhere as soon as they were held there. */
+  readonly #urgentRoots = new Set<string>();
   /** By two roots, whether all of the one is in the other. */
   readonly #areWithin = new Map<string, boolean>();
   /** By two roots, whether who begins under the one may meet the other. */
@@ -173,7 +175,9 @@ export class Passage {
     if (from.begunRoot !== root) from.begunAs = "agreed";
     if (apart > counts.apart) from.begunAs = "apart";
     if (overdue > counts.overdue) from.begunAs = "overdue";
-    if (from.urgent.has(edition)) from.begunAs = "urgent";
+    // Who begins at once says so to the others, who begin that state, too, when they hold it.
+    if (from.urgent.has(edition)) this.#urgentRoots.add(root);
+    if (this.#urgentRoots.has(root)) from.begunAs = "urgent";
     from.begunRoot = root;
     from.counts = from.barrier.counts;
     this.#checkBeginning(from);

@@ -146,6 +146,8 @@ const bitFlips: Fault = {
     const body = { kind: "switch", name: "kept", description: TEXT };
     succeeded(await client.request("PUT", "/v1/switches/kept", { body }));
     await until("all have it", async () => (await texts(fixture)).every((text) => text === TEXT));
+    const status = await write(fixture.chassis("b"), "probe"); // Its disk has all before it, too.
+    expect(status < 300, `expected a write to be taken, got ${status}`);
     const path = join(fixture.chassis("b").dataDirectory, STATE_FILE);
     await fixture.crash("b", () => flip(path));
     expect(existsSync(`${path}.damaged-1`), "the damaged file has to be kept aside");
