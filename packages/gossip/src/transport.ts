@@ -6,6 +6,7 @@
  * twin (memory-transport.ts).
  */
 import { clearTimeout, setTimeout } from "node:timers";
+import type { SetTimer } from "@rhone/state/clock";
 
 /**
  * Called for each message that arrives. It must not throw: bad bytes are traffic, to be counted.
@@ -43,8 +44,7 @@ export interface Transport {
   close(): Promise<void>;
 }
 
-/** Calls `callback` once after `delayMs`, unless the function that it returns is called first. */
-export type SetTimer = (callback: () => void, delayMs: number) => () => void;
+export type { SetTimer };
 
 /** `SetTimer` on the real clock; a timer does not keep the process alive. */
 export function setRealTimer(callback: () => void, delayMs: number): () => void {

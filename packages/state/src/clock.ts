@@ -9,6 +9,9 @@
  * numbered by.
  */
 
+/** Calls `callback` once after `delayMs`, unless the function that it returns is called first. */
+export type SetTimer = (callback: () => void, delayMs: number) => () => void;
+
 export const TICK_MS = 1;
 const EPOCH_MS = Date.UTC(2026, 0, 1);
 

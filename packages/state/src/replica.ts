@@ -5,6 +5,7 @@
 import {
   AHEAD_TICKS_MAX,
   EXPIRY_STEP_TICKS,
+  type SetTimer,
   TOMBSTONE_TICKS,
   TOMBSTONE_TICKS_MAX,
   ticksAt,
@@ -40,7 +41,7 @@ import {
   setText,
   type Write,
 } from "./write.ts";
-import { GONE, type SetTimer, WriteBehind } from "./write-behind.ts";
+import { GONE, WriteBehind } from "./write-behind.ts";
 
 export interface ReplicaOptions {
   /** Name of the chassis whose changes the store makes. */

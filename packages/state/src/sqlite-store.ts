@@ -8,6 +8,7 @@
  */
 import { copyFileSync, existsSync, linkSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
+import type { SetTimer } from "./clock.ts";
 import type { Contents, Disk, DiskRecord, Stored } from "./disk.ts";
 import type { Vector } from "./ledger.ts";
 import type { Result } from "./problem.ts";
@@ -18,7 +19,6 @@ import { journalDamage } from "./sqlite-journal.ts";
 import { digestOf, digestOfClock, SqliteWriter } from "./sqlite-writer.ts";
 import type { Store } from "./store.ts";
 import { isSeal, type Portion, readWrite, type Seal } from "./write.ts";
-import type { SetTimer } from "./write-behind.ts";
 
 /** "Rhon" as an integer: the mark in the header of files that are ours. */
 const APPLICATION_ID = 0x52686f6e;

@@ -4,16 +4,14 @@
  * without waiting for a disk; what comes within that time becomes one commit. Run by the control
  * thread.
  */
+import type { SetTimer } from "./clock.ts";
 import type { Contents, Disk, DiskRecord } from "./disk.ts";
 import type { Ledger, Vector } from "./ledger.ts";
 import type { Settled } from "./settle.ts";
 
-/** Runs `callback` later; returns how to prevent that. */
-export type SetTimer = (callback: () => void, delayMs: number) => () => void;
-
-/** From the first record of a peer until the disk is given it. */
+/** Milliseconds from the first record of a peer until the disk is given it. */
 export const BEHIND_MS = 25;
-/** After this a disk that did not take something is asked again. */
+/** Milliseconds after which a disk that did not take something is asked again. */
 const RETRY_MS = 1000;
 
 /** What is held about a name that was forgotten. */
