@@ -19,9 +19,9 @@ import { DeviceQueues } from "@rhone/rings/device-queues";
 import { KNOWLEDGE_TIME_SIZE, KnowledgeTime } from "@rhone/rings/knowledge-time";
 import { PICK_UP_WINDOW_SIZE, PickUpWindow } from "@rhone/rings/pick-up-window";
 import { createPool, type Pool, type PoolSize } from "@rhone/rings/pool";
-import { RingConsumer, RingProducer, ringWords } from "@rhone/rings/ring";
+import { RingConsumer, ringWords } from "@rhone/rings/ring";
 import { RULE_COUNTERS_SIZE, RuleCounters } from "@rhone/rings/rule-counters";
-import { drainInto, giveHome, heldBy, slotsIn } from "@rhone/rings/slot-recovery";
+import { giveHome, leftBy, recover, slotsIn } from "@rhone/rings/slot-recovery";
 import { WORKER_STATUS_SIZE, WorkerStatus } from "@rhone/rings/worker-status";
 import { createConnections } from "@rhone/tables/connection-memory";
 import { FRAGMENTS_SIZE } from "@rhone/tables/fragments";
@@ -137,34 +137,14 @@ export class DataplaneMemory {
     return slotsIn(this.rings.map((ring) => ring[worker]!)).size;
   }
 
-  /** Slots in the rings that lead away from a worker that has ended: they are not its own. */
-  slotsSentBy(worker: number): Set<number> {
-    const rings = this.rings[worker]!.filter((_, to) => to !== worker);
-    return slotsIn([...rings, ...this.returns[worker]!]);
-  }
-
   /** Slots that a worker has that has ended, wherever their home is. */
   slotsLeftBy(worker: number): number {
-    const left = heldBy(this.pool, worker, this.workersMax, this.slotsSentBy(worker));
-    return left.reduce((sum, slots) => sum + slots.length, 0);
+    return leftBy(this.pool, worker, this).reduce((sum, slots) => sum + slots.length, 0);
   }
 
-  /**
-   * Takes back all that a worker had when it ended: its own slots are returned, to start with, the
-   * others go home. `sent` are those that were on their way from it before all others finished a
-   * batch.
-   */
-  recover(worker: number, sent: ReadonlySet<number>): Int32Array {
-    const incoming = this.rings.map((ring) => ring[worker]!);
-    drainInto(this.pool, worker, incoming);
-    const held = heldBy(this.pool, worker, this.workersMax, sent);
-    for (const [home, slots] of held.entries()) {
-      if (home === worker || slots.length === 0) continue;
-      // Its end of the ring is nobody's now.
-      const ring = new RingProducer(new Int32Array(this.returns[worker]![home]!));
-      ring.push(slots, 0, slots.length);
-    }
-    return held[worker]!;
+  /** Takes back all that a worker had when it ended: its own slots are returned, to start with. */
+  recover(worker: number): Int32Array {
+    return recover(this.pool, worker, this);
   }
 
   close(): void {

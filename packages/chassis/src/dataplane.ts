@@ -427,11 +427,11 @@ export class Dataplane {
     // What it has in the allotment others must inherit first, if there are any.
     if (this.running.length > 0 && !isIdle(this.#allotment, worker)) return;
     this.#coming.add(worker);
-    const sent = this.memory.slotsSentBy(worker);
+    // Whoever was given a port of its has adopted the slots that the kernel has when it answers.
     void this.#threads.accounts().then(() => {
       this.#coming.delete(worker);
       if (this.#isStopping) return;
-      const slots = this.memory.recover(worker, sent);
+      const slots = this.memory.recover(worker);
       const [tables, allotment, paths] = [this.#tables, this.#allotment, this.#paths];
       this.#threads.start(worker, { slots, tables, allotment, paths });
     });

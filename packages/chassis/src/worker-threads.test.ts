@@ -30,7 +30,7 @@ test("a worker that fails says why, and another one can start in its place", LIM
   const state = createMemoryStore("a").snapshot();
   const image = compile(state, { ...self, ruleCounters: new Map() });
   const begin = (): void => {
-    const slots = memory.recover(0, memory.slotsSentBy(0));
+    const slots = memory.recover(0);
     const allotment = firstAllotment([0], memory.sockets.length);
     threads.start(0, { slots, allotment, paths: null, tables: [{ image, edition: 0 }] });
   };

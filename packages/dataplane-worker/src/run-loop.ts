@@ -206,13 +206,9 @@ export class RunLoop {
     const { core, rings } = this.#parts;
     let received = 0;
     for (let i = 0; i < rings.length; i++) {
-      const count = rings[i]!.pop(this.#received, RECEIVE_MAX);
+      const count = core.allocator.adoptFrom(rings[i]!, this.#received, RECEIVE_MAX);
       poolMemory.warmSlots(this.#received, count);
-      for (let k = 0; k < count; k++) {
-        const slot = this.#received[k]!;
-        core.allocator.adopt(slot);
-        this.#resume(slot);
-      }
+      for (let k = 0; k < count; k++) this.#resume(this.#received[k]!);
       received += count;
     }
     core.counters.countPopped(received);

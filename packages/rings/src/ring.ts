@@ -97,6 +97,13 @@ export class RingConsumer {
 
   /** Pops up to `limit` slots into `slots[0..)`; returns how many. */
   pop(slots: Int32Array, limit: number): number {
+    const popped = this.read(slots, limit);
+    this.release(popped);
+    return popped;
+  }
+
+  /** As `pop`, but the slots stay in the ring until `release`. */
+  read(slots: Int32Array, limit: number): number {
     const words = this.#words;
     const mask = this.#capacity - 1;
     const head = this.#head;
@@ -105,13 +112,16 @@ export class RingConsumer {
       this.#tailSeen = Atomics.load(words, TAIL);
       filled = (this.#tailSeen - head) | 0;
     }
-    const popped = Math.min(limit, filled);
-    for (let i = 0; i < popped; i++) slots[i] = words[SLOTS + ((head + i) & mask)]!;
-    if (popped > 0) {
-      this.#head = (head + popped) | 0;
-      Atomics.store(words, HEAD, this.#head);
-    }
-    return popped;
+    const count = Math.min(limit, filled);
+    for (let i = 0; i < count; i++) slots[i] = words[SLOTS + ((head + i) & mask)]!;
+    return count;
+  }
+
+  /** Takes the first `count` of those that were read out of the ring. */
+  release(count: number): void {
+    if (count === 0) return;
+    this.#head = (this.#head + count) | 0;
+    Atomics.store(this.#words, HEAD, this.#head);
   }
 
   /** How many slots were ever pushed, a count that wraps: a mark for `hasPoppedTo`. */

@@ -86,9 +86,20 @@ export class SlotAllocator {
     return slot >= this.#smallCount;
   }
 
-  /** Notes that this worker has the slot now: it came through a ring, or with a port. */
+  /** Notes that this worker has the slot now: it came with a port. */
   adopt(slot: number): void {
     bytes[holdersAt + slot] = this.#worker;
+  }
+
+  /**
+   * Pops up to `limit` slots of a ring into `slots[0..)` and notes that this worker has them now;
+   * returns how many. They leave the ring afterwards: who is killed in between loses none.
+   */
+  adoptFrom(ring: RingConsumer, slots: Int32Array, limit: number): number {
+    const count = ring.read(slots, limit);
+    for (let i = 0; i < count; i++) bytes[holdersAt + slots[i]!] = this.#worker;
+    ring.release(count);
+    return count;
   }
 
   /** Takes a slot back, whoever is home to it. */
@@ -116,11 +127,8 @@ export class SlotAllocator {
     const scratch = this.#scratch;
     for (let i = 0; i < this.#arrivals.length; i++) {
       for (;;) {
-        const count = this.#arrivals[i]!.pop(scratch, RETURN_BATCH);
-        for (let k = 0; k < count; k++) {
-          this.adopt(scratch[k]!);
-          this.#keep(scratch[k]!);
-        }
+        const count = this.adoptFrom(this.#arrivals[i]!, scratch, RETURN_BATCH);
+        for (let k = 0; k < count; k++) this.#keep(scratch[k]!);
         if (count < RETURN_BATCH) break;
       }
     }

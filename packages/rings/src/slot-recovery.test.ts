@@ -5,7 +5,7 @@ import { poolViews } from "./pool.ts";
 import { RingConsumer, RingProducer, ringWords } from "./ring.ts";
 import { SlotAllocator } from "./slot-allocator.ts";
 import { slotsOfHome } from "./slot-homes.ts";
-import { drainInto, giveHome, heldBy, slotsIn } from "./slot-recovery.ts";
+import { giveHome, recover, type SlotRings, slotsIn } from "./slot-recovery.ts";
 
 const WORKERS = 3;
 const DEAD = 1;
@@ -23,32 +23,29 @@ const memory = (): SharedArrayBuffer[][] =>
 const words = (ring: SharedArrayBuffer): Int32Array => new Int32Array(ring);
 
 test("what a dead worker had is found, and nothing that anybody else has", () => {
-  const step = fc.tuple(fc.nat(WORKERS - 1), fc.nat(WORKERS - 1), fc.nat(3), fc.nat(3));
+  const step = fc.tuple(fc.nat(WORKERS - 1), fc.nat(WORKERS - 1), fc.nat(5));
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 200, size: "max" }), (steps) => {
+    fc.property(fc.array(step, { maxLength: 200, size: "max" }), fc.nat(2), (steps, end) => {
       giveHome(pool, WORKERS);
-      const rings = memory();
-      const returns = memory();
+      const [rings, returns] = [memory(), memory()];
       const workers = makeWorkers(returns);
       const one = new Int32Array(1);
       for (const [worker, other, what] of steps) {
         const { allocator, hand } = workers[worker]!;
-        if (what === 0) hand.push(allocator.takeSmall(), allocator.takeLarge());
+        if (what === 0) hand.push(other === 0 ? allocator.takeSmall() : allocator.takeLarge());
         else if (what === 1 && hand.length > 0) allocator.give(hand.pop()!);
         else if (what === 2 && hand.length > 0 && other !== worker) {
           one[0] = hand.shift()!;
           new RingProducer(words(rings[worker]![other]!)).push(one, 0, 1);
         } else if (what === 3 && other !== worker) {
-          if (new RingConsumer(words(rings[other]![worker]!)).pop(one, 1) === 0) continue;
-          allocator.adopt(one[0]!);
-          hand.push(one[0]!);
+          const ring = new RingConsumer(words(rings[other]![worker]!));
+          if (allocator.adoptFrom(ring, one, 1) === 1) hand.push(one[0]!);
         }
-        if (what === 3) {
-          allocator.flush();
-          allocator.collect();
-        }
+        if (what === 4) allocator.flush();
+        if (what === 5 && worker !== DEAD) allocator.collect();
       }
-      checkRecovery(workers, rings, returns);
+      endWhilePopping(workers[DEAD]!, { rings, returns }, end);
+      checkRecovery(workers, { rings, returns });
     }),
     { numRuns: 60 },
   );
@@ -68,30 +65,30 @@ function makeWorkers(returns: readonly (readonly SharedArrayBuffer[])[]): Worker
   });
 }
 
+/** The dead one reads all rings to it, notes half of what it read or all, and pops nothing. */
+function endWhilePopping({ allocator }: Worker, { rings, returns }: SlotRings, end: number): void {
+  const slots = new Int32Array(64);
+  for (const from of [...rings, ...returns].map((ringsOf) => ringsOf[DEAD]!)) {
+    const count = new RingConsumer(words(from)).read(slots, slots.length);
+    for (let i = 0; i < Math.ceil((count * end) / 2); i++) allocator.adopt(slots[i]!);
+  }
+}
+
 /** The slots in the dead one's hand and in rings to it make up all that is missing. */
-function checkRecovery(
-  workers: readonly Worker[],
-  rings: readonly (readonly SharedArrayBuffer[])[],
-  returns: readonly (readonly SharedArrayBuffer[])[],
-): void {
-  const away = [...rings[DEAD]!, ...returns[DEAD]!];
-  const sent = slotsIn(away);
-  drainInto(
-    pool,
-    DEAD,
-    rings.map((ring) => ring[DEAD]!),
-  );
-  const found = heldBy(pool, DEAD, WORKERS, sent).flatMap((slots) => [...slots]);
+function checkRecovery(workers: readonly Worker[], links: SlotRings): void {
+  const found = [...recover(pool, DEAD, links)];
   const others = workers.filter((_, worker) => worker !== DEAD);
-  const known = new Set([...others.flatMap(({ hand }) => hand), ...slotsIn(rings.flat())]);
-  for (const slot of slotsIn(returns.flat())) known.add(slot);
+  const known = new Set(others.flatMap(({ hand }) => hand));
   for (const { allocator } of others) {
     allocator.flush();
     for (let slot = allocator.takeSmall(); slot >= 0; slot = allocator.takeSmall()) known.add(slot);
     for (let slot = allocator.takeLarge(); slot >= 0; slot = allocator.takeLarge()) known.add(slot);
   }
+  for (const slot of slotsIn([...links.rings.flat(), ...links.returns.flat()])) {
+    assert.ok(!known.has(slot), `slot ${slot} is in a ring and with somebody`);
+    known.add(slot);
+  }
   for (const slot of found) assert.ok(!known.has(slot), `slot ${slot} is somebody else's`);
-  for (const slot of slotsIn(returns.flat())) known.add(slot);
   const all = [0, 1, 2].flatMap((home) => [...slotsOfHome(pool, home, WORKERS)]);
   assert.equal(found.length + known.size, all.length);
 }

@@ -1,16 +1,22 @@
 /**
  * Finds the slots that a worker had when it ended, however it ended: those that say so in the
- * pool's holder bytes and lie in no ring that leads away from it. Run by the control thread.
+ * pool's holder bytes and lie in no ring. Run by the control thread.
  *
- * A worker notes itself as the holder when it has popped a slot. So look into the rings first, then
- * hear from every other worker that it has finished its batch, then read the holders: what was
- * popped before the look has its new holder by then.
+ * A worker notes itself as the holder of a slot before it takes it out of a ring (`adoptFrom`). So
+ * whenever it ends, the slot is in the ring or its own, and who looks into the rings first and
+ * reads the holders then finds each once, whatever the others pop meanwhile.
  */
 import { type Pool, SLOT_SIZE, slotUnits } from "./pool.ts";
-import { RingConsumer } from "./ring.ts";
+import { RingConsumer, RingProducer } from "./ring.ts";
 import { slotsOfHome } from "./slot-homes.ts";
 
 const DRAINED = 256; // slots at a time
+
+/** All rings between workers, `[from][to]`: of packets, and of free slots that go home. */
+export interface SlotRings {
+  readonly rings: readonly (readonly SharedArrayBuffer[])[];
+  readonly returns: readonly (readonly SharedArrayBuffer[])[];
+}
 
 /** Notes for every slot that its home has it; before the first worker starts. */
 export function giveHome(pool: Pool, workersMax: number): void {
@@ -28,35 +34,51 @@ export function slotsIn(rings: readonly SharedArrayBuffer[]): Set<number> {
   return slots;
 }
 
+/**
+ * The slots that a worker has that has ended, by their home; without what lies in rings from it or
+ * to it, which is on its way.
+ */
+export function leftBy(pool: Pool, worker: number, { rings, returns }: SlotRings): Int32Array[] {
+  const holders = holdersOf(pool);
+  const from = [...rings[worker]!, ...returns[worker]!];
+  const to = [...rings, ...returns].map((ringsOf) => ringsOf[worker]!);
+  const onTheirWay = slotsIn([...from, ...to]);
+  return rings.map((_, home) =>
+    slotsOfHome(pool, home, rings.length).filter(
+      (slot) => holders[slot] === worker && !onTheirWay.has(slot),
+    ),
+  );
+}
+
+/**
+ * Takes back all that a worker had when it ended, and what others have sent it: its own slots are
+ * returned, the others go home. What the kernel had of a port that it passed on must be somebody
+ * else's by now.
+ */
+export function recover(pool: Pool, worker: number, links: SlotRings): Int32Array {
+  const incoming = links.rings.map((ringsOf) => ringsOf[worker]!);
+  drainInto(pool, worker, incoming);
+  const left = leftBy(pool, worker, links);
+  for (const [home, slots] of left.entries()) {
+    if (home === worker || slots.length === 0) continue;
+    // Its end of the ring is nobody's now.
+    const ring = new RingProducer(new Int32Array(links.returns[worker]![home]!));
+    ring.push(slots, 0, slots.length);
+  }
+  return left[worker]!;
+}
+
 /** Empties rings that lead to a worker that is gone; it then holds what was in them. */
-export function drainInto(pool: Pool, worker: number, rings: readonly SharedArrayBuffer[]): number {
+function drainInto(pool: Pool, worker: number, rings: readonly SharedArrayBuffer[]): void {
   const holders = holdersOf(pool);
   const slots = new Int32Array(DRAINED);
-  let drained = 0;
   for (const ring of rings) {
     const consumer = new RingConsumer(new Int32Array(ring));
     for (let count = consumer.pop(slots, DRAINED); count > 0; ) {
       for (let i = 0; i < count; i++) holders[slots[i]!] = worker;
-      drained += count;
       count = consumer.pop(slots, DRAINED);
     }
   }
-  return drained;
-}
-
-/** The slots that `worker` holds, without those `elsewhere`, by their home. */
-export function heldBy(
-  pool: Pool,
-  worker: number,
-  workersMax: number,
-  elsewhere: ReadonlySet<number>,
-): Int32Array[] {
-  const holders = holdersOf(pool);
-  return Array.from({ length: workersMax }, (_, home) =>
-    slotsOfHome(pool, home, workersMax).filter(
-      (slot) => holders[slot] === worker && !elsewhere.has(slot),
-    ),
-  );
 }
 
 function holdersOf(pool: Pool): Uint8Array {
