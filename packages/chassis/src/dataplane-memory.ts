@@ -142,7 +142,7 @@ export class DataplaneMemory {
     return leftBy(this.pool, worker, this).reduce((sum, slots) => sum + slots.length, 0);
   }
 
-  /** Takes back all that a worker had when it ended: its own slots are returned, to start with. */
+  /** Takes back all that a worker had when it ended; returns its own slots, to start with. */
   recover(worker: number): Int32Array {
     return recover(this.pool, worker, this);
   }

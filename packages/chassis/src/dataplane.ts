@@ -427,7 +427,7 @@ export class Dataplane {
     // What it has in the allotment others must inherit first, if there are any.
     if (this.running.length > 0 && !isIdle(this.#allotment, worker)) return;
     this.#coming.add(worker);
-    // Whoever was given a port of its has adopted the slots that the kernel has when it answers.
+    // When all have answered, whoever was given one of its ports has adopted the kernel's slots.
     void this.#threads.accounts().then(() => {
       this.#coming.delete(worker);
       if (this.#isStopping) return;

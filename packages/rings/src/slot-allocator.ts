@@ -86,7 +86,7 @@ export class SlotAllocator {
     return slot >= this.#smallCount;
   }
 
-  /** Notes that this worker has the slot now: it came with a port. */
+  /** Notes that this worker has the slot now: it came through a ring, or with a port. */
   adopt(slot: number): void {
     bytes[holdersAt + slot] = this.#worker;
   }
@@ -97,7 +97,7 @@ export class SlotAllocator {
    */
   adoptFrom(ring: RingConsumer, slots: Int32Array, limit: number): number {
     const count = ring.read(slots, limit);
-    for (let i = 0; i < count; i++) bytes[holdersAt + slots[i]!] = this.#worker;
+    for (let i = 0; i < count; i++) this.adopt(slots[i]!);
     ring.release(count);
     return count;
   }

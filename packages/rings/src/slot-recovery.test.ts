@@ -11,6 +11,31 @@ const WORKERS = 3;
 const DEAD = 1;
 const pool = poolViews();
 
+/** Where the dead one's last pop ended. */
+const ENDS = ["when it has read", "before the release", "after the release"] as const;
+type End = (typeof ENDS)[number];
+const ENDED = new Error("the worker was killed");
+
+class EndingConsumer extends RingConsumer {
+  readonly #end: End;
+
+  constructor(ring: Int32Array, end: End) {
+    super(ring);
+    this.#end = end;
+  }
+
+  override read(slots: Int32Array, limit: number): number {
+    const count = super.read(slots, limit);
+    if (this.#end === "when it has read") throw ENDED;
+    return count;
+  }
+
+  override release(count: number): void {
+    if (this.#end === "after the release") super.release(count);
+    throw ENDED;
+  }
+}
+
 interface Worker {
   readonly allocator: SlotAllocator;
   readonly hand: number[];
@@ -25,28 +50,35 @@ const words = (ring: SharedArrayBuffer): Int32Array => new Int32Array(ring);
 test("what a dead worker had is found, and nothing that anybody else has", () => {
   const step = fc.tuple(fc.nat(WORKERS - 1), fc.nat(WORKERS - 1), fc.nat(5));
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 200, size: "max" }), fc.nat(2), (steps, end) => {
-      giveHome(pool, WORKERS);
-      const [rings, returns] = [memory(), memory()];
-      const workers = makeWorkers(returns);
-      const one = new Int32Array(1);
-      for (const [worker, other, what] of steps) {
-        const { allocator, hand } = workers[worker]!;
-        if (what === 0) hand.push(other === 0 ? allocator.takeSmall() : allocator.takeLarge());
-        else if (what === 1 && hand.length > 0) allocator.give(hand.pop()!);
-        else if (what === 2 && hand.length > 0 && other !== worker) {
-          one[0] = hand.shift()!;
-          new RingProducer(words(rings[worker]![other]!)).push(one, 0, 1);
-        } else if (what === 3 && other !== worker) {
-          const ring = new RingConsumer(words(rings[other]![worker]!));
-          if (allocator.adoptFrom(ring, one, 1) === 1) hand.push(one[0]!);
+    fc.property(
+      fc.array(step, { maxLength: 200, size: "max" }),
+      fc.nat(ENDS.length - 1),
+      (steps, end) => {
+        giveHome(pool, WORKERS);
+        const [rings, returns] = [memory(), memory()];
+        const workers = makeWorkers(returns);
+        const one = new Int32Array(1);
+        for (const [worker, other, what] of steps) {
+          const { allocator, hand } = workers[worker]!;
+          if (what === 0) {
+            const slot = other === 0 ? allocator.takeSmall() : allocator.takeLarge();
+            if (slot >= 0) hand.push(slot);
+          } else if (what === 1 && hand.length > 0) allocator.give(hand.pop()!);
+          else if (what === 2 && hand.length > 0 && other !== worker) {
+            one[0] = hand.shift()!;
+            new RingProducer(words(rings[worker]![other]!)).push(one, 0, 1);
+          } else if (what === 3 && other !== worker) {
+            const ring = new RingConsumer(words(rings[other]![worker]!));
+            if (allocator.adoptFrom(ring, one, 1) === 1) hand.push(one[0]!);
+          }
+          if (what === 4) allocator.flush();
+          // What comes home to the dead one lies there when it ends.
+          if (what === 5 && worker !== DEAD) allocator.collect();
         }
-        if (what === 4) allocator.flush();
-        if (what === 5 && worker !== DEAD) allocator.collect();
-      }
-      endWhilePopping(workers[DEAD]!, { rings, returns }, end);
-      checkRecovery(workers, { rings, returns });
-    }),
+        endWhilePopping(workers[DEAD]!, { rings, returns }, ENDS[end]!);
+        checkRecovery(workers, { rings, returns });
+      },
+    ),
     { numRuns: 60 },
   );
 });
@@ -65,12 +97,16 @@ function makeWorkers(returns: readonly (readonly SharedArrayBuffer[])[]): Worker
   });
 }
 
-/** The dead one reads all rings to it, notes half of what it read or all, and pops nothing. */
-function endWhilePopping({ allocator }: Worker, { rings, returns }: SlotRings, end: number): void {
+/** The dead one is ended while it takes in what lies in the rings to it. */
+function endWhilePopping({ allocator }: Worker, links: SlotRings, end: End): void {
   const slots = new Int32Array(64);
-  for (const from of [...rings, ...returns].map((ringsOf) => ringsOf[DEAD]!)) {
-    const count = new RingConsumer(words(from)).read(slots, slots.length);
-    for (let i = 0; i < Math.ceil((count * end) / 2); i++) allocator.adopt(slots[i]!);
+  for (const from of [...links.rings, ...links.returns].map((ringsOf) => ringsOf[DEAD]!)) {
+    const ring = new EndingConsumer(words(from), end);
+    try {
+      allocator.adoptFrom(ring, slots, slots.length);
+    } catch (error) {
+      assert.equal(error, ENDED);
+    }
   }
 }
 
