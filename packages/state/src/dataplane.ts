@@ -96,7 +96,7 @@ function checkPlaces(after: State, value: Dataplane, own: Chassis, pointer: stri
     const at = `${pointer}/placement/${stage}`;
     if ("worker" in place) {
       if (place.worker < workers) return [];
-      return [problem(`${at}/worker`, `0 to ${workers - 1}, a worker of it`, place.worker)];
+      return [problem(`${at}/worker`, oneOf(workers), place.worker)];
     }
     const isOther =
       place.chassis !== value.name && get(after, "chassis", place.chassis) !== undefined;
@@ -104,4 +104,10 @@ function checkPlaces(after: State, value: Dataplane, own: Chassis, pointer: stri
       ? []
       : [problem(`${at}/chassis`, "the name of another chassis that is known", place.chassis)];
   });
+}
+
+function oneOf(workers: number): string {
+  return workers === 1
+    ? "0, as the chassis is to have 1 worker"
+    : `0 to ${workers - 1}, as the chassis is to have ${workers} workers`;
 }
