@@ -21,7 +21,7 @@ import { PICK_UP_WINDOW_SIZE, PickUpWindow } from "@rhone/rings/pick-up-window";
 import { createPool, type Pool, type PoolSize } from "@rhone/rings/pool";
 import { RingConsumer, ringWords } from "@rhone/rings/ring";
 import { RULE_COUNTERS_SIZE, RuleCounters } from "@rhone/rings/rule-counters";
-import { giveHome, leftBy, recover, slotsIn } from "@rhone/rings/slot-recovery";
+import { giveHome, hold, leftBy, recover, slotsIn } from "@rhone/rings/slot-recovery";
 import { WORKER_STATUS_SIZE, WorkerStatus } from "@rhone/rings/worker-status";
 import { createConnections } from "@rhone/tables/connection-memory";
 import { FRAGMENTS_SIZE } from "@rhone/tables/fragments";
@@ -145,6 +145,11 @@ export class DataplaneMemory {
   /** Takes back all that a worker had when it ended; returns its own slots, to start with. */
   recover(worker: number): Int32Array {
     return recover(this.pool, worker, this);
+  }
+
+  /** Notes that a worker has slots now that the kernel has of a port which it is given. */
+  hold(slots: readonly number[], worker: number): void {
+    hold(this.pool, slots, worker);
   }
 
   close(): void {

@@ -9,7 +9,7 @@
 import type { Allotment } from "@rhone/dataplane-worker/allotment";
 import type { Driver, Report, SlotAccount, TablesEdition } from "@rhone/dataplane-worker/plan";
 import { GENERATIONS_HELD } from "@rhone/dataplane-worker/table-history";
-import { closePort } from "@rhone/netio/movable-port";
+import { closePort, type PortState } from "@rhone/netio/movable-port";
 import { DEVICES_MAX } from "@rhone/rings/counters";
 import { PICK_UP_MS } from "@rhone/rings/pick-up-window";
 import type { WorkerStatus } from "@rhone/rings/worker-status";
@@ -272,17 +272,9 @@ export class Dataplane {
       case "adopted":
         this.#further.serve(report.index);
         break;
-      case "detached": {
-        const owner = this.workerOf(report.index);
-        this.#threads.post(owner, { type: "adopt", index: report.index, state: report.state });
-        // One that was not open, or whose owner has died, is handed on when all is settled.
-        this.#ledger.pass(
-          report.index,
-          report.state,
-          this.#threads.isPresent(owner) ? owner : null,
-        );
+      case "detached":
+        this.#passOn(report.index, report.state);
         break;
-      }
       case "closed":
       case "refused":
         this.#ledger.closed(report.index);
@@ -294,6 +286,26 @@ export class Dataplane {
     }
     this.#options.onReport(worker, report);
     this.#advance();
+  }
+
+  /**
+   * A worker has let go of a port: its next owner goes on with it. If that one has died, it is
+   * handed on when all is settled, but over AF_XDP it starts anew then, as in `#bury`.
+   */
+  #passOn(index: number, state: PortState | null): void {
+    const owner = this.workerOf(index);
+    const isPresent = this.#threads.isPresent(owner);
+    let passed = state;
+    if (state?.driver === "af-xdp") {
+      // Before the owner is told: whenever it dies, these slots are found with what it had.
+      this.memory.hold(state.lent, owner);
+      if (!isPresent) {
+        closePort(state);
+        passed = null;
+      }
+    }
+    if (isPresent) this.#threads.post(owner, { type: "adopt", index, state: passed });
+    this.#ledger.pass(index, passed, isPresent ? owner : null);
   }
 
   #onEnded(worker: number, error: Error | null): void {
@@ -426,15 +438,9 @@ export class Dataplane {
     if (this.#threads.isPresent(worker) || this.#coming.has(worker)) return;
     // What it has in the allotment others must inherit first, if there are any.
     if (this.running.length > 0 && !isIdle(this.#allotment, worker)) return;
-    this.#coming.add(worker);
-    // When all have answered, whoever was given one of its ports has adopted the kernel's slots.
-    void this.#threads.accounts().then(() => {
-      this.#coming.delete(worker);
-      if (this.#isStopping) return;
-      const slots = this.memory.recover(worker);
-      const [tables, allotment, paths] = [this.#tables, this.#allotment, this.#paths];
-      this.#threads.start(worker, { slots, tables, allotment, paths });
-    });
+    const slots = this.memory.recover(worker);
+    const [tables, allotment, paths] = [this.#tables, this.#allotment, this.#paths];
+    this.#threads.start(worker, { slots, tables, allotment, paths });
   }
 }
 

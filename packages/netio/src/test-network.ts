@@ -8,6 +8,7 @@ import { closeSync, openSync } from "node:fs";
 import { check, libc } from "./native.ts";
 
 const SYS_SETNS = process.arch === "arm64" ? 268n : 308n;
+const SYS_UNSHARE = process.arch === "arm64" ? 97n : 272n;
 const CLONE_NEWNET = 0x4000_0000n;
 
 const PREFIX = `rhone-netio-${process.pid}-`;
@@ -95,6 +96,15 @@ export class TestNetwork {
   close(): void {
     for (const name of this.#namespaces.splice(0)) spawnSync("ip", ["netns", "del", name]);
   }
+}
+
+/**
+ * Puts this thread, and the threads and processes that it starts from now on, into a network
+ * namespace of their own: nobody else has it, and it goes when they do.
+ */
+export function enterOwnNetwork(): void {
+  check(libc.syscall(SYS_UNSHARE, CLONE_NEWNET, 0n, 0n), "unshare");
+  ip("link", "set", "lo", "up");
 }
 
 export function ip(...command: string[]): string {

@@ -52,8 +52,8 @@ export function leftBy(pool: Pool, worker: number, { rings, returns }: SlotRings
 
 /**
  * Takes back all that a worker had when it ended, and what others have sent it: its own slots are
- * returned, the others go home. What the kernel had of a port that it passed on must be somebody
- * else's by now.
+ * returned, the others go home. What the kernel had of a port that it passed on is noted for who
+ * was to have it by then (`hold`).
  */
 export function recover(pool: Pool, worker: number, links: SlotRings): Int32Array {
   const incoming = links.rings.map((ringsOf) => ringsOf[worker]!);
@@ -66,6 +66,12 @@ export function recover(pool: Pool, worker: number, links: SlotRings): Int32Arra
     ring.push(slots, 0, slots.length);
   }
   return left[worker]!;
+}
+
+/** Notes that a worker has these slots now: they come to it with a port. */
+export function hold(pool: Pool, slots: readonly number[], worker: number): void {
+  const holders = holdersOf(pool);
+  for (const slot of slots) holders[slot] = worker;
 }
 
 /** Empties rings that lead to a worker that is gone; it then holds what was in them. */
