@@ -76,7 +76,11 @@ const MISTAKES: readonly (readonly [from: string, to: string, expected: RegExp])
   ["addresses: [10.0.2.11,", "addresses: [10.0.2.10,", /addresses\.0: expected an IP.* vm4/],
   ["device: vm4", "device: vm4\ndriver: tap", /a port with another driver.*got "vm4 with tap"/],
   ["chassis: c", "chassis: d", /a port on a chassis of this lab, got "vm4 on chassis d"/],
-  ["device: vm1", "divice: vm1", /field divice: expected no such field, got "vm1"/],
+  [
+    "device: vm1",
+    "divice: vm1",
+    /field divice: expected one of the fields kind, .* device, .*, got "vm1"/,
+  ],
   ["kind: router", "kind: ruoter", /\(ruoter router1\), field kind: expected one of switch/],
   ["kind: router", "kind: [router", /document 4: /],
 ];

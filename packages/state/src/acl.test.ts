@@ -124,8 +124,9 @@ const WRONG: readonly (readonly [string, object, ...string[]])[] = [
     "a priority out of range",
     { priority: 32768, direction: "both", action: "deny", match: { etherType: 1 } },
     '/0/direction: one of from-port, to-port: "both"',
-    "/0/priority: at most 32767: 32768",
-    "/0/match/etherType: no such field: 1",
+    "/0/priority: a whole number from 0 to 32767: 32768",
+    "/0/match/etherType: one of the fields protocol, source, destination, sourceLabels, " +
+      "destinationLabels, sourcePorts, destinationPorts: 1",
     '/0/action: one of allow, allow-stateless, drop, reject: "deny"',
   ],
   ["no match at all", { match: undefined }, "/0/match: an object: nothing"],

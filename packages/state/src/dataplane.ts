@@ -28,7 +28,7 @@ const place = z
     }),
     z.strictObject({ chassis: name }),
   ])
-  .describe("a worker of this chassis, or another chassis");
+  .describe('{"worker": 1}, of this chassis, or {"chassis": "b"}, another one');
 
 export const dataplaneSchema = z.strictObject({
   kind: z.literal("dataplane"),

@@ -76,14 +76,42 @@ test("every problem of every document is reported with what was expected and wha
   assert.deepEqual(
     parsed.error.problems.map(({ pointer, expected, got }) => `${pointer}: ${expected}, ${got}`),
     [
-      "/0/switch: a text, 7",
+      "/0/switch: a name of 1 to 63 of a-z, 0-9 and -, not - at an end, 7",
       '/0/addresses: a list, "10.0.1.10"',
-      '/0/color: no such field, "red"',
+      "/0/color: one of the fields kind, name, switch, mac, addresses, portSecurity, labels, " +
+        'chassis, gateway, device, driver, migration, "red"',
       "/0/chassis: the name of the chassis that the port moves away from, nothing",
-      "/2/name: a text, nothing",
+      "/2/name: a name of 1 to 63 of a-z, 0-9 and -, not - at an end, nothing",
     ],
   );
-  assert.equal(parsed.error.message, "/0/switch: expected a text, got 7 (and 4 more)");
+  assert.match(parsed.error.message, /^\/0\/switch: expected a name .*, got 7 \(and 4 more\)$/);
+});
+
+test("what was expected is all of it, in one sentence", () => {
+  const dataplane = { kind: "dataplane", name: "a" };
+  const place = '{"worker": 1}, of this chassis, or {"chassis": "b"}, another one';
+  const cases: [unknown, string][] = [
+    [{ ...dataplane, workers: 0 }, "/workers: a whole number from 1 to 16, 0"],
+    [{ ...dataplane, workers: 1.5 }, "/workers: a whole number from 1 to 16, 1.5"],
+    [{ ...dataplane, workers: "2" }, '/workers: a whole number from 1 to 16, "2"'],
+    [{ ...dataplane, workers: 2 ** 60 }, `/workers: a whole number from 1 to 16, ${2 ** 60}`],
+    [JSON.parse('{"kind":"dataplane","name":"a","workers":1e999}'), "Infinity"],
+    [{ ...dataplane, placement: { acl: {} } }, `/placement/acl: ${place}, {}`],
+    [{ ...dataplane, placement: { acl: { chassis: 5 } } }, place],
+    [{ ...dataplane, placement: { l2: { worker: 0 } } }, "/placement/l2: one of the fields acl, "],
+    [{ ...vm1, labels: ["web"] }, '/labels: an object, ["web"]'],
+    [{ ...vm1, addresses: [7] }, "/addresses/0: an IP address such as 10.0.1.10 or fd00:1::10, 7"],
+    [{ kind: "gateway", name: "g", members: [] }, "/members: at least 1 item, []"],
+  ];
+  for (const [value, expected] of cases) {
+    const parsed = parseDocument(value);
+    assert.ok(!parsed.ok);
+    const found = parsed.error.problems.map(({ pointer, expected, got }) => {
+      return `${pointer}: ${expected}, ${got}`;
+    });
+    assert.equal(found.length, 1, found.join());
+    assert.ok(found[0]!.includes(expected), `${found[0]} for ${expected}`);
+  }
 });
 
 test("a long wrong value is cut in the message", () => {

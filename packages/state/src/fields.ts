@@ -15,7 +15,7 @@ import { z } from "zod";
 export const NAME_PATTERN = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const TEXT_LENGTH_MAX = 1024; // UTF-16 units
 
-export const name = text("1 to 63 of a-z, 0-9 and -, not - at an end", NAME_PATTERN);
+export const name = text("a name of 1 to 63 of a-z, 0-9 and -, not - at an end", NAME_PATTERN);
 export const mac = text("a unicast MAC address such as 02:00:00:00:00:01", isUnicastMac);
 export const address = text(
   "an IP address such as 10.0.1.10 or fd00:1::10",

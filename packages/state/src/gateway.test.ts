@@ -44,7 +44,7 @@ test("a gateway has priorities and witnesses filled in, and a port names it", ()
 
 test("members that are none, twice the same, or unknown are refused", () => {
   const store = storeWith();
-  assert.deepEqual(refused(store, put({ ...g, members: [] })), ["/0/members: at least 1 items"]);
+  assert.deepEqual(refused(store, put({ ...g, members: [] })), ["/0/members: at least 1 item"]);
   const twice = { ...g, members: [{ chassis: "a" }, { chassis: "a" }], witnesses: ["b", "a"] };
   const once = "each chassis once, as a member or as a witness";
   assert.deepEqual(refused(store, put(twice)), [
@@ -58,7 +58,9 @@ test("members that are none, twice the same, or unknown are refused", () => {
     `/0/witnesses/0: ${known}`,
   ]);
   const high = { ...g, members: [{ chassis: "a", priority: 32_768 }] };
-  assert.deepEqual(refused(store, put(high)), ["/0/members/0/priority: at most 32767"]);
+  assert.deepEqual(refused(store, put(high)), [
+    "/0/members/0/priority: a whole number from 0 to 32767",
+  ]);
 });
 
 test("a member that is gone from the cluster does not keep others from being drained", () => {

@@ -55,7 +55,7 @@ test("what no packet could be balanced by is refused with what was expected", ()
   const cases: [object, string][] = [
     [{ switches: ["db"] }, "/0/switches/0: the name of a switch that exists: db"],
     [{ switches: ["web", "web"] }, "/0/switches/1: each switch once: web"],
-    [{ vips: [] }, "/0/vips: at least 1 items: []"],
+    [{ vips: [] }, "/0/vips: at least 1 item: []"],
     [
       { vips: [{ ...vip, address: "224.0.0.1" }] },
       "/0/vips/0/address: a unicast address of a host, not a multicast one: 224.0.0.1",
@@ -66,7 +66,7 @@ test("what no packet could be balanced by is refused with what was expected", ()
     ],
     [
       { vips: [vip, { ...vip, protocol: "tcp", backends: [] }] },
-      "/0/vips/1: a service that vips/0 does not have: 10.0.9.9 tcp 80",
+      "/0/vips/1: a service that vips/0 does not have: tcp 10.0.9.9:80",
     ],
     [
       { vips: [{ ...vip, backends: [{ address: "fd00::1" }] }] },

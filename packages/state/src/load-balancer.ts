@@ -10,6 +10,7 @@ import { checkHost } from "./host-address.ts";
 import { type Problem, problem } from "./problem.ts";
 import type { Entry } from "./record.ts";
 import { get, type State } from "./state.ts";
+import { endText } from "./text.ts";
 
 export const VIPS_MAX = 256;
 export const BACKENDS_MAX = 256;
@@ -103,7 +104,7 @@ export function checkLoadBalancer({ switches, vips }: LoadBalancer, pointer: str
     ...repeated,
     ...vips.flatMap((vip, i) => {
       const at = `${pointer}/vips/${i}`;
-      const key = `${vip.address} ${vip.protocol} ${vip.port}`;
+      const key = endText(vip);
       const first = seen.get(key);
       if (first !== undefined) {
         return [problem(at, `a service that vips/${first} does not have`, key)];

@@ -60,6 +60,8 @@ export function pointerOf(path: readonly PropertyKey[]): string {
 }
 
 function textOf(got: unknown): string {
-  const text = got === undefined ? "nothing" : (JSON.stringify(got) ?? String(got));
+  // JSON has no infinity: it would say null.
+  const json = typeof got === "number" ? String(got) : JSON.stringify(got);
+  const text = got === undefined ? "nothing" : (json ?? String(got));
   return text.length <= GOT_LENGTH_MAX ? text : text.slice(0, GOT_LENGTH_MAX - 1) + "…";
 }

@@ -3,7 +3,7 @@ import { parseDocument } from "./document.ts";
 import { type ErrorCode, type Problem, problem, type Result } from "./problem.ts";
 import { keyOf } from "./record.ts";
 import { checkSanity } from "./sanity.ts";
-import { complete, type Kind, type Resource, USER_KINDS } from "./schema.ts";
+import { complete, KINDS, type Kind, type Resource, USER_KINDS } from "./schema.ts";
 import { type Author, CHANGES_MAX, type Change } from "./store.ts";
 
 /** What one change asks for: a resource, or null to delete. */
@@ -36,7 +36,7 @@ export function readWishes(
   }
   for (const [index, change] of changes.slice(0, CHANGES_MAX).entries()) {
     const pointer = `/${index}`;
-    const wish = wishOf(change, pointer);
+    const wish = wishOf(change, pointer, author === "user" ? USER_KINDS : KINDS);
     if (!wish.ok) {
       problems.push(...wish.error.problems);
       continue;
@@ -58,12 +58,17 @@ export function readWishes(
   return { wishes, problems: missing, code: "not-found" };
 }
 
-export function wishOf(change: Change, pointer: string): Result<Wish> {
+/** A document has to be of one of `kinds`. */
+export function wishOf(
+  change: Change,
+  pointer: string,
+  kinds: readonly Kind[] = KINDS,
+): Result<Wish> {
   if (change.op === "delete") {
     const { kind, name } = change;
     return { ok: true, value: { pointer, kind, name, value: null } };
   }
-  const parsed = parseDocument(change.document, pointer);
+  const parsed = parseDocument(change.document, pointer, kinds);
   if (!parsed.ok) return parsed;
   const value = complete(parsed.value);
   return { ok: true, value: { pointer, kind: value.kind, name: value.name, value } };
