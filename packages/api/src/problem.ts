@@ -11,7 +11,7 @@ const KINDS = {
   "not-found": [404, "There is no such thing"],
   "method-not-allowed": [405, "The method does not fit the resource"],
   conflict: [409, "The change contradicts other documents"],
-  "precondition-failed": [412, "The resource is not in the state that If-Match names"],
+  "precondition-failed": [412, "The resource is not in the state that the request asks for"],
   "body-too-large": [413, "The body is too large"],
   "unsupported-media-type": [415, "The body has the wrong content type"],
   invalid: [422, "The document is wrong"],
@@ -31,6 +31,9 @@ const KIND_OF_CODE = {
   unusable: "storage",
 } as const satisfies Record<ErrorCode, ProblemKind>;
 
+/** Of more than these only the number is said, in `detail`. */
+const ERRORS_MAX = 100;
+
 /** Fields beside those that the kind brings, and headers. */
 export interface ProblemExtras {
   readonly errors?: readonly Problem[];
@@ -47,7 +50,8 @@ export function problemResponse(
   const [status, title] = KINDS[kind];
   const body: ProblemView = { type: `urn:rhone:problem:${kind}`, title, status, detail };
   if (errors !== undefined && errors.length > 0) {
-    body.errors = errors.map(({ pointer, expected, got }) => ({ pointer, expected, got }));
+    const first = errors.slice(0, ERRORS_MAX);
+    body.errors = first.map(({ pointer, expected, got }) => ({ pointer, expected, got }));
   }
   if (revision !== undefined) body.revision = revision;
   if (chassis !== undefined) body.chassis = chassis;

@@ -1,4 +1,5 @@
 /** Reading requests: the body, the query of a write, preconditions. */
+import { isUtf8 } from "node:buffer";
 import type { LiveEntry } from "@rhone/state/record";
 import type { Commit } from "@rhone/state/store";
 import type { Context } from "hono";
@@ -23,17 +24,33 @@ export async function readJson(c: Context): Promise<{ readonly value: unknown } 
     const got = type === "" ? "none" : type;
     return problemResponse("unsupported-media-type", `expected application/json, got ${got}`);
   }
-  const text = await readText(c.req.raw);
-  if (text === null) {
+  const encoding = c.req.header("content-encoding");
+  if (encoding !== undefined) {
+    const detail = `expected a body without Content-Encoding, got ${encoding}`;
+    return problemResponse("unsupported-media-type", detail);
+  }
+  const bytes = await readBytes(c.req.raw);
+  if (bytes === null) {
     const headers = { Connection: "close" }; // The rest of the body is still to come.
     return problemResponse("body-too-large", `expected at most ${BODY_SIZE_MAX} bytes`, {
       headers,
     });
   }
+  if (bytes.length === 0) return problemResponse("invalid-json", "expected JSON, got no body");
+  if (!isUtf8(bytes)) {
+    return problemResponse("invalid-json", "expected JSON in UTF-8, got bytes that are no UTF-8");
+  }
+  const text = new TextDecoder().decode(bytes);
   try {
     return { value: JSON.parse(text) };
   } catch (error) {
-    return problemResponse("invalid-json", (error as SyntaxError).message);
+    const { message } = error as SyntaxError;
+    // Of all that it says this alone is without a place.
+    const isCut = message === "Unexpected end of JSON input";
+    const got = isCut
+      ? `only its beginning, ${text.length} characters`
+      : `another text: ${message}`;
+    return problemResponse("invalid-json", `expected JSON, got ${got}`);
   }
 }
 
@@ -41,17 +58,33 @@ export async function readJson(c: Context): Promise<{ readonly value: unknown } 
  * The body; null as soon as it is too long. Hono's own limit makes a new Request, which fails on
  * Node unless the server replaces the global class.
  */
-async function readText({ headers, body }: Request): Promise<string | null> {
+async function readBytes({ headers, body }: Request): Promise<Uint8Array | null> {
   if (Number(headers.get("content-length")) > BODY_SIZE_MAX) return null;
-  const decoder = new TextDecoder();
-  let text = "";
+  const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of body ?? []) {
     size += chunk.byteLength;
     if (size > BODY_SIZE_MAX) return null;
-    text += decoder.decode(chunk, { stream: true });
+    chunks.push(chunk);
   }
-  return text + decoder.decode();
+  return Buffer.concat(chunks);
+}
+
+/**
+ * What is wrong with a query that may have these parameters, each once; undefined when nothing is.
+ */
+export function checkQuery(c: Context, known: readonly string[]): Response | undefined {
+  for (const [key, values] of Object.entries(c.req.queries())) {
+    if (!known.includes(key)) {
+      const expected = known.length === 0 ? "no query" : known.join(" or ");
+      return problemResponse("invalid-query", `expected ${expected}, got ${key}`);
+    }
+    if (values.length > 1) {
+      const got = values.map((value) => `${key}=${value}`).join(" and ");
+      return problemResponse("invalid-query", `expected ${key} once, got ${got}`);
+    }
+  }
+  return undefined;
 }
 
 /** How far a write has to be in force before it is answered. */
@@ -63,12 +96,9 @@ export interface Wait {
 
 /** `?wait=applied&timeout=<ms>`; else the answer that says what is wrong with it. */
 export function readWait(c: Context, others: readonly string[] = []): Wait | Response {
-  const { wait, timeout, ...rest } = c.req.query();
-  const [unknown] = Object.keys(rest).filter((key) => !others.includes(key));
-  if (unknown !== undefined) {
-    const expected = [...others, "wait", "timeout"].join(" or ");
-    return problemResponse("invalid-query", `expected ${expected}, got ${unknown}`);
-  }
+  const wrong = checkQuery(c, [...others, "wait", "timeout"]);
+  if (wrong !== undefined) return wrong;
+  const { wait, timeout } = c.req.query();
   const level = LEVELS.find((level) => level === wait);
   if (wait !== undefined && level === undefined) {
     const expected = `expected wait=${LEVELS.join(", wait=")}`;
@@ -121,12 +151,24 @@ export function etagOf({ version }: LiveEntry): string {
   return `"${version.clock}-${version.origin}"`;
 }
 
-/** The answer when `If-Match` names another state than `entry` (RFC 9110 §13.1.1). */
-export function checkIfMatch(c: Context, entry: LiveEntry | undefined): Response | undefined {
-  const wanted = c.req.header("if-match");
-  if (wanted === undefined) return undefined;
+/**
+ * The answer when `If-Match` names another state than `entry`, or `If-None-Match` names it (RFC
+ * 9110 §13.1.1, §13.1.2): with `*` nothing is replaced.
+ */
+export function checkPreconditions(c: Context, entry: LiveEntry | undefined): Response | undefined {
   const got = entry === undefined ? "nothing" : etagOf(entry);
-  const tags = wanted.split(",").map((tag) => tag.trim());
-  if (entry !== undefined && (wanted.trim() === "*" || tags.includes(got))) return undefined;
-  return problemResponse("precondition-failed", `expected ${wanted}, got ${got}`);
+  const isNamedIn = (header: string): boolean => {
+    const tags = header.split(",").map((tag) => tag.trim());
+    return entry !== undefined && (tags.includes("*") || tags.includes(got));
+  };
+  const wanted = c.req.header("if-match");
+  if (wanted !== undefined && !isNamedIn(wanted)) {
+    return problemResponse("precondition-failed", `expected ${wanted}, got ${got}`);
+  }
+  const unwanted = c.req.header("if-none-match");
+  if (unwanted !== undefined && isNamedIn(unwanted)) {
+    const expected = unwanted.trim() === "*" ? "nothing of this name" : `none of ${unwanted}`;
+    return problemResponse("precondition-failed", `expected ${expected}, got ${got}`);
+  }
+  return undefined;
 }

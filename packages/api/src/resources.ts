@@ -14,7 +14,7 @@ import type { AclView, ApiContext, InForce } from "./context.ts";
 import { gatewayStatusOf } from "./gateway-view.ts";
 import { portStatusOf } from "./port-view.ts";
 import { problemResponse, refusal, withoutIndex } from "./problem.ts";
-import { checkIfMatch, etagOf, finishWrite, readJson, readWait } from "./request.ts";
+import { checkPreconditions, etagOf, finishWrite, readJson, readWait } from "./request.ts";
 import { addRoute, documentSchema, listOf, viewSchema } from "./routes.ts";
 
 const PLURALS = {
@@ -89,9 +89,9 @@ async function put(c: Context, context: ApiContext, kind: UserKind): Promise<Res
   if (wait instanceof Response) return wait;
   const body = await readJson(c);
   if (body instanceof Response) return body;
-  // From here to the commit nothing else runs: what If-Match saw is what is replaced.
+  // From here to the commit nothing else runs: what they saw is what is replaced.
   const before = get(context.store.snapshot(), kind, nameOf(c));
-  const mismatch = checkIfMatch(c, before);
+  const mismatch = checkPreconditions(c, before);
   if (mismatch !== undefined) return mismatch;
   const document = nameDocument(body.value, kind, nameOf(c));
   if (!document.ok) return refusal(document.error);
@@ -106,7 +106,7 @@ async function remove(c: Context, context: ApiContext, kind: UserKind): Promise<
   if (wait instanceof Response) return wait;
   const name = nameOf(c);
   const before = get(context.store.snapshot(), kind, name);
-  const mismatch = checkIfMatch(c, before);
+  const mismatch = checkPreconditions(c, before);
   if (mismatch !== undefined) return mismatch;
   if (before === undefined) return problemResponse("not-found", `no ${kind} ${name}`);
   const done = transact(c, context, [{ op: "delete", kind, name }]);

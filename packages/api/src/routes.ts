@@ -15,6 +15,7 @@ import type { Context } from "hono";
 import { gateOf } from "./gate.ts";
 import { grantSchema } from "./grant.ts";
 import { type Need, needOf } from "./needs.ts";
+import { checkQuery } from "./request.ts";
 import { gatewayStatus, hits, LEVELS, notInForce, portStatus, problemView } from "./views.ts";
 
 type Method = "get" | "put" | "post" | "delete";
@@ -62,14 +63,12 @@ export function addRoute(
 ): void {
   const { body } = declaration;
   const need = needOf(method, path);
+  const query = declaration.query ?? (method === "get" ? [] : WAIT_PARAMETERS);
   const config: RouteConfig = {
     method,
     path,
     summary: declaration.summary,
-    parameters: [
-      ...(path.includes("{name}") ? NAME_PARAMETERS : []),
-      ...(declaration.query ?? (method === "get" ? [] : WAIT_PARAMETERS)),
-    ],
+    parameters: [...(path.includes("{name}") ? NAME_PARAMETERS : []), ...query],
     responses: responsesOf(declaration, need),
     ...(need === "none"
       ? { security: [] }
@@ -79,8 +78,11 @@ export function addRoute(
     const content = { "application/json": { schema: body as object } };
     config.request = { body: { required: true, content } };
   }
+  const known = query.map(({ name }) => name);
   const enter = (c: Context): Response | Promise<Response> => {
-    return gateOf(c).enter(c, need) ?? handler(c);
+    const refusal = gateOf(c).enter(c, need);
+    // Who only asks whether the chassis is well may add what keeps answers out of caches.
+    return refusal ?? (need === "none" ? undefined : checkQuery(c, known)) ?? handler(c);
   };
   const enterToWrite = async (c: Context): Promise<Response> => {
     const gate = gateOf(c);
