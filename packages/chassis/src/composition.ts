@@ -38,6 +38,7 @@ import { EarlySenders } from "./early-senders.ts";
 import { GatewayPorts } from "./gateway-ports.ts";
 import { beginLife } from "./incarnation.ts";
 import { Knowledge } from "./knowledge.ts";
+import { ownDevices } from "./own-devices.ts";
 import { PeerAddresses } from "./peer-addresses.ts";
 import { RuleHits } from "./rule-hits.ts";
 import { epochAt, StampKeys } from "./stamp-keys.ts";
@@ -85,7 +86,8 @@ export function compose(config: Config): DependencyContainer {
   single(tokens.DEVICES, (parts) => {
     const dataplane = parts.resolve(tokens.DATAPLANE);
     const most = devicesMax(dataplane.memory);
-    const machine = { queuesOf: receiveQueueCount, hasDevice };
+    const own = () => ownDevices(config.underlay);
+    const machine = { queuesOf: receiveQueueCount, hasDevice, ownDevices: own };
     return new Devices(config.name, config.driver, dataplane, machine, most);
   });
   single(tokens.DIRECT_TUNNEL, makeDirectTunnel);

@@ -34,6 +34,7 @@ function start(t: TestContext) {
     devices: new Devices("a", "af-packet", dataplane, {
       queuesOf: () => 0,
       hasDevice: () => false,
+      ownDevices: () => new Map(),
     }),
     ruleHits: new RuleHits(dataplane.memory.ruleCounters),
     turnAt: (gateway) => assert.fail(`expected no gateway, got ${gateway}`),

@@ -34,7 +34,7 @@ const OPENED = {
   further: [],
 } as const;
 
-const machine = { queuesOf: () => 0, hasDevice: () => false };
+const machine = { queuesOf: () => 0, hasDevice: () => false, ownDevices: () => new Map() };
 
 /** Writes down what the data plane is asked for. */
 class Recorder implements DeviceOpener {
@@ -194,4 +194,46 @@ test("the device of a gateway is opened at its members, shut, and nowhere else",
   devices.report({ type: "closed", index: 0, detail: "closed" });
   devices.follow(store.snapshot());
   assert.deepEqual(member.calls.slice(2), ["close 0", "open u as 0"], "of no gateway any more");
+});
+
+test("what the chassis lives by is no port's, until it is that no more", () => {
+  const recorder = new Recorder();
+  const own = new Map([["eth0", "eth0 has the address 192.0.2.1"]]);
+  const here = { ...machine, hasDevice: () => true, ownDevices: () => own };
+  const devices = new Devices("a", "af-packet", recorder, here);
+  const state = stateWith([
+    { name: "vm1", device: "eth0" },
+    { name: "vm2", device: "t2" },
+    { name: "vm3", device: "eth0", chassis: null },
+  ]);
+  devices.follow(state);
+  assert.deepEqual(recorder.calls, ["open t2 as 1"]);
+  const [vm1, ...rest] = devices.list();
+  assert.equal(vm1!.phase, "refused");
+  assert.match(
+    vm1!.detail,
+    /^expected a device for a port, but eth0 has the address 192\.0\.2\.1$/,
+  );
+  assert.deepEqual(
+    rest.map(({ port }) => port),
+    ["vm2"],
+    "vm3 is not found here",
+  );
+  assert.ok(!devices.isOutdated);
+  devices.retry();
+  assert.equal(recorder.calls.length, 1);
+  own.clear();
+  devices.retry();
+  assert.deepEqual(recorder.calls.slice(1), ["open eth0 as 0"]);
+});
+
+test("a port that asks for what is not for ports goes without a trace", () => {
+  const recorder = new Recorder();
+  const here = { ...machine, ownDevices: () => new Map([["lo", "lo is the host's"]]) };
+  const devices = new Devices("a", "af-packet", recorder, here);
+  devices.follow(stateWith([{ name: "vm1", device: "lo" }]));
+  assert.equal(devices.list().length, 1);
+  devices.follow(stateWith([{ name: "vm1", device: "t1" }]));
+  devices.follow(stateWith([{ name: "vm1", device: "t1" }]));
+  assert.deepEqual(recorder.calls, ["open t1 as 0"]);
 });

@@ -32,6 +32,8 @@ interface DeviceRecord {
   /** Whether it is a gateway's. */
   readonly isFenced: boolean;
   readonly index: number;
+  /** Whether the data plane was asked for it. */
+  isAsked: boolean;
   phase: Phase;
   detail: string;
   /** Receive queues that its port serves; 0 when that is not the port's business. */
@@ -43,6 +45,8 @@ export interface Machine {
   /** Receive queues that a device has now, 0 when nobody knows. */
   queuesOf(device: string): number;
   hasDevice(device: string): boolean;
+  /** Devices that the chassis lives by itself, and why no port can have them. */
+  ownDevices(): ReadonlyMap<string, string>;
 }
 
 interface Want {
@@ -70,6 +74,8 @@ export class Devices {
   readonly #most: number;
   readonly #records = new Map<number, DeviceRecord>();
   #homeless: readonly string[] = [];
+  /** As they were when a device was last to be opened. */
+  #own: ReadonlyMap<string, string> = new Map();
   /** Of ports that ask for no chassis, and whether they were here at the last look. */
   #floating = new Map<string, boolean>();
 
@@ -101,6 +107,7 @@ export class Devices {
       else if (record.phase !== "closing") this.#close(record);
       if (record.phase === "closing") wanted.delete(record.port); // It opens once it is closed.
     }
+    if (wanted.size > 0) this.#own = this.#machine.ownDevices();
     this.#homeless = [...wanted]
       .filter(([port, want]) => !this.#open(port, want))
       .map(([port]) => port);
@@ -127,14 +134,14 @@ export class Devices {
         if (queues > 0 && queues !== record.queues) this.#close(record);
       }
       if (record.phase !== "refused") continue;
-      record.phase = "opening";
-      this.#opener.openDevice(record.index, record.device, record.driver);
+      if (!record.isAsked) this.#own = this.#machine.ownDevices();
+      this.#ask(record);
     }
   }
 
   /** Whether a device came or went that is opened where it is found. */
   get isOutdated(): boolean {
-    return [...this.#floating].some(([device, was]) => was !== this.#machine.hasDevice(device));
+    return [...this.#floating].some(([device, was]) => was !== this.#isHere(device));
   }
 
   /** Takes in what a worker says; true when something changed that peers or tables must know. */
@@ -178,7 +185,7 @@ export class Devices {
 
   list(): readonly DeviceView[] {
     return [...this.#records.values()]
-      .map(({ queues: _, isFenced: __, ...record }) => {
+      .map(({ queues: _, isFenced: __, isAsked: ___, ...record }) => {
         return { ...record, worker: this.#opener.workerOf(record.index) };
       })
       .toSorted((a, b) => (a.port < b.port ? -1 : 1));
@@ -203,7 +210,8 @@ export class Devices {
     // What was promised to a port of this chassis is not found by another one.
     const taken = new Set([...wanted.values()].map(({ device }) => device));
     const looked = floating.map(([, { device }]) => device).filter((device) => !taken.has(device));
-    this.#floating = new Map(looked.map((device) => [device, this.#machine.hasDevice(device)]));
+    if (looked.length > 0) this.#own = this.#machine.ownDevices();
+    this.#floating = new Map(looked.map((device) => [device, this.#isHere(device)]));
     for (const [name, want] of floating) {
       if (this.#floating.get(want.device) === true) wanted.set(name, want);
     }
@@ -213,14 +221,34 @@ export class Devices {
   #open(port: string, { device, driver, isFenced }: Want): boolean {
     const index = this.#freeIndex();
     if (index < 0) return false;
-    const beginning = { phase: "opening", detail: "", queues: 0 } as const;
-    this.#records.set(index, { port, device, driver, isFenced, index, ...beginning });
+    const beginning = { isAsked: false, phase: "refused", detail: "", queues: 0 } as const;
+    const record: DeviceRecord = { port, device, driver, isFenced, index, ...beginning };
+    this.#records.set(index, record);
     this.#opener.fenceDevice(index, isFenced);
-    this.#opener.openDevice(index, device, driver);
+    this.#ask(record);
     return true;
   }
 
+  /** Has it opened, unless the chassis would cut itself off. */
+  #ask(record: DeviceRecord): void {
+    const { index, device, driver } = record;
+    const use = this.#own.get(device);
+    record.isAsked = use === undefined;
+    record.phase = record.isAsked ? "opening" : "refused";
+    if (record.isAsked) this.#opener.openDevice(index, device, driver);
+    else record.detail = `expected a device for a port, but ${use}`;
+  }
+
+  /** Whether a port that may be anywhere finds its device here. */
+  #isHere(device: string): boolean {
+    return this.#machine.hasDevice(device) && !this.#own.has(device);
+  }
+
   #close(record: DeviceRecord): void {
+    if (!record.isAsked) {
+      this.#records.delete(record.index);
+      return;
+    }
     record.phase = "closing";
     this.#opener.closeDevice(record.index);
   }
