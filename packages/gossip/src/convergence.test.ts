@@ -175,6 +175,27 @@ test("a quorum has it on its disks, where others need not have it yet", async ()
   });
 });
 
+test("who was asked does not run what it does not hold, and fetches it", async () => {
+  await withCluster(async (cluster) => {
+    const future = { a: cluster.write("web")["a"]! + 1000 };
+    for (const level of ["local", "applied", "quorum"] as const) {
+      const { isReached, running, chassis } = await cluster.reach(future, level, 300);
+      assert.deepEqual([isReached, running], [false, ""], level);
+      assert.ok(chassis.every(({ isHeld }) => !isHeld));
+    }
+    assert.equal((await cluster.reach({ stranger: 1 }, "local", 300)).isReached, false);
+
+    cluster.bus.partition([["a"], ["b", "c"]]);
+    const { store } = cluster.members[1]!;
+    assert.ok(store.transact([{ op: "put", document: { kind: "switch", name: "db" } }], "user").ok);
+    await cluster.clock.advance(100);
+    cluster.bus.heal();
+    const news = await cluster.reach({ b: store.vector["b"]! }, "local", 500);
+    assert.deepEqual([news.isReached, news.running], [true, "a"]);
+    assert.ok(news.elapsedMs < 200, `${news.elapsedMs} ms`);
+  });
+});
+
 test("nonsense is not answered", async () => {
   await withCluster(async (cluster) => {
     const { transport } = cluster.members[0]!;

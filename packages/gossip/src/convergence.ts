@@ -95,7 +95,7 @@ export class Convergence {
 
   /** Resolves when `level` is reached for what `vector` is about, or the time is up. */
   async reach(vector: Vector, level: Level, timeoutMs: number): Promise<Progress> {
-    const { self, store, members, waitApplied } = this.#options;
+    const { self, store, members } = this.#options;
     const others = members();
     const standings = new Map<string, AppliedReplyMessage>();
     let isAppliedHere = false;
@@ -112,8 +112,8 @@ export class Convergence {
       const look = (): void => {
         if (isReached()) resolve();
       };
-      const here = waitApplied(timeoutMs).then((isApplied) => {
-        isAppliedHere = isApplied && (level !== "quorum" || store.flush());
+      const here = this.#run(vector, timeoutMs).then(({ isRun }) => {
+        isAppliedHere = isRun && (level !== "quorum" || store.flush());
         look();
       });
       const asked = level === "local" ? [] : others;
@@ -179,10 +179,8 @@ export class Convergence {
     { from, vector, timeoutMs, isDurable }: AppliedRequestMessage,
     respond: (data: Uint8Array) => void,
   ): Promise<void> {
-    const { self, store, waitApplied, now } = this.#options;
-    const deadlineMs = now() + timeoutMs;
-    const isKnown = await this.#held(from, vector, timeoutMs);
-    const isRun = isKnown && (await waitApplied(Math.max(0, deadlineMs - now())));
+    const { self, store } = this.#options;
+    const { isKnown, isRun } = await this.#run(vector, timeoutMs, from);
     if (this.#isStopped) return;
     const isHeld = isKnown && (isDurable !== true || store.flush());
     const isApplied = isHeld && isRun;
@@ -190,14 +188,33 @@ export class Convergence {
     respond(encode({ type: "applied-reply", from: self, isHeld, isApplied, revision }));
   }
 
-  /** Resolves true when the store holds what `vector` is about, false after the time is up. */
-  async #held(peer: string, vector: Vector, timeoutMs: number): Promise<boolean> {
-    const { store, want, now } = this.#options;
+  /**
+   * Resolves when this chassis holds what `vector` is about and its workers run it, or the time is
+   * up. What is missing is fetched from `peer`, else from those who wrote it.
+   */
+  async #run(
+    vector: Vector,
+    timeoutMs: number,
+    peer?: string,
+  ): Promise<{ readonly isKnown: boolean; readonly isRun: boolean }> {
+    const { waitApplied, now } = this.#options;
     const deadlineMs = now() + timeoutMs;
+    const isKnown = await this.#held(vector, timeoutMs, peer);
+    const isRun = isKnown && (await waitApplied(Math.max(0, deadlineMs - now())));
+    return { isKnown, isRun };
+  }
+
+  /** Resolves true when the store holds what `vector` is about, false after the time is up. */
+  async #held(vector: Vector, timeoutMs: number, peer?: string): Promise<boolean> {
+    const { store, members, want, now } = this.#options;
+    const deadlineMs = now() + timeoutMs;
+    const origins = members().filter(({ name }) => vector[name] !== undefined);
+    const sources = peer === undefined ? origins.map(({ name }) => name) : [peer];
     while (!covers(store.vector, vector)) {
       const leftMs = deadlineMs - now();
       if (leftMs <= 0 || this.#isStopped) return false;
-      if (await this.#isUnchanged(Math.min(PATIENCE_MS, leftMs))) want(peer);
+      if (await this.#isUnchanged(Math.min(PATIENCE_MS, leftMs)))
+        for (const source of sources) want(source);
     }
     return true;
   }
