@@ -77,6 +77,7 @@ export class Chassis {
     parts.resolve(tokens.KNOWLEDGE).stop();
     parts.resolve(tokens.REPLICATOR).stop();
     parts.resolve(tokens.MEMBERSHIP).stop();
+    parts.resolve(tokens.NATS_SILENCE).stop();
     parts.resolve(tokens.NATS_PLACEMENT).stop();
     parts.resolve(tokens.CLUSTER)?.stop();
     await parts.resolve(tokens.TRANSPORT).close();
@@ -115,6 +116,7 @@ export class Chassis {
     follow();
     addresses.onChange(follow);
     this.#followPlace();
+    parts.resolve(tokens.NATS_SILENCE);
     cluster?.renewOver(parts.resolve(tokens.TRANSPORT));
     cluster?.onRenewed(() => {
       nats.reload();

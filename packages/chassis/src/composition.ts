@@ -38,6 +38,7 @@ import { EarlySenders } from "./early-senders.ts";
 import { GatewayPorts } from "./gateway-ports.ts";
 import { beginLife } from "./incarnation.ts";
 import { Knowledge } from "./knowledge.ts";
+import { makeNatsSilence } from "./nats-silence.ts";
 import { ownDevices } from "./own-devices.ts";
 import { PeerAddresses } from "./peer-addresses.ts";
 import { RuleHits } from "./rule-hits.ts";
@@ -65,6 +66,7 @@ export function compose(config: Config): DependencyContainer {
   });
   single(tokens.NATS_PLACEMENT, makeNatsPlacement);
   single(tokens.NATS_SERVER, makeNatsServer);
+  single(tokens.NATS_SILENCE, makeNatsSilence);
   single(tokens.PEER_LINKS, makePeerLinks);
   single(tokens.PATHS, makePaths);
   single(tokens.TRANSPORT, (parts) => {

@@ -7,6 +7,7 @@ import type { Membership } from "@rhone/gossip/membership";
 import type { MeteredTransport } from "@rhone/gossip/metered-transport";
 import type { NatsPlacement } from "@rhone/gossip/nats-placement";
 import type { NatsServer } from "@rhone/gossip/nats-server";
+import type { NatsSilence } from "@rhone/gossip/nats-silence";
 import type { PeerLinks } from "@rhone/gossip/peer-links";
 import type { Refusals } from "@rhone/gossip/refusals";
 import type { Replicator } from "@rhone/gossip/replicator";
@@ -39,6 +40,7 @@ export const CLUSTER: InjectionToken<Cluster | null> = Symbol("cluster");
 export const SIGNERS: InjectionToken<Signers | null> = Symbol("signers");
 export const NATS_PLACEMENT: InjectionToken<NatsPlacement> = Symbol("nats-placement");
 export const NATS_SERVER: InjectionToken<NatsServer> = Symbol("nats-server");
+export const NATS_SILENCE: InjectionToken<NatsSilence> = Symbol("nats-silence");
 /** null when the chassis has joined no cluster. */
 export const PEER_LINKS: InjectionToken<PeerLinks | null> = Symbol("peer-links");
 /** null when the chassis has joined no cluster: then there is NATS alone. */

@@ -27,6 +27,8 @@ export interface NatsServerConfig {
   /** Where it takes leaves, as long as it is a hub. */
   readonly leafPort: number;
   readonly place: Place;
+  /** How often the route to each host and port was given up for a new one; by default never. */
+  readonly renewals?: ReadonlyMap<string, number>;
   /** Serves figures of the server over HTTP, to this machine only. */
   readonly monitorPort?: number;
   /** Files with the server's certificate; without them clients and routes are not checked. */
@@ -64,7 +66,7 @@ export function renderConfig(config: NatsServerConfig): string {
 }
 
 function placeSettings(config: NatsServerConfig): object {
-  const { place, tls } = config;
+  const { place, tls, renewals } = config;
   const secure = tlsSettings(tls);
   if (place.role === "leaf") {
     const scheme = tls === undefined ? "nats-leaf" : "tls";
@@ -81,12 +83,18 @@ function placeSettings(config: NatsServerConfig): object {
     advertise: listen,
     no_advertise: true, // Clients stay with their own server.
     connect_retries: 100, // For routes that the servers find themselves; ours never give up.
-    routes: place.routes.map((peer) => `nats-route://${textOf(peer)}`),
+    routes: place.routes.map((peer) => routeUrl(textOf(peer), renewals)),
   };
   if (place.role === "mesh") return { cluster };
   // Leaves know all hubs, and in which order they want them.
   const leaves = hostAndPort(config.underlay, config.leafPort);
   return { cluster, leafnodes: { ...secure, listen: leaves, no_advertise: true } };
+}
+
+/** With another path, which a server does not use, it is another route, and a reload begins it. */
+function routeUrl(peer: string, renewals: NatsServerConfig["renewals"]): string {
+  const count = renewals?.get(peer) ?? 0;
+  return `nats-route://${peer}${count === 0 ? "" : `/${count}`}`;
 }
 
 /** The program that `RHONE_NATS_SERVER` names, or `nats-server` on the PATH. */
@@ -138,7 +146,7 @@ export function assertReachable(directory: string): void {
   }
 }
 
-function textOf({ address, port }: Endpoint): string {
+export function textOf({ address, port }: Endpoint): string {
   return hostAndPort(address, port);
 }
 

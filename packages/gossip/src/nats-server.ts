@@ -18,8 +18,9 @@ import {
   launchCommand,
   type NatsServerConfig,
   renderConfig,
+  textOf,
 } from "./nats-config.ts";
-import { needsRestart, type Place } from "./nats-layout.ts";
+import { type Endpoint, needsRestart, type Place } from "./nats-layout.ts";
 import { connectProbe, type Probe } from "./nats-probe.ts";
 import {
   clientTls,
@@ -42,7 +43,7 @@ const STABLE_MS = 10_000;
 const TERMINATE_TIMEOUT_MS = 2000;
 const LOG_LINES_MAX = 20;
 
-export interface NatsServerOptions extends Omit<NatsServerConfig, "tls"> {
+export interface NatsServerOptions extends Omit<NatsServerConfig, "tls" | "renewals"> {
   /** Where the configuration file is written; made if it does not exist. */
   readonly directory: string;
   /** Who the chassis is now; without it clients and other servers are not checked. */
@@ -79,6 +80,8 @@ export class NatsServer {
   #place: Place;
   /** Where it began, with what it has taken in since. */
   #childPlace: Place;
+  /** How often the route to each host and port was given up for a new one. */
+  readonly #renewals = new Map<string, number>();
   /** Whether the child began with an older configuration than there is now. */
   #isStale = false;
   /** Whether the child has to make way for one that begins elsewhere. */
@@ -132,6 +135,14 @@ export class NatsServer {
     if (place.role !== "leaf") this.#childPlace = place;
     this.#writeConfig();
     signal(this.#child, "SIGHUP");
+  }
+
+  /** Gives up the routes to these, however well they seem to be, and begins new ones. */
+  renew(routes: readonly Endpoint[]): void {
+    for (const route of routes.map(textOf)) {
+      this.#renewals.set(route, (this.#renewals.get(route) ?? 0) + 1);
+    }
+    this.reload();
   }
 
   /** Ends the server, gently at first; resolves when it is gone. */
@@ -228,7 +239,8 @@ export class NatsServer {
     const files = this.#tlsFiles;
     if (identity !== undefined) writeTlsFiles(files, identity());
     const tls = identity === undefined ? {} : { tls: files };
-    const text = renderConfig({ ...options, ...tls, place: this.#childPlace });
+    const renewals = this.#renewals;
+    const text = renderConfig({ ...options, ...tls, renewals, place: this.#childPlace });
     writeFileSync(this.#configFile, text, { mode: 0o644 });
   }
 

@@ -101,6 +101,11 @@ export class FallbackTransport implements Transport {
     return this.#options.nats.isConnected || this.#options.links.isConnected;
   }
 
+  /** Whether the chassis' own nats-server takes messages. */
+  get isNatsConnected(): boolean {
+    return this.#options.nats.isConnected;
+  }
+
   /** Messages that went over a link since NATS did not reach the peer. */
   get linkedCount(): number {
     return this.#linkedCount;

@@ -52,7 +52,7 @@ async function agree(rig: Rig): Promise<boolean> {
   return (await hubsOf(rig)).every((hubs) => hubs === "b,c");
 }
 
-async function expectHubs(rig: Rig): Promise<void> {
+export async function expectHubs(rig: Rig): Promise<void> {
   await until("b and c are the hubs", () => agree(rig), AGREED_MS);
 }
 

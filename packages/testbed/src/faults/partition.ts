@@ -10,7 +10,7 @@ import { lose, loseNothing } from "./packet-filter.ts";
 
 /** In which silence is noticed, also by one who is alone, and so doubts itself first. */
 const NOTICED_MS = 60_000;
-/** A nats-server notices a dead route when TCP does, and that takes as long as it was dead. */
+/** Takes seconds, and on a starved machine as many as it likes. */
 const HEALED_MS = 120_000;
 
 /** Nobody of `left` and `right` hears anybody of the other side any more. */

@@ -26,6 +26,11 @@ interface Harm {
   readonly spoilsLab?: true;
   /** Whether the nats-servers of the lab have hubs. */
   readonly hasHubs?: true;
+  /**
+   * Waits, after the fault, for what may come later than that all hold the same; resolves with what
+   * there is to say. `endMs` is when the fault ended.
+   */
+  readonly afterwards?: (rig: Rig, endMs: number) => Promise<string>;
 }
 
 interface Plain {
@@ -90,12 +95,14 @@ async function measure(rig: Rig, fault: Fault, { inflict }: Arrangement): Promis
   const roomBefore = await lossesForWantOfRoom(rig);
   const dropsBefore = await dropsByReason(rig);
   let convergedMs = 0;
-  let note = "";
+  const notes: string[] = [];
   const report = await withFlows(fixture, LOAD, async () => {
     await sleep(WARM_UP_MS);
-    note = await inflict();
+    notes.push(await inflict());
+    const endMs = performance.now();
     await Promise.all(writers.map((writer) => writer.stop()));
     convergedMs = await untilWhole(fixture);
+    notes.push((await fault.afterwards?.(rig, endMs)) ?? "");
   }).finally(() => Promise.all(writers.map((writer) => writer.stop())));
   const acknowledged = writers.flatMap((writer) => writer.acknowledged);
   const lostWrites = await missingAnywhere(rig, acknowledged);
@@ -106,7 +113,11 @@ async function measure(rig: Rig, fault: Fault, { inflict }: Arrangement): Promis
   const refused = writers.flatMap((writer) => [...writer.refused]);
   const outcome = {
     ...{ gapMs: flowGapMs, sent, lost, writes: acknowledged.length, lostWrites, convergedMs },
-    note: [note, ...refused.map(([status, times]) => `${times} writes answered ${status}`), room]
+    note: [
+      ...notes,
+      ...refused.map(([status, times]) => `${times} writes answered ${status}`),
+      room,
+    ]
       .filter((text) => text !== "")
       .join("; "),
   };
