@@ -11,6 +11,7 @@ export const MODULES = [
   "@rhone/state/text",
 
   "./dom.ts",
+  "./figures.ts",
   "./token.ts",
   "./topology.ts",
   "./page.ts",

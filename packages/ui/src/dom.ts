@@ -53,14 +53,16 @@ export function table(
   );
   const body = rows.map((cells) => {
     const made = cells.map((cell, i) =>
-      element(i === 0 ? "th" : "td", cellAttributes(i, columns[i]?.[1] ?? false), cell),
+      element(i === 0 ? "th" : "td", cellAttributes(i, columns[i]!), cell),
     );
-    return element("tr", {}, ...made);
+    return element("tr", { role: "row" }, ...made);
   });
   const head = element("thead", {}, element("tr", {}, ...headings));
-  return element("table", {}, head, element("tbody", {}, ...body));
+  return element("table", { role: "table" }, head, element("tbody", {}, ...body));
 }
 
-function cellAttributes(index: number, isNumber: boolean): Attributes {
-  return index === 0 ? { scope: "row" } : { class: isNumber ? "number" : "" };
+/** On a narrow screen a row is a list, whose lines have the headings; roles keep it a table. */
+function cellAttributes(index: number, [heading, isNumber]: Column): Attributes {
+  if (index === 0) return { scope: "row", role: "rowheader" };
+  return { role: "cell", "data-heading": heading, class: isNumber ? "number" : "" };
 }

@@ -15,6 +15,7 @@ import type { LoadBalancer } from "@rhone/state/load-balancer";
 import type { Chassis, Router, Switch } from "@rhone/state/schema";
 import { endText, matchText } from "@rhone/state/text";
 import { element, show, table } from "./dom.ts";
+import { bits, numbers, short } from "./figures.ts";
 import { askToken, TokenNeeded, tokenHeaders } from "./token.ts";
 import { type PortView, topology } from "./topology.ts";
 
@@ -69,9 +70,6 @@ async function look(): Promise<Picture> {
   return { health, ...network, chassis, peers, pipeline, counters, at };
 }
 
-const numbers = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
-const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
-
 /** Growth of a counter, a second; a chassis that started anew counts from 0. */
 function rate(now: number, before: number | undefined, seconds: number): number {
   return before === undefined || now < before || seconds <= 0 ? 0 : (now - before) / seconds;
@@ -97,7 +95,7 @@ function showStages({ pipeline, counters, at }: Picture, before: Picture | null)
     const drops = now?.drops ?? 0;
     return element(
       "li",
-      { class: job === "" ? "idle" : "", title: job === "" ? "passes packets on" : job },
+      { class: job.startsWith("none yet") ? "idle" : "", title: job },
       element("b", {}, `${number}`),
       element("span", { class: "stage" }, name),
       element("span", { class: "count" }, `${short.format(packets)} packets`),
@@ -113,7 +111,7 @@ function showRules({ acls }: Picture): void {
   const rows = inOrder.map((rule) => {
     return [
       rule.name,
-      rule.switch + (rule.port === undefined ? "" : ` / ${rule.port}`),
+      rule.switch + (rule.port === undefined ? "" : `\u00a0/\u00a0${rule.port}`),
       rule.direction,
       `${rule.priority}`,
       matchText(rule.match),
@@ -142,12 +140,18 @@ function showBalancers({ balancers }: Picture): void {
 function showGateways({ gateways }: Picture): void {
   const rows = gateways.flatMap(({ name, members, status }) =>
     status.members.map(({ chassis, role, detail }) => {
-      const priority = members.find((member) => member.chassis === chassis)?.priority ?? 0;
-      return [name, chassis, `${priority}`, role, detail];
+      const member = members.find((member) => member.chassis === chassis);
+      const drained = member?.drained === true ? "drained " : "";
+      const since = `since ${status.since ?? "it began"}, epoch ${status.epoch}`;
+      const why = detail === "" && role === "active" ? since : detail;
+      return [name, chassis, `${drained}${member?.priority ?? 0}`, role, why];
     }),
   );
   const header = [["Name"], ["Member"], ["Priority", true], ["Role"], ["Why"]] as const;
-  show("gateways", table(header, rows, "No gateways."));
+  const warnings = gateways.flatMap(({ name, status: { warning } }) =>
+    warning === "" ? [] : [element("p", { class: "bad" }, `${name}: ${warning}`)],
+  );
+  show("gateways", table(header, rows, "No gateways."), ...warnings);
 }
 
 function showDrops({ counters }: Picture): void {
@@ -171,14 +175,15 @@ function showDevices({ counters, at }: Picture, before: Picture | null): void {
       now.port,
       now.worker < 0 ? "all" : `${now.worker}`,
       numbers.format(now.rxPackets),
-      `${short.format(rate(now.rxBytes, then?.rxBytes, seconds) * 8)}bit/s`,
+      bits(rate(now.rxBytes, then?.rxBytes, seconds) * 8),
       numbers.format(now.txPackets),
-      `${short.format(rate(now.txBytes, then?.txBytes, seconds) * 8)}bit/s`,
+      bits(rate(now.txBytes, then?.txBytes, seconds) * 8),
       numbers.format(now.drops),
     ];
   });
-  const headings = ["Received", "", "Sent", "", "Dropped"].map((name) => [name, true] as const);
-  show("devices", table([["Device"], ["Port"], ["Worker", true], ...headings], rows, ""));
+  const headings = ["Worker", "Packets received", "now", "Packets sent", "now", "Dropped"];
+  const columns = headings.map((name) => [name, true] as const);
+  show("devices", table([["Device"], ["Port"], ...columns], rows, ""));
 }
 
 function showChassis({ chassis, peers, counters }: Picture): void {

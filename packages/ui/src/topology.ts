@@ -6,6 +6,7 @@ import type { PortStatusView } from "@rhone/api/context";
 import type { Port, Router, Switch } from "@rhone/state/schema";
 import { formatLabels } from "@rhone/state/text";
 import { type Attributes, svgElement } from "./dom.ts";
+import { cut, widthOf } from "./figures.ts";
 
 export type PortView = Port & { readonly status: PortStatusView };
 
@@ -22,6 +23,12 @@ const PORT_HEIGHT = 58;
 const SWITCH_Y = 140;
 const PORTS_Y = SWITCH_Y + BOX_HEIGHT + 10;
 const MARGIN = 8;
+/** From the left of a port's box to its text. */
+const INDENT = 26;
+const TEXT_SIZE = 14;
+const SMALL_SIZE = 12;
+/** Lines between routers and a switch, for the addresses that routers have in it. */
+const ADDRESS_LINES = 5;
 
 /** Middle of a column, in the picture's units. */
 function middle(column: number): number {
@@ -42,6 +49,7 @@ export function topology(network: Network): SVGElement {
     "svg",
     { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": title },
     ...routers.flatMap((router, i) => links(router, routersFrom + i, switches, switchesFrom)),
+    ...switches.flatMap(({ name }, i) => addressesIn(name, routers, middle(switchesFrom + i))),
     ...routers.map((router, i) => box(middle(routersFrom + i), MARGIN, "router", router.name)),
     ...switches.flatMap(({ name }, i) => [
       box(middle(switchesFrom + i), SWITCH_Y, "switch", name),
@@ -57,11 +65,12 @@ function box(x: number, y: number, kind: string, name: string): SVGElement {
     "g",
     { class: kind },
     svgElement("rect", frame),
-    text(label, `${kind} ${name}`),
+    svgElement("title", {}, `${kind} ${name}`),
+    text(label, cut(`${kind} ${name}`, BOX_WIDTH, TEXT_SIZE)),
   );
 }
 
-/** Lines from a router to the switches that it has a port in, with the addresses of that port. */
+/** Lines from a router to the switches that it has a port in. */
 function links(
   router: Router,
   column: number,
@@ -74,11 +83,25 @@ function links(
     const x1 = middle(column);
     const x2 = middle(switchesFrom + index);
     const line = { class: "link", x1, y1: MARGIN + BOX_HEIGHT, x2, y2: SWITCH_Y };
-    // Near the switch, where the lines of different routers and ports are apart.
-    const addresses = port.addresses.map((address, i) =>
-      text({ class: "small", x: x2, y: SWITCH_Y - 8 - i * 15, "text-anchor": "middle" }, address),
-    );
-    return [svgElement("line", line), ...addresses];
+    return [svgElement("line", line)];
+  });
+}
+
+/**
+ * The addresses that routers have in a switch, above it: near the routers the lines of different
+ * ports would be too close to each other.
+ */
+function addressesIn(name: string, routers: readonly Router[], x: number): SVGElement[] {
+  const all = routers.flatMap(({ ports }) =>
+    ports.filter((port) => port.switch === name).flatMap((port) => port.addresses),
+  );
+  const shown =
+    all.length <= ADDRESS_LINES
+      ? all
+      : [...all.slice(0, ADDRESS_LINES - 1), `and ${all.length - ADDRESS_LINES + 1} more`];
+  return shown.map((address, i) => {
+    const y = SWITCH_Y - 8 - i * 15;
+    return text({ class: "small", x, y, "text-anchor": "middle" }, address);
   });
 }
 
@@ -86,18 +109,25 @@ function portOf(port: PortView, x: number, row: number): SVGElement {
   const left = x - BOX_WIDTH / 2;
   const y = PORTS_Y + row * PORT_HEIGHT;
   const { up, detail } = port.status;
-  const where = port.status.chassis ?? port.chassis ?? "nowhere";
-  const status = `${up ? "up" : "down"} on ${where}`;
+  const where = port.status.chassis ?? port.chassis;
+  const status = where === undefined ? "nowhere" : `${up ? "up" : "down"} on ${where}`;
+  const width = BOX_WIDTH - INDENT;
+  const shortStatus = cut(status, width / 2, SMALL_SIZE);
+  const nameWidth = width - widthOf(`${shortStatus} `, SMALL_SIZE);
+  const addresses = port.addresses.join("  ");
+  const gateway = port.gateway === undefined ? "" : `gateway ${port.gateway}`;
+  const rest = [gateway, formatLabels(port.labels ?? {})].filter((part) => part !== "").join("  ");
+  const all = [port.name, detail === "" ? status : `${status}: ${detail}`, addresses, rest];
   return svgElement(
     "g",
     { class: up ? "port up" : "port down" },
-    svgElement("title", {}, detail === "" ? status : `${status}: ${detail}`),
+    svgElement("title", {}, all.filter((line) => line !== "").join("\n")),
     // Shape as well as colour tells up from down.
     svgElement("circle", { cx: left + 12, cy: y + 15, r: 5 }),
-    text({ x: left + 26, y: y + 19 }, port.name),
-    text({ class: "small", x: left + BOX_WIDTH, y: y + 19, "text-anchor": "end" }, status),
-    text({ class: "small", x: left + 26, y: y + 35 }, port.addresses.join("  ")),
-    text({ class: "small", x: left + 26, y: y + 50 }, formatLabels(port.labels ?? {})),
+    text({ x: left + INDENT, y: y + 19 }, cut(port.name, nameWidth, TEXT_SIZE)),
+    text({ class: "small", x: left + BOX_WIDTH, y: y + 19, "text-anchor": "end" }, shortStatus),
+    text({ class: "small", x: left + INDENT, y: y + 35 }, cut(addresses, width, SMALL_SIZE)),
+    text({ class: "small", x: left + INDENT, y: y + 50 }, cut(rest, width, SMALL_SIZE)),
   );
 }
 
