@@ -29,7 +29,7 @@ export async function checkSpoofed(context: CheckContext): Promise<Finding[]> {
   const { agents, lab } = context;
   const pair = agents.flatMap((liar) => {
     const victims = agents.filter((other) => isVictim(liar, other));
-    const far = victims.find((other) => other.workload.chassis !== liar.workload.chassis);
+    const far = victims.find((other) => other.workload.chassis[0] !== liar.workload.chassis[0]);
     const victim = far ?? victims[0];
     return victim === undefined ? [] : [{ liar, victim }];
   })[0];

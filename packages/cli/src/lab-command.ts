@@ -39,6 +39,7 @@ Examples:
   rhone lab up labs/web-db.yaml
   rhone lab up labs/web-db.yaml --check --once --json
   rhone lab up labs/web-db.yaml --runtime deno --driver af-xdp --workers 1
+  rhone lab up labs/gateway.yaml                                Two chassis share a way out
   rhone lab up labs/web-db.yaml --prefix mine --rest-port 0     A second lab beside the first`;
 
 export function addLabCommands(program: Command): void {
@@ -145,8 +146,10 @@ function describe({ lab, prefix, chassis, namespaceOf }: RunningLab): object {
         ...{ name, underlay, url, socket: socketPath, namespace, log: logPath },
       }),
     ),
-    workloads: lab.workloads.map(({ name, chassis, mac, addresses, ...workload }) => ({
-      ...{ name, switch: workload.switch, chassis, mac },
+    workloads: lab.workloads.map(({ name, chassis, gateway, mac, addresses, ...workload }) => ({
+      ...{ name, switch: workload.switch },
+      ...(gateway === undefined ? { chassis: chassis[0] } : { gateway, members: chassis }),
+      mac,
       addresses: addresses.map(({ address, prefixLength }) => `${address}/${prefixLength}`),
       namespace: namespaceOf(name),
     })),
@@ -160,7 +163,7 @@ function formatLab({ lab, chassis, namespaceOf }: RunningLab): string {
   const workloadRows = lab.workloads.map((workload) => [
     workload.name,
     workload.switch,
-    workload.chassis,
+    workload.chassis.join(" or "),
     workload.addresses.map(({ address }) => address).join(" "),
     namespaceOf(workload.name),
   ]);

@@ -49,6 +49,16 @@ export function parseLabDocument(value: unknown): LabDocument | readonly Problem
   return problems.length > 0 ? problems : { name: String(name), chassis, workloads };
 }
 
+/** Names that the document may mean for chassis, also when something else in it is wrong. */
+export function chassisNamesIn(value: unknown): string[] {
+  const chassis = (value as { readonly chassis?: unknown } | null)?.chassis;
+  const items: unknown[] = Array.isArray(chassis) ? chassis : [];
+  return items.flatMap((item) => {
+    const name = (item as { readonly name?: unknown } | null)?.name;
+    return isName(name) ? [name] : [];
+  });
+}
+
 function fieldsOf(
   value: unknown,
   at: string,

@@ -6,6 +6,7 @@ import { parseLab, readLabFile } from "./lab-file.ts";
 import { UserError } from "./user-error.ts";
 
 const EXAMPLE = fileURLToPath(new URL("../../../labs/web-db.yaml", import.meta.url));
+const GATEWAY = fileURLToPath(new URL("../../../labs/gateway.yaml", import.meta.url));
 
 test("the example has the workloads that it draws", () => {
   const lab = readLabFile(EXAMPLE);
@@ -37,6 +38,34 @@ workloads: [{port: p}]
     { family: 4, address: "10.9.0.1", prefixLength: 24, gateway: undefined, router: undefined },
   ]);
   assert.match(workload!.mac, /^02:/);
+});
+
+test("a gateway's port has a cable to each member, wherever the file says so", () => {
+  const text = readFileSync(GATEWAY, "utf8");
+  const [vm1, uplink] = parseLab(text, "l.yaml").workloads;
+  assert.deepEqual([vm1!.chassis, vm1!.gateway], [["c"], undefined]);
+  assert.deepEqual([uplink!.chassis, uplink!.gateway], [["a", "b"], "edge"]);
+  assert.equal(uplink!.addresses[0]!.gateway, "10.0.9.1");
+  const refused = (from: string, to: string): string => {
+    assert.ok(text.includes(from));
+    return refusalOf(text.replace(from, to));
+  };
+  assert.match(
+    refused("chassis: b, priority", "chassis: d, priority"),
+    /^l\.yaml:\d+: .*\(gateway edge\), field members\.1\.chassis: .*that is known, got "d"$/,
+  );
+  assert.match(refused("\ngateway: edge", "\ngateway: egde"), /gateway that exists, got "egde"$/);
+  assert.match(
+    refused("\ngateway: edge", ""),
+    /on a chassis of this lab, or of a gateway, got "uplink on no chassis"$/,
+  );
+  assert.match(
+    refused("\ndevice: uplink", ""),
+    /\(port uplink\), field device: expected the device that the port has at every member/,
+  );
+  // What is wrong with the lab itself makes none of its chassis unknown to others.
+  const underlay = refused("underlay: 192.168.100.2", "underlay: 192.168.100.1");
+  assert.match(underlay, /^[^\n]*chassis\.1\.underlay[^\n]*$/);
 });
 
 test("rules are resources like all others, and their mistakes have lines, too", () => {
@@ -75,7 +104,11 @@ const MISTAKES: readonly (readonly [from: string, to: string, expected: RegExp])
   ],
   ["addresses: [10.0.2.11,", "addresses: [10.0.2.10,", /addresses\.0: expected an IP.* vm4/],
   ["device: vm4", "device: vm4\ndriver: tap", /a port with another driver.*got "vm4 with tap"/],
-  ["chassis: c", "chassis: d", /a port on a chassis of this lab, got "vm4 on chassis d"/],
+  [
+    "chassis: c",
+    "chassis: d",
+    /a port on a chassis of this lab, or of a gateway, got "vm4 on chassis d"/,
+  ],
   [
     "device: vm1",
     "divice: vm1",

@@ -7,7 +7,8 @@ import { createMemoryStore } from "@rhone/state/memory-store";
 import { type Problem, problem } from "@rhone/state/problem";
 import type { Port } from "@rhone/state/schema";
 import { get, type State } from "@rhone/state/state";
-import { type LabDocument, parseLabDocument, UNDERLAY } from "./lab-document.ts";
+import type { Change } from "@rhone/state/store";
+import { chassisNamesIn, type LabDocument, parseLabDocument, UNDERLAY } from "./lab-document.ts";
 import { UserError } from "./user-error.ts";
 import {
   locateProblem,
@@ -25,13 +26,18 @@ export interface Lab {
   readonly resources: readonly unknown[];
 }
 
-/** A logical port with a program behind it: a namespace with one device. */
+/**
+ * A logical port with a program behind it: a namespace with one device. That of a gateway's port is
+ * the outside, with a cable to each member.
+ */
 export interface Workload {
   /** The port's. */
   readonly name: string;
   readonly switch: string;
-  readonly chassis: string;
-  /** The chassis' end of the cable. */
+  /** The port's, or the members of its gateway. */
+  readonly chassis: readonly string[];
+  readonly gateway: string | undefined;
+  /** The chassis' end of a cable. */
   readonly device: string;
   readonly driver: Port["driver"];
   readonly mac: string;
@@ -47,6 +53,8 @@ export interface WorkloadAddress {
   readonly router: string | undefined;
 }
 
+/** A chassis says how many workers it can have; here it is not known yet. */
+const WORKERS_MAX = 16;
 const PREFIX_LENGTH_ALONE = { 4: 24, 6: 64 } as const; // On a switch without a router.
 
 /** Throws UserError with every mistake: file, line, document, field, expected and got. */
@@ -72,6 +80,8 @@ function labOf(documents: readonly YamlDocument[], path: string): Lab {
   }
   const resources = documents.filter((document) => !isLabDocument(document));
   const store = createMemoryStore("lab");
+  // Documents may name the chassis of the lab, as they may once these run.
+  store.transact(chassisNamesIn(labDocument.value).map(announcementOf), "chassis");
   const outcome = store.transact(
     resources.map(({ value }) => ({ op: "put", document: value })),
     "user",
@@ -106,6 +116,12 @@ export function locateAll(
   });
 }
 
+function announcementOf(name: string, index: number): Change {
+  const underlay = `2001:db8::${(index + 1).toString(16)}`; // For documentation: never looked at.
+  const sizes = { workers: WORKERS_MAX, workersMax: WORKERS_MAX };
+  return { op: "put", document: { kind: "chassis", name, underlay, ...sizes, version: "lab" } };
+}
+
 function isProblems(lab: LabDocument | readonly Problem[]): lab is readonly Problem[] {
   return Array.isArray(lab);
 }
@@ -116,23 +132,30 @@ function checkReferences(lab: LabDocument, state: State): Problem[] {
     const at = `/workloads/${index}/port`;
     const port = get(state, "port", name)?.value;
     if (port === undefined) return [problem(at, "the name of a port in this file", name)];
-    if (port.device === undefined) return [problem(at, "a port with chassis and device", name)];
+    if (port.device === undefined) {
+      return [problem(at, "a port with a device, and a chassis or a gateway", name)];
+    }
     if (port.device === UNDERLAY || port.device === "lo") {
       return [problem(at, `a port whose device is not called ${UNDERLAY} or lo`, port.device)];
     }
     if (port.driver === "tap") {
       return [problem(at, "a port with another driver: a lab lays cables", `${name} with tap`)];
     }
+    if (port.gateway !== undefined) return [];
     if (lab.chassis.some((chassis) => chassis.name === port.chassis)) return [];
-    return [problem(at, "a port on a chassis of this lab", `${name} on chassis ${port.chassis}`)];
+    const where = port.chassis === undefined ? "no chassis" : `chassis ${port.chassis}`;
+    return [problem(at, "a port on a chassis of this lab, or of a gateway", `${name} on ${where}`)];
   });
 }
 
 function workloadOf(state: State, port: Port): Workload {
+  const { gateway } = port;
+  const members = gateway === undefined ? [] : get(state, "gateway", gateway)!.value.members;
   return {
     name: port.name,
     switch: port.switch,
-    chassis: port.chassis!,
+    chassis: gateway === undefined ? [port.chassis!] : members.map(({ chassis }) => chassis),
+    gateway,
     device: port.device!,
     driver: port.driver,
     mac: port.mac,

@@ -135,18 +135,13 @@ class Run implements RunningLab {
     await createNamespaces(lab, prefix, driver);
     for (const process of this.#processes) process.start();
     await Promise.all(this.#processes.map((process) => process.ready()));
+    await this.#until(() => this.#findUnknown()); // Gateways name chassis.
     await this.#apply(this.#processes[0]!);
     await this.settled();
   }
 
   readonly settled = async (): Promise<void> => {
-    const deadline = performance.now() + SETTLE_TIMEOUT_MS;
-    for (;;) {
-      const unsettled = await this.#findUnsettled();
-      if (unsettled === null) break;
-      if (performance.now() > deadline) throw new UserError(unsettled, EXIT_FAILED);
-      await sleep(POLL_MS);
-    }
+    await this.#until(() => this.#findUnsettled());
     // Nothing new in them: the answer comes when the newest state is in force there.
     await Promise.all(this.#processes.map((process) => this.#apply(process)));
   };
@@ -169,13 +164,33 @@ class Run implements RunningLab {
     succeeded(await client.request("POST", path, options));
   }
 
-  /** What is still missing, one sentence; null when nothing is. */
-  async #findUnsettled(): Promise<string | null> {
-    const revisions = new Map<string, number>();
+  /** Until nothing is missing; throws what is when that lasts too long. */
+  async #until(findMissing: () => Promise<string | null>): Promise<void> {
+    const deadline = performance.now() + SETTLE_TIMEOUT_MS;
+    for (;;) {
+      const missing = await findMissing();
+      if (missing === null) return;
+      if (performance.now() > deadline) throw new UserError(missing, EXIT_FAILED);
+      await sleep(POLL_MS);
+    }
+  }
+
+  /** A chassis that does not know another one yet, in one sentence; null when all do. */
+  async #findUnknown(): Promise<string | null> {
     for (const { name, client } of this.#processes) {
       const known = await client.get<readonly { name: string }[]>("/v1/chassis");
-      const unknown = this.lab.chassis.filter((c) => !known.some((k) => k.name === c.name));
-      if (unknown.length > 0) return `chassis ${name} does not know chassis ${unknown[0]!.name}`;
+      const unknown = this.lab.chassis.find((c) => !known.some((k) => k.name === c.name));
+      if (unknown !== undefined) return `chassis ${name} does not know chassis ${unknown.name}`;
+    }
+    return null;
+  }
+
+  /** What is still missing, one sentence; null when nothing is. */
+  async #findUnsettled(): Promise<string | null> {
+    const unknown = await this.#findUnknown();
+    if (unknown !== null) return unknown;
+    const revisions = new Map<string, number>();
+    for (const { name, client } of this.#processes) {
       const answer = succeeded(await client.request("GET", "/v1/ports"));
       const ports = answer.body as readonly { name: string; status: PortStatusView }[];
       for (const workload of this.lab.workloads) {

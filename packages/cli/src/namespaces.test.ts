@@ -8,16 +8,18 @@ import { cleanUp } from "./reaper.ts";
 import { run, runOrThrow } from "./run.ts";
 
 const LAB = readLabFile(fileURLToPath(new URL("../../../labs/web-db.yaml", import.meta.url)));
+const GATEWAY = readLabFile(fileURLToPath(new URL("../../../labs/gateway.yaml", import.meta.url)));
 
 async function withNamespaces(
   name: string,
   driver: Driver,
   body: (prefix: string) => Promise<void>,
+  lab = LAB,
 ): Promise<void> {
   const prefix = `rhone-t${process.pid}-${name}`;
-  const namespaces = namespaceNames(LAB, prefix);
+  const namespaces = namespaceNames(lab, prefix);
   try {
-    await createNamespaces(LAB, prefix, driver);
+    await createNamespaces(lab, prefix, driver);
     await body(prefix);
   } finally {
     await cleanUp({ prefix, namespaces });
@@ -63,6 +65,24 @@ test("with AF_XDP a workload finishes its checksums itself", async () => {
     assert.match(stdout, /tx-checksumming: off/);
     assert.match(stdout, /tcp-segmentation-offload: off/);
   });
+});
+
+test("outside of a gateway is a switch with a cable to each member", async () => {
+  const look = async (prefix: string): Promise<void> => {
+    const { stdout } = await runIn(`${prefix}-uplink`, ["ip", "-d", "address"]);
+    assert.match(stdout, /eth0: .* mtu 1418 [\s\S]* bridge [\s\S]*inet 10\.0\.9\.254\/24/);
+    assert.match(stdout, /cable0@.* mtu 1418 .*master eth0/);
+    assert.match(stdout, /cable1@.* mtu 1418 .*master eth0/);
+    for (const chassis of ["a", "b"]) {
+      const { stdout } = await runIn(`${prefix}-${chassis}`, ["ip", "link", "show", "uplink"]);
+      assert.match(stdout, /uplink@.* mtu 1418 .*state UP/);
+    }
+    for (const device of ["cable0", "cable1", "eth0"]) {
+      const { stdout } = await runIn(`${prefix}-uplink`, ["ethtool", "-k", device]);
+      assert.match(stdout, /tx-checksumming: off/);
+    }
+  };
+  await withNamespaces("gateway", "af-xdp", look, GATEWAY);
 });
 
 test("a namespace that is nobody's is left alone and named", async () => {

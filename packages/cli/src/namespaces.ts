@@ -17,6 +17,7 @@ const WORKLOAD_MTU = { 4: 1418, 6: 1398 } as const; // by family of the underlay
 const UNDERLAY_MTU = 1500;
 const UNDERLAY_PREFIX_LENGTH = { 4: 24, 6: 64 } as const;
 const BRIDGE = "bridge";
+const BRIDGE_TYPE = "type bridge stp_state 0 forward_delay 0 mcast_snooping 0";
 export const WORKLOAD_DEVICE = "eth0";
 
 /** What is to be done in one namespace, in this order. */
@@ -28,7 +29,7 @@ interface NamespacePlan {
   readonly links: readonly string[];
   /** The same, once all links are there. */
   readonly addresses: readonly string[];
-  /** Features of WORKLOAD_DEVICE that are switched off. */
+  /** Devices whose offloads are switched off. */
   readonly offloadsOff: readonly string[];
 }
 
@@ -73,12 +74,11 @@ export function planNamespaces(lab: Lab, prefix: string, driver: Driver): Namesp
   return [
     planUnderlay(lab, prefix),
     ...lab.chassis.map((chassis) => planChassis(lab, prefix, chassis, family)),
-    ...lab.workloads.map((workload) => planWorkload(workload, prefix, driver)),
+    ...lab.workloads.map((workload) => planWorkload(workload, prefix, driver, family)),
   ];
 }
 
 function planUnderlay(lab: Lab, prefix: string): NamespacePlan {
-  const bridge = `type bridge stp_state 0 forward_delay 0 mcast_snooping 0`;
   const cables = lab.chassis.flatMap(({ name }, index) => {
     const peer = `peer name ${UNDERLAY} mtu ${UNDERLAY_MTU} netns ${namespaceName(prefix, name)}`;
     return [
@@ -89,7 +89,7 @@ function planUnderlay(lab: Lab, prefix: string): NamespacePlan {
   return {
     name: namespaceName(prefix, UNDERLAY),
     sysctls: [...NO_DETECTION, ...NO_BRIDGE_FILTER],
-    links: ["link set lo up", `link add ${BRIDGE} ${bridge}`, ...cables],
+    links: ["link set lo up", `link add ${BRIDGE} ${BRIDGE_TYPE}`, ...cables],
     addresses: [`link set ${BRIDGE} addrgenmode none up`],
     offloadsOff: [],
   };
@@ -103,10 +103,12 @@ function planChassis(
 ): NamespacePlan {
   const mtu = WORKLOAD_MTU[family];
   const cables = lab.workloads
-    .filter((workload) => workload.chassis === name)
-    .flatMap(({ name: workload, device, mac }) => {
+    .filter((workload) => workload.chassis.includes(name))
+    .flatMap(({ name: workload, device, mac, chassis, gateway }) => {
       const netns = namespaceName(prefix, workload);
-      const peer = `peer name ${WORKLOAD_DEVICE} mtu ${mtu} address ${mac} netns ${netns}`;
+      const isOnly = gateway === undefined;
+      const end = isOnly ? `${WORKLOAD_DEVICE} address ${mac}` : cableName(chassis.indexOf(name));
+      const peer = `peer name ${end} mtu ${mtu} netns ${netns}`;
       return [
         `link add ${device} mtu ${mtu} type veth ${peer}`,
         `link set ${device} addrgenmode none up`,
@@ -125,7 +127,12 @@ function planChassis(
   };
 }
 
-function planWorkload(workload: Workload, prefix: string, driver: Driver): NamespacePlan {
+function planWorkload(
+  workload: Workload,
+  prefix: string,
+  driver: Driver,
+  family: 4 | 6,
+): NamespacePlan {
   const addresses = workload.addresses.map(({ family, address, prefixLength }) => {
     const noDetection = family === 6 ? " nodad" : "";
     return `address add ${address}/${prefixLength} dev ${WORKLOAD_DEVICE}${noDetection}`;
@@ -135,11 +142,34 @@ function planWorkload(workload: Workload, prefix: string, driver: Driver): Names
   );
   return {
     name: namespaceName(prefix, workload.name),
-    sysctls: [...NO_DETECTION, ...NO_SOLICITATION],
-    links: ["link set lo up"],
+    sysctls: [...NO_DETECTION, ...NO_SOLICITATION, ...NO_BRIDGE_FILTER],
+    links: ["link set lo up", ...planOutside(workload, WORKLOAD_MTU[family])],
     addresses: [`link set ${WORKLOAD_DEVICE} up`, ...addresses, ...routes],
-    offloadsOff: (workload.driver ?? driver) === "af-xdp" ? OFFLOADS_OFF : [],
+    offloadsOff:
+      (workload.driver ?? driver) === "af-xdp" ? [...cablesOf(workload), WORKLOAD_DEVICE] : [],
   };
+}
+
+/**
+ * Outside of a gateway is a switch, which learns, with a cable to each member: it sends to the
+ * member from which it last heard the router. Its own port is the host there.
+ */
+function planOutside(workload: Workload, mtu: number): string[] {
+  const cables = cablesOf(workload);
+  if (cables.length === 0) return [];
+  return [
+    `link add ${WORKLOAD_DEVICE} address ${workload.mac} mtu ${mtu} ${BRIDGE_TYPE}`,
+    ...cables.map((cable) => `link set ${cable} master ${WORKLOAD_DEVICE} addrgenmode none up`),
+  ];
+}
+
+/** In the namespace of a gateway's port, one for each member; of another port none. */
+function cablesOf({ gateway, chassis }: Workload): string[] {
+  return gateway === undefined ? [] : chassis.map((_, index) => cableName(index));
+}
+
+function cableName(index: number): string {
+  return `cable${index}`;
 }
 
 async function refuseExisting(wanted: readonly string[]): Promise<void> {
@@ -167,10 +197,10 @@ async function setSysctls({ name, sysctls }: NamespacePlan): Promise<void> {
 }
 
 async function switchOffloadsOff({ name, offloadsOff }: NamespacePlan): Promise<void> {
-  if (offloadsOff.length === 0) return;
-  const features = offloadsOff.flatMap((feature) => [feature, "off"]);
-  const ethtool = ["ethtool", "-K", WORKLOAD_DEVICE, ...features];
-  await runOrThrow(["ip", "netns", "exec", name, ...ethtool]);
+  const features = OFFLOADS_OFF.flatMap((feature) => [feature, "off"]);
+  for (const device of offloadsOff) {
+    await runOrThrow(["ip", "netns", "exec", name, "ethtool", "-K", device, ...features]);
+  }
 }
 
 /** Whether this process may make namespaces is only known once it tries. */
